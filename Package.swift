@@ -1,0 +1,69 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Every Swift target is compiled alike: Swift 6 language mode and the checks that keep module borders honest.
+let settings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableExperimentalFeature("Lifetimes"),
+]
+
+/// One room of the map in ARCHITECTURE.md. Its module carries the `LM` prefix, its folder does not.
+func room(_ folder: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(
+        name: "LM" + folder, dependencies: dependencies, path: "Sources/" + folder,
+        swiftSettings: settings)
+}
+
+func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(
+        name: name, dependencies: dependencies, path: "Sources/" + name, swiftSettings: settings)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(
+        name: name, dependencies: ["TestKit"] + dependencies, path: "Tests/" + name,
+        swiftSettings: settings)
+}
+
+let package = Package(
+    name: "lmcall",
+    products: [
+        .library(name: "LMClient", targets: ["LMClient"]),
+        .library(name: "LMEngine", targets: ["LMEngine"]),
+        .executable(name: "lmserve", targets: ["lmserve"]),
+        .executable(name: "lmcall", targets: ["lmcall"]),
+        .executable(name: "lmload", targets: ["lmload"]),
+    ],
+    targets: [
+        room("Protocol"),
+        room("Transport", ["CLinux", "COpenSSL"]),
+        room("Engine", ["CKernels", "CLinux"]),
+        room("Server", ["LMProtocol", "LMTransport", "LMEngine"]),
+        room("Client", ["LMProtocol", "LMTransport"]),
+        room("Support"),
+
+        .target(name: "CKernels", path: "Sources/CKernels"),
+        .target(name: "CLinux", path: "Sources/CLinux"),
+        .systemLibrary(
+            name: "COpenSSL", path: "Sources/COpenSSL", pkgConfig: "openssl",
+            providers: [.apt(["libssl-dev"])]),
+
+        program("lmserve", ["LMServer", "LMEngine", "LMSupport"]),
+        program("lmcall", ["LMClient", "LMSupport"]),
+        program("lmload", ["LMClient", "LMSupport"]),
+
+        .target(name: "TestKit", path: "Tests/TestKit", swiftSettings: settings),
+        tests("ArchitectureTests", []),
+        tests("ProtocolTests", ["LMProtocol"]),
+        tests("TransportTests", ["LMTransport"]),
+        tests("KernelTests", ["CKernels"]),
+        tests("EngineTests", ["LMEngine"]),
+        tests("SupportTests", ["LMSupport"]),
+        tests("ServerTests", ["LMServer", "LMProtocol", "LMEngine"]),
+        tests("ClientTests", ["LMClient", "LMServer", "LMEngine"]),
+        tests("EndToEndTests", ["LMSupport"]),
+    ]
+)

@@ -1,0 +1,19 @@
+/// The seam to a device: whole steps in, token ids out.
+///
+/// One coarse call, made for devices whose launches are dear and whose memory is apart. A back end owns its copy of the
+/// weights and the KV pool; it decides nothing: which rows run, where they write and what is sampled is in the plan.
+/// For equal rows it computes equal bits, whatever else shares the step.
+public protocol Backend: AnyObject, Sendable {
+    /// A name for people: device, instruction set, threads.
+    var summary: String { get }
+    /// Bytes of KV cache that one token takes in all layers.
+    var keyValueBytesPerToken: Int { get }
+    /// Reserves the KV pool. Called once, before the first step.
+    ///
+    /// - Throws: `EngineError.insufficientMemory`.
+    func allocateKeyValueCache(blockCount: Int, blockSize: Int) throws(EngineError)
+    /// Runs one step and replaces the contents of `result`. Called on the engine thread only.
+    ///
+    /// - Throws: `EngineError.backend`; KV written by the failed step must not be trusted.
+    func execute(_ plan: borrowing StepPlan, into result: inout StepResult) throws(EngineError)
+}

@@ -1,0 +1,28 @@
+/// Names a request inside one engine; never reused.
+public struct RequestID: Hashable, Sendable, CustomStringConvertible {
+    /// Counts from 1 in order of submission.
+    public let rawValue: UInt64
+
+    package init(rawValue: UInt64) { self.rawValue = rawValue }
+
+    /// For `CustomStringConvertible`.
+    public var description: String { String(rawValue) }
+}
+
+/// Everything the engine needs to know about one generation.
+public struct GenerationRequest: Sendable {
+    /// The prompt; ids in 0..<vocabularySize, at least one.
+    public var prompt: [Int32]
+    /// How tokens are chosen.
+    public var sampling = SamplingParameters()
+    /// When the sequence ends.
+    public var stop = StopConditions()
+    /// Absolute credit: the sequence is scheduled only while fewer tokens than this were produced. Grows by
+    /// `InferenceEngine.grant`.
+    public var creditLimit: UInt32 = .max
+    /// Monotonic nanoseconds after which the request fails with `deadlineExceeded`; nil for none.
+    public var deadline: UInt64?
+
+    /// Creates a request with default sampling and stop conditions.
+    public init(prompt: [Int32]) { self.prompt = prompt }
+}
