@@ -55,7 +55,7 @@ let package = Package(
         program("lmcall", ["LMClient", "LMSupport"]),
         program("lmload", ["LMClient", "LMSupport"]),
 
-        .target(name: "TestKit", path: "Tests/TestKit", swiftSettings: settings),
+        .target(name: "TestKit", dependencies: ["LMEngine"], path: "Tests/TestKit", swiftSettings: settings),
         tests("ArchitectureTests", []),
         tests("ProtocolTests", ["LMProtocol"]),
         tests("TransportTests", ["LMTransport"]),

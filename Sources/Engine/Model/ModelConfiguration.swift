@@ -1,7 +1,7 @@
 /// The shape of a decoder-only transformer, whatever file it was read from.
 public struct ModelConfiguration: Sendable, Equatable {
     /// Families whose differences the forward pass knows.
-    public enum Family: String, Sendable {
+    public enum Family: String, Sendable, CaseIterable {
         case llama
         case qwen2
     }
@@ -57,6 +57,32 @@ public struct ModelConfiguration: Sendable, Equatable {
     public var hasAttentionBias: Bool
     /// Whether the output projection is the embedding itself.
     public var tiesEmbeddings: Bool
+
+    /// Describes a network; nothing is checked here, checkpoints check what they read.
+    package init(
+        family: Family, name: String, layerCount: Int, embeddingLength: Int, feedForwardLength: Int, headCount: Int,
+        keyValueHeadCount: Int, headDimension: Int, rotaryDimension: Int, rotaryBase: Float,
+        rotaryScaling: RotaryScaling, rotaryLayout: RotaryLayout, normEpsilon: Float, vocabularySize: Int,
+        contextLength: Int, hasAttentionBias: Bool, tiesEmbeddings: Bool
+    ) {
+        self.family = family
+        self.name = name
+        self.layerCount = layerCount
+        self.embeddingLength = embeddingLength
+        self.feedForwardLength = feedForwardLength
+        self.headCount = headCount
+        self.keyValueHeadCount = keyValueHeadCount
+        self.headDimension = headDimension
+        self.rotaryDimension = rotaryDimension
+        self.rotaryBase = rotaryBase
+        self.rotaryScaling = rotaryScaling
+        self.rotaryLayout = rotaryLayout
+        self.normEpsilon = normEpsilon
+        self.vocabularySize = vocabularySize
+        self.contextLength = contextLength
+        self.hasAttentionBias = hasAttentionBias
+        self.tiesEmbeddings = tiesEmbeddings
+    }
 
     /// Elements of one token's keys (or values) in one layer.
     public var keyValueLength: Int { keyValueHeadCount * headDimension }

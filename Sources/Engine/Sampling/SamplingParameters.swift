@@ -21,6 +21,9 @@ public struct SamplingParameters: Sendable, Equatable {
     /// penalties and temperature); nil reports none, 0 only the chosen token's; at most 20.
     public var logprobs: Int?
 
+    /// Most alternatives that `logprobs` may ask for.
+    package static let maximumLogprobs = 20
+
     /// Greedy when temperature is 0.
     public var isGreedy: Bool { temperature == 0 }
 

@@ -1,0 +1,66 @@
+internal import Glibc
+
+/// The bytes of a file, mapped read-only for as long as the object lives.
+///
+/// The mapping is private, but a file that another process shortens while it is mapped still ends this process
+/// (SIGBUS): replace model files by renaming, never by rewriting.
+package final class MappedFile: @unchecked Sendable {  // immutable after init
+    /// Where the bytes came from, for messages.
+    package let path: String
+    /// All bytes of the file; at least one.
+    package let bytes: UnsafeRawBufferPointer
+
+    /// Maps a regular file.
+    ///
+    /// - Throws: `modelNotFound` when it cannot be opened, `invalidModel` when it is empty or no regular file.
+    package init(path: String) throws(EngineError) {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else {
+            throw EngineError(.modelNotFound, "\(path): cannot be opened: \(Self.message(errno))")
+        }
+        defer { close(descriptor) }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0 else {
+            throw EngineError(.modelNotFound, "\(path): cannot be examined: \(Self.message(errno))")
+        }
+        guard status.st_mode & S_IFMT == S_IFREG else {
+            throw EngineError(.invalidModel, "\(path): is not a regular file; name a model file")
+        }
+        guard let count = Int(exactly: status.st_size), count > 0 else {
+            throw EngineError(.invalidModel, "\(path): is empty; copy or download it again")
+        }
+        self.path = path
+        self.bytes = try Self.map(count, descriptor: descriptor, flags: MAP_PRIVATE, path: path)
+    }
+
+    /// Puts bytes that are already in memory behind the same interface: what tests and fuzzers feed the readers.
+    package init(contents: [UInt8], name: String) throws(EngineError) {
+        guard !contents.isEmpty else {
+            throw EngineError(.invalidModel, "\(name): is empty; copy or download it again")
+        }
+        let copy = UnsafeMutableRawBufferPointer(
+            mutating: try Self.map(contents.count, descriptor: -1, flags: MAP_PRIVATE | MAP_ANONYMOUS, path: name))
+        contents.withUnsafeBytes { copy.copyMemory(from: $0) }
+        self.path = name
+        self.bytes = UnsafeRawBufferPointer(copy)
+    }
+
+    deinit {
+        munmap(UnsafeMutableRawPointer(mutating: bytes.baseAddress), bytes.count)
+    }
+
+    private static func map(
+        _ count: Int, descriptor: Int32, flags: Int32, path: String
+    ) throws(EngineError) -> UnsafeRawBufferPointer {
+        let protection = descriptor < 0 ? PROT_READ | PROT_WRITE : PROT_READ
+        let address = mmap(nil, count, protection, flags, descriptor, 0)
+        guard let address, address != MAP_FAILED else {
+            throw EngineError(.invalidModel, "\(path): cannot be mapped (\(count) bytes): \(message(errno))")
+        }
+        return UnsafeRawBufferPointer(start: address, count: count)
+    }
+
+    private static func message(_ code: Int32) -> String {
+        strerror(code).map { String(cString: $0) } ?? "error \(code)"
+    }
+}

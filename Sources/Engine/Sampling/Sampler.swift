@@ -1,0 +1,124 @@
+/// Chooses tokens from logits on the host, with vLLM's meaning and order of the parameters:
+///
+/// 1. log-probabilities are taken from the raw logits;
+/// 2. banned tokens are removed;
+/// 3. repetition penalty over prompt and output, then frequency and presence penalties over the output;
+/// 4. temperature 0: the largest logit, the lowest id of equals. Otherwise temperature, min-p, top-k, top-p, each
+///    relative to what the one before left, and one draw keyed by (seed, output position).
+///
+/// Holds scratch memory of about 32 bytes per token of the vocabulary and allocates no more once its results' arrays
+/// have grown. A value of its own for each thread.
+package struct Sampler {
+    private var weights: TokenWeights
+    private var penalties: Penalties
+    private var raw: [Float]
+    private var likeliest: [TokenLogprob] = []
+
+    /// - Parameter vocabularySize: the number of logits of a row; at least 1.
+    package init(vocabularySize: Int) {
+        weights = TokenWeights(vocabularySize: vocabularySize)
+        penalties = Penalties(vocabularySize: vocabularySize)
+        raw = [Float](repeating: 0, count: vocabularySize)
+        likeliest.reserveCapacity(SamplingParameters.maximumLogprobs)
+    }
+
+    /// Chooses one token and appends it, with its log-probabilities, to `result`.
+    ///
+    /// Appends `StepResult.nonFinite` when a logit is NaN or +infinity, or when none is finite or all that are were
+    /// banned.
+    ///
+    /// - Parameter logits: one row, `vocabularySize` long; overwritten.
+    package mutating func sample(
+        _ logits: UnsafeMutableBufferPointer<Float>, _ task: borrowing SampleTask, into result: inout StepResult
+    ) {
+        precondition(logits.count == raw.count, "a row of logits must be as long as the vocabulary")
+        let row = UnsafeBufferPointer(logits)
+        guard let rawMaximum = finiteMaximum(of: row) else { return result.appendNonFinite() }
+        let wantsLogprobs = task.parameters.logprobs != nil
+        if wantsLogprobs { keepRaw(row) }
+
+        var maximum = rawMaximum
+        if penalties.apply(to: logits, task) {
+            guard let adjusted = finiteMaximum(of: row) else { return result.appendNonFinite() }
+            maximum = adjusted
+        }
+        let token =
+            task.parameters.isGreedy ? firstIndex(of: maximum, in: row) : draw(from: row, maximum: maximum, task)
+
+        result.tokens.append(token)
+        if let count = task.parameters.logprobs {
+            appendLogprobs(of: token, alternatives: count, maximum: rawMaximum, to: &result)
+        } else {
+            result.logprobCounts.append(0)
+        }
+    }
+
+    private mutating func draw(
+        from row: UnsafeBufferPointer<Float>, maximum: Float, _ task: borrowing SampleTask
+    ) -> Int32 {
+        let parameters = task.parameters
+        weights.fill(row, maximum: maximum, temperature: parameters.temperature)
+        if parameters.minP > 0 { weights.keep(aboveShare: parameters.minP) }
+        if parameters.topK > 0 && parameters.topK < row.count { weights.keep(heaviest: parameters.topK) }
+        if parameters.topP < 1 { weights.keep(nucleus: parameters.topP) }
+        guard let seed = parameters.seed else { preconditionFailure("the scheduler sets the seed of every sample") }
+        return weights.draw(CounterRandom.bits(seed: seed, position: task.outputPosition))
+    }
+
+    private mutating func keepRaw(_ row: UnsafeBufferPointer<Float>) {
+        raw.withUnsafeMutableBufferPointer { raw in
+            for index in row.indices { raw[index] = row[index] }
+        }
+    }
+
+    /// Log-softmax of the raw row: the chosen token, then the likeliest ones, which may name it again.
+    private mutating func appendLogprobs(
+        of token: Int32, alternatives count: Int, maximum: Float, to result: inout StepResult
+    ) {
+        likeliest.removeAll(keepingCapacity: true)
+        raw.withUnsafeBufferPointer { raw in
+            weights.fill(raw, maximum: maximum, temperature: 1)
+            let logarithmOfSum = weights.logarithmOfSum
+            func logprob(_ logit: Float) -> Float { Float(Double(logit) - Double(maximum) - logarithmOfSum) }
+
+            var floor = -Float.infinity
+            if count > 0 {
+                for (index, logit) in raw.enumerated() where likeliest.count < count || logit > floor {
+                    if likeliest.count == count { likeliest.removeLast() }
+                    let place = likeliest.firstIndex { logit > $0.logprob } ?? likeliest.endIndex
+                    likeliest.insert(TokenLogprob(token: Int32(index), logprob: logit), at: place)
+                    floor = likeliest[likeliest.count - 1].logprob
+                }
+            }
+            result.logprobs.append(TokenLogprob(token: token, logprob: logprob(raw[Int(token)])))
+            for entry in likeliest {
+                result.logprobs.append(TokenLogprob(token: entry.token, logprob: logprob(entry.logprob)))
+            }
+        }
+        result.logprobCounts.append(Int32(1 + likeliest.count))
+    }
+}
+
+/// The largest value; nil when a value is NaN or +infinity or none is finite.
+private func finiteMaximum(of row: UnsafeBufferPointer<Float>) -> Float? {
+    var largest = SIMD8<Float>(repeating: -.infinity)
+    var allBelowInfinity = SIMDMask<SIMD8<Int32>>(repeating: true)
+    row.forEachGroup { x, _ in
+        allBelowInfinity = allBelowInfinity .& (x .< .infinity)  // false for NaN as well
+        largest.replace(with: x, where: x .> largest)
+    }
+    let maximum = largest.max()
+    return all(allBelowInfinity) && maximum > -.infinity ? maximum : nil
+}
+
+private func firstIndex(of maximum: Float, in row: UnsafeBufferPointer<Float>) -> Int32 {
+    for index in row.indices where row[index] == maximum { return Int32(index) }
+    preconditionFailure("the maximum is not in its row")
+}
+
+extension StepResult {
+    mutating func appendNonFinite() {
+        tokens.append(Self.nonFinite)
+        logprobCounts.append(0)
+    }
+}
