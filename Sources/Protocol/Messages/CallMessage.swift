@@ -1,0 +1,84 @@
+/// CALL: opens a stream that asks one question and is answered by one REPLY or ERROR.
+package enum CallMessage: Sendable, Equatable {
+    /// Is the server fit to answer?
+    case health
+    /// Which models are there?
+    case models
+    /// The ids that GENERATE would give the model for this prompt (text as if raw).
+    case tokenize(Prompt, model: String?)
+    /// The text of these ids.
+    case detokenize([Int32], model: String?)
+    /// Counters and gauges.
+    case statistics
+
+    /// What a call asks for.
+    package enum Method: UInt16, Sendable, CaseIterable {
+        /// See `CallMessage.health`.
+        case health = 1
+        /// See `CallMessage.models`.
+        case models = 2
+        /// See `CallMessage.tokenize`.
+        case tokenize = 3
+        /// See `CallMessage.detokenize`.
+        case detokenize = 4
+        /// See `CallMessage.statistics`.
+        case statistics = 5
+    }
+
+    /// What is asked for.
+    package var method: Method {
+        switch self {
+        case .health: .health
+        case .models: .models
+        case .tokenize: .tokenize
+        case .detokenize: .detokenize
+        case .statistics: .statistics
+        }
+    }
+
+    private enum Key {
+        static let model: UInt16 = 1
+    }
+
+    init(_ reader: consuming ByteReader) throws(WireError) {
+        let number: UInt16 = try reader.integer()
+        _ = try reader.integer(UInt16.self)
+        var fields = try FieldReader(reader)
+        var model: String?
+        var prompt = PromptFields()
+        while let key = try fields.next() {
+            if try prompt.read(key, &fields) { continue }
+            switch key {
+            case Key.model: model = try fields.text("model", limit: Limits.name)
+            default: try fields.skip()
+            }
+        }
+        switch Method(rawValue: number) {
+        case .health: self = .health
+        case .models: self = .models
+        case .statistics: self = .statistics
+        case .tokenize: self = .tokenize(try prompt.finish(), model: model)
+        case .detokenize:
+            guard case .tokens(let tokens) = try prompt.finish() else {
+                throw WireError(.invalid, "detokenize takes token ids")
+            }
+            self = .detokenize(tokens, model: model)
+        case nil: throw WireError(.notFound, "there is no method \(number)")
+        }
+    }
+
+    func encode(into bytes: inout [UInt8]) {
+        bytes.append(integer: method.rawValue)
+        bytes.append(integer: UInt16(0))
+        switch self {
+        case .health, .models, .statistics: break
+        case .tokenize(let prompt, let model):
+            bytes.appendField(Key.model, text: model)
+            prompt.encode(into: &bytes, .scalar)
+            prompt.encode(into: &bytes, .repeated)
+        case .detokenize(let tokens, let model):
+            bytes.appendField(Key.model, text: model)
+            bytes.appendField(Prompt.Key.tokens, integers: tokens)
+        }
+    }
+}

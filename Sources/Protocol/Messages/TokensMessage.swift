@@ -1,0 +1,166 @@
+/// TOKENS: one or more consecutive tokens of a stream with their text.
+///
+/// A sender keeps one value and refills it (`removeAll`, then `append`): its arrays keep their memory, so that a token
+/// costs no allocation.
+package struct TokensMessage: Sendable, Equatable {
+    /// Position of the first token in the stream's output.
+    package private(set) var firstIndex: UInt32
+    /// The tokens, 1 to 255 of them.
+    package private(set) var ids: [Int32] = []
+    /// Where each token's bytes end in `text`.
+    package private(set) var textEnds: [UInt16] = []
+    /// UTF-8 of all tokens. A token's text is whole characters, and may be empty.
+    package private(set) var text: [UInt8] = []
+    /// Where each token's entries end in `logprobs`; empty when there are none at all.
+    package private(set) var logprobEnds: [UInt16] = []
+    /// Log-probabilities, the chosen token's first.
+    package private(set) var logprobs: [Logprob] = []
+
+    /// A token and the natural logarithm of its probability.
+    package struct Logprob: Sendable, Equatable {
+        /// The token.
+        package var token: Int32
+        /// Natural logarithm of its probability.
+        package var value: Float
+
+        /// Pairs a token with its log-probability.
+        package init(token: Int32, value: Float) {
+            self.token = token
+            self.value = value
+        }
+    }
+
+    /// An empty message whose first token will have this index.
+    package init(firstIndex: UInt32) { self.firstIndex = firstIndex }
+
+    /// Forgets the tokens and keeps the memory.
+    package mutating func removeAll(firstIndex: UInt32) {
+        self.firstIndex = firstIndex
+        ids.removeAll(keepingCapacity: true)
+        textEnds.removeAll(keepingCapacity: true)
+        text.removeAll(keepingCapacity: true)
+        logprobEnds.removeAll(keepingCapacity: true)
+        logprobs.removeAll(keepingCapacity: true)
+    }
+
+    /// Number of tokens.
+    package var count: Int { ids.count }
+
+    /// Whether one more token with this much text fits the frame. Always true of an empty message and text within
+    /// `Limits.tokenText`.
+    package func hasRoom(forText bytes: Int) -> Bool {
+        ids.count < Limits.tokensPerFrame && bytes <= Limits.tokenText && text.count + bytes <= Limits.tokensText
+    }
+
+    /// Adds the next token.
+    ///
+    /// - Throws: `internal` when there is no room.
+    package mutating func append(id: Int32, text bytes: Span<UInt8>) throws(WireError) {
+        guard hasRoom(forText: bytes.count) else {
+            throw WireError(.internal, "no room for a token of \(bytes.count) bytes after \(ids.count) tokens")
+        }
+        ids.append(id)
+        text.append(bytes.bytes)
+        textEnds.append(UInt16(text.count))
+        if !logprobEnds.isEmpty { logprobEnds.append(UInt16(logprobs.count)) }
+    }
+
+    /// Adds a log-probability to the last token: first the chosen token's, then at most `Limits.alternatives` more.
+    ///
+    /// - Throws: `internal` when there is no token, or it has them all.
+    package mutating func append(_ logprob: Logprob) throws(WireError) {
+        guard let last = ids.indices.last, logprobRange(last).count <= Limits.alternatives else {
+            throw WireError(.internal, "no room for a log-probability in token \(firstIndex) + \(ids.count)")
+        }
+        if logprobEnds.isEmpty { logprobEnds.append(contentsOf: repeatElement(0, count: ids.count)) }
+        logprobs.append(logprob)
+        logprobEnds[last] = UInt16(logprobs.count)
+    }
+
+    /// The bytes of token `position` in `text`; positions count from 0 in this message.
+    package func textRange(_ position: Int) -> Range<Int> {
+        (position == 0 ? 0 : Int(textEnds[position - 1]))..<Int(textEnds[position])
+    }
+
+    /// The entries of token `position` in `logprobs`; positions count from 0 in this message.
+    package func logprobRange(_ position: Int) -> Range<Int> {
+        guard !logprobEnds.isEmpty else { return 0..<0 }
+        return (position == 0 ? 0 : Int(logprobEnds[position - 1]))..<Int(logprobEnds[position])
+    }
+}
+
+// The layout: u32 first index, u8 count, u8 flags, u16 text bytes, count x i32 id, count x u16 text end, text; with the
+// log-probability flag, count x u8 entries, then for each entry i32 token, f32 value.
+extension TokensMessage {
+    private enum Flag {
+        static let logprobs: UInt8 = 1
+    }
+
+    init(_ reader: consuming ByteReader) throws(WireError) {
+        firstIndex = try reader.integer()
+        let count = Int(try reader.integer(UInt8.self))
+        let flags: UInt8 = try reader.integer()
+        let textCount = Int(try reader.integer(UInt16.self))
+        guard count > 0 else { throw .malformed("no tokens") }
+        guard flags & ~Flag.logprobs == 0 else {
+            throw .malformed("flags \(flags) change the layout in an unknown way")
+        }
+        guard textCount <= Limits.tokensText else {
+            throw .malformed("\(textCount) bytes of text, limit \(Limits.tokensText)")
+        }
+        var idBytes = ByteReader(try reader.take(4 * count))
+        ids = try idBytes.integers()
+        try readTextEnds(&reader, count: count, textCount: textCount)
+        text.append(try reader.take(textCount))
+        if flags & Flag.logprobs != 0 { try readLogprobs(&reader, count: count) }
+        try reader.finish()
+    }
+
+    private mutating func readTextEnds(_ reader: inout ByteReader, count: Int, textCount: Int) throws(WireError) {
+        textEnds.reserveCapacity(count)
+        for _ in 0..<count {
+            let start = textEnds.last ?? 0
+            let end: UInt16 = try reader.integer()
+            guard end >= start, Int(end) - Int(start) <= Limits.tokenText else {
+                throw .malformed("text of a token from \(start) to \(end), limit \(Limits.tokenText) bytes")
+            }
+            textEnds.append(end)
+        }
+        guard let end = textEnds.last, end == textCount else {
+            throw .malformed("the last token's text does not end at \(textCount)")
+        }
+    }
+
+    private mutating func readLogprobs(_ reader: inout ByteReader, count: Int) throws(WireError) {
+        var total = 0
+        logprobEnds.reserveCapacity(count)
+        for _ in 0..<count {
+            let entries = Int(try reader.integer(UInt8.self))
+            guard entries <= 1 + Limits.alternatives else {
+                throw .malformed("\(entries) log-probabilities for a token, limit \(1 + Limits.alternatives)")
+            }
+            total += entries
+            logprobEnds.append(UInt16(total))
+        }
+        logprobs.reserveCapacity(total)
+        for _ in 0..<total {
+            logprobs.append(Logprob(token: try reader.integer(), value: try reader.float()))
+        }
+    }
+
+    func encode(into bytes: inout [UInt8]) {
+        bytes.append(integer: firstIndex)
+        bytes.append(UInt8(ids.count))
+        bytes.append(logprobs.isEmpty ? 0 : Flag.logprobs)
+        bytes.append(integer: UInt16(text.count))
+        for id in ids { bytes.append(integer: id) }
+        for end in textEnds { bytes.append(integer: end) }
+        bytes.append(contentsOf: text)
+        guard !logprobs.isEmpty else { return }
+        for position in ids.indices { bytes.append(UInt8(logprobRange(position).count)) }
+        for logprob in logprobs {
+            bytes.append(integer: logprob.token)
+            bytes.append(float: logprob.value)
+        }
+    }
+}
