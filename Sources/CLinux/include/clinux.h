@@ -1,4 +1,11 @@
-// What the Glibc module of Swift does not export: epoll, eventfd and friends.
+// What the Glibc module of Swift does not export: epoll, eventfd, and GNU functions.
 #pragma once
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
+
+/// accept4(2) with SOCK_NONBLOCK | SOCK_CLOEXEC; errno is set when the result is negative.
+int cl_accept(int listener, struct sockaddr *peer, socklen_t *length);
+
+/// Names the calling thread as `top -H` and debuggers show it; 15 bytes at most.
+void cl_name_thread(const char *name);
