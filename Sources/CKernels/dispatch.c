@@ -1,1 +1,143 @@
-#include "ckernels.h"
+// Chooses an implementation once and forwards to it.
+#include "table.h"
+
+static const ck_table *table_of(ck_level level) {
+    switch (level) {
+#if defined(__x86_64__)
+    case CK_AVX2: return &ck_avx2_table;
+    case CK_AVXVNNI: return &ck_avxvnni_table;
+    case CK_AVX512: return &ck_avx512_table;
+#elif defined(__aarch64__)
+    case CK_NEON: return &ck_neon_table;
+#endif
+    default: return &ck_generic_table;
+    }
+}
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+
+/// XCR0: which registers the operating system saves. CPUID alone says only what the processor could do.
+static uint64_t enabled_state(void) {
+    unsigned a, b, c, d;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || (c & bit_OSXSAVE) == 0) return 0;
+    uint32_t low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (uint64_t)high << 32 | low;
+}
+
+static bool has_avx2(void) {
+    const uint64_t ymm = 0x6;
+    return (enabled_state() & ymm) == ymm && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")
+        && __builtin_cpu_supports("f16c");
+}
+
+static bool has_avxvnni(void) {
+    unsigned a, b, c, d;
+    return has_avx2() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 4) != 0;
+}
+
+static bool has_avx512(void) {
+    const uint64_t zmm = 0xE6;
+    return (enabled_state() & zmm) == zmm && has_avx2() && __builtin_cpu_supports("avx512f")
+        && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")
+        && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni");
+}
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
+
+static bool has_neon(void) {
+    const unsigned long dot_product = 1ul << 20;  // HWCAP_ASIMDDP
+    return (getauxval(AT_HWCAP) & dot_product) != 0;
+}
+#endif
+
+bool ck_supported(ck_level level) {
+    switch (level) {
+    case CK_GENERIC: return true;
+#if defined(__x86_64__)
+    case CK_AVX2: return has_avx2();
+    case CK_AVXVNNI: return has_avxvnni();
+    case CK_AVX512: return has_avx512();
+#elif defined(__aarch64__)
+    case CK_NEON: return has_neon();
+#endif
+    default: return false;
+    }
+}
+
+static ck_level best_level(void) {
+    static const ck_level descending[] = {CK_AVX512, CK_AVXVNNI, CK_AVX2, CK_NEON};
+    for (size_t i = 0; i < sizeof descending / sizeof *descending; i++)
+        if (ck_supported(descending[i])) return descending[i];
+    return CK_GENERIC;
+}
+
+static ck_level current = CK_GENERIC;
+static const ck_table *kernels = &ck_generic_table;
+
+__attribute__((constructor)) static void choose(void) {
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+#endif
+    ck_force(best_level());
+}
+
+bool ck_force(ck_level level) {
+    if (!ck_supported(level)) return false;
+    current = level;
+    kernels = table_of(level);
+    return true;
+}
+
+ck_level ck_current(void) { return current; }
+
+const char *ck_level_name(ck_level level) {
+    switch (level) {
+    case CK_GENERIC: return "generic";
+    case CK_AVX2: return "AVX2";
+    case CK_AVXVNNI: return "AVX-VNNI";
+    case CK_AVX512: return "AVX-512 VNNI";
+    case CK_NEON: return "NEON";
+    }
+    return "unknown";
+}
+
+void ck_quantize(const float *values, size_t rows, size_t stride, size_t k, int8_t *quants, ck_block *blocks) {
+    kernels->quantize(values, rows, stride, k, quants, blocks);
+}
+
+void ck_matmul(
+    const ck_matrix *matrix, const ck_activations *activations, size_t row, size_t rows, size_t panel, size_t panels,
+    const ck_output *output) {
+    kernels->matmul(matrix, activations, row, rows, panel, panels, output);
+}
+
+void ck_rms_norm(const float *x, const float *weight, size_t n, float epsilon, float *y) {
+    kernels->rms_norm(x, weight, n, epsilon, y);
+}
+
+void ck_rotary(float *x, size_t heads, size_t head_dimension, size_t half, const float *cosines, const float *sines) {
+    kernels->rotary(x, heads, head_dimension, half, cosines, sines);
+}
+
+void ck_swiglu(const float *gate, const float *up, size_t n, float *y) { kernels->swiglu(gate, up, n, y); }
+
+void ck_store(
+    const float *key, const float *value, size_t head_dimension, size_t position, uint16_t *keys, uint16_t *values) {
+    kernels->store(key, value, head_dimension, position, keys, values);
+}
+
+void ck_attend(
+    const ck_cache *cache, size_t segment, const float *const *queries, const int32_t *lengths, size_t count,
+    float *partials) {
+    kernels->attend(cache, segment, queries, lengths, count, partials);
+}
+
+void ck_attend_merge(float *state, const float *partial, size_t head_dimension) {
+    kernels->attend_merge(state, partial, head_dimension);
+}
+
+void ck_attend_finish(const float *state, size_t head_dimension, size_t count, float *y) {
+    kernels->attend_finish(state, head_dimension, count, y);
+}

@@ -22,6 +22,9 @@ public struct GenerationRequest: Sendable {
     public var creditLimit: UInt32 = .max
     /// Monotonic nanoseconds after which the request fails with `deadlineExceeded`; nil for none.
     public var deadline: UInt64?
+    /// Cached prefixes are shared only among requests of the same scope. A server gives each tenant its own, so that no
+    /// tenant learns another's prompt from how soon its own is answered.
+    public var cacheScope: UInt64 = 0
 
     /// Creates a request with default sampling and stop conditions.
     public init(prompt: [Int32]) { self.prompt = prompt }

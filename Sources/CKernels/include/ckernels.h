@@ -1,1 +1,206 @@
 #pragma once
+// Arithmetic of the CPU back end: plain C functions over caller-owned memory, each with one implementation per
+// instruction set, chosen once per process.
+//
+// Numbers. Every float result is defined by a fixed order of IEEE operations (stated at each function), and every
+// instruction set follows it, so all of them give the same bits as the scalar code in generic.c. A row's result never
+// depends on which other rows, panels or queries are computed in the same call.
+//
+// Memory. No function allocates, keeps a pointer or writes outside the ranges named here. Unless said otherwise,
+// pointers need the alignment of their element type only, and outputs must not overlap inputs.
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// MARK: - Dispatch
+
+/// Instruction sets with an implementation.
+typedef enum {
+    CK_GENERIC = 0,  ///< scalar C, the oracle of the others
+    CK_AVX2 = 1,     ///< AVX2, FMA, F16C
+    CK_AVXVNNI = 2,  ///< AVX2 and the 256-bit VPDPBUSD
+    CK_AVX512 = 3,   ///< AVX-512 F, BW, VL, DQ, VNNI
+    CK_NEON = 4,     ///< AArch64 with SDOT
+} ck_level;
+
+/// Whether processor and operating system support `level` and this build contains it.
+bool ck_supported(ck_level level);
+/// The level in use: the best supported one, unless `ck_force` chose another.
+ck_level ck_current(void);
+/// Uses `level` from now on, for tests; false and no change when it is not supported. Call while no kernel runs.
+bool ck_force(ck_level level);
+/// A short name for people.
+const char *ck_level_name(ck_level level);
+
+// MARK: - Weights
+
+/// Columns of a panel: outputs computed together.
+#define CK_PANEL 16
+/// Inputs that share a scale.
+#define CK_BLOCK 32
+
+/// How a model file stores elements (GGML's layouts, byte for byte).
+typedef enum {
+    CK_F32 = 0,
+    CK_F16 = 1,
+    CK_BF16 = 2,
+    CK_Q8_0 = 3,
+    CK_Q4_0 = 4,
+    CK_Q4_1 = 5,
+    CK_Q4_K = 6,
+    CK_Q5_K = 7,
+    CK_Q6_K = 8,
+} ck_type;
+
+/// How a packed matrix stores elements. A panel holds 16 outputs and all K inputs.
+///
+/// Quantized panels: first the scales, per block of 32 inputs 16 f16 (with `_MIN` another 16 f16 minimums), padded to
+/// 64 bytes; then per block the quants in the order of a four-way byte dot product: 8 steps of [16 outputs][4 inputs].
+/// 4-bit panels hold steps 2i and 2i + 1 in the low and high nibbles of 64 bytes. Float panels: [K][16].
+typedef enum {
+    CK_PANEL_4BIT = 0,      ///< value = scale * (quant - 8)
+    CK_PANEL_4BIT_MIN = 1,  ///< value = scale * quant + minimum
+    CK_PANEL_8BIT = 2,      ///< value = scale * (quant - 128)
+    CK_PANEL_8BIT_MIN = 3,  ///< value = scale * quant + minimum; quant below 128
+    CK_PANEL_F32 = 4,
+    CK_PANEL_F16 = 5,
+    CK_PANEL_BF16 = 6,
+} ck_format;
+
+/// The panel format that holds elements of `type`. Exact but for: Q4_K and Q5_K, whose products of block scale and
+/// sub-block scale are rounded to f16 (2^-11 relative); Q6_K, requantized to 8 bits per 32 inputs (error at most
+/// 1/254 of the largest magnitude among the 32).
+ck_format ck_format_of(ck_type type);
+/// Whether activations for this format must be quantized.
+bool ck_is_quantized(ck_format format);
+/// Bytes of a panel of `k` inputs, a multiple of 64. `k` is a multiple of 32 for quantized formats.
+size_t ck_panel_bytes(ck_format format, size_t k);
+/// Packs one panel in the format `ck_format_of(type)`.
+///
+/// - rows: 16 pointers, each to `k` elements of `type` (any alignment); NULL makes that output zero
+/// - panel: `ck_panel_bytes` bytes, 64-byte aligned
+void ck_pack_panel(ck_type type, const void *const rows[CK_PANEL], size_t k, void *panel);
+/// Decodes `n` elements (whole blocks of `type`; any alignment) to float.
+void ck_dequantize(ck_type type, const void *source, size_t n, float *values);
+
+/// A packed matrix of panels, one after the other.
+typedef struct {
+    const void *panels;  ///< (ceil(outputs / 16)) panels, 64-byte aligned
+    ck_format format;
+    size_t k;        ///< inputs
+    size_t outputs;  ///< outputs; the last panel is padded with zeros
+} ck_matrix;
+
+// MARK: - Activations
+
+/// What a block of 32 quantized activations needs besides its quants.
+typedef struct {
+    float scale;    ///< value = scale * quant
+    float offset;   ///< scale * sum of quants: multiplies the minimums of weights
+    int32_t zero4;  ///< -8 * sum of quants: takes off the zero point of 4-bit weights
+    int32_t zero8;  ///< -128 * sum of quants: takes off the zero point of 8-bit weights
+} ck_block;
+
+/// Rows of inputs of a matrix product. Float formats read `values`; quantized formats read `quants` and `blocks`.
+typedef struct {
+    const float *values;     ///< (rows, stride)
+    const int8_t *quants;    ///< (rows, k), each within -127...127
+    const ck_block *blocks;  ///< (rows, k / 32)
+    size_t stride;           ///< floats between rows of `values`
+} ck_activations;
+
+/// Quantizes rows to 8 bits per block of 32: scale = max|x| / 127, quant = x * (127 / max|x|) rounded to nearest even.
+/// A block with NaN or infinity gets the scale NaN; one with max|x| below 1e-35 is zero.
+///
+/// - values: (rows, stride); k: multiple of 32
+/// - quants: (rows, k); blocks: (rows, k / 32)
+void ck_quantize(const float *values, size_t rows, size_t stride, size_t k, int8_t *quants, ck_block *blocks);
+
+// MARK: - Matrix product
+
+/// Where a product goes: y = product (+ bias) (+ y).
+typedef struct {
+    float *y;           ///< (rows, stride); the columns of whole panels are written, so `stride` covers the padding
+    size_t stride;      ///< floats between rows
+    const float *bias;  ///< (outputs rounded up to 16) or NULL
+    bool accumulate;    ///< add to what `y` holds
+} ck_output;
+
+/// Multiplies rows `row ..< row + rows` with panels `panel ..< panel + panels` of a matrix.
+///
+/// Order, quantized: sum = 0; for each block of 32 in order: [with minimums: sum = fma(minimum, offset, sum);]
+/// sum = fma(float(exact integer dot product), weight scale * activation scale, sum). Float: sum = fma(x, w, sum) for
+/// each input in order. Then + bias, then + y.
+void ck_matmul(
+    const ck_matrix *matrix, const ck_activations *activations, size_t row, size_t rows, size_t panel, size_t panels,
+    const ck_output *output);
+
+// MARK: - Element-wise
+
+/// y = x * (1 / sqrt(mean(x^2) + epsilon)) * weight. The squares are summed in 16 lanes by fma, then lane i with i + 8,
+/// i + 4, i + 2, i + 1.
+///
+/// - x, weight: (n); y: (n), may be `x`
+void ck_rms_norm(const float *x, const float *weight, size_t n, float epsilon, float *y);
+/// Turns elements (i, i + half) of each head by an angle: (a cos - b sin, a sin + b cos), each as fma of a rounded
+/// product.
+///
+/// - x: (heads, head_dimension), in place; cosines, sines: (half); 2 * half <= head_dimension
+void ck_rotary(
+    float *x, size_t heads, size_t head_dimension, size_t half, const float *cosines, const float *sines);
+/// y = gate / (1 + exp(-gate)) * up, with this library's exp.
+///
+/// - gate, up: (n); y: (n), may be either
+void ck_swiglu(const float *gate, const float *up, size_t n, float *y);
+
+// MARK: - Attention over a paged cache
+
+/// Positions whose attention is computed together, counted from position 0; partial results are merged in order.
+#define CK_SEGMENT 256
+/// Positions of one group of the cache.
+#define CK_GROUP 16
+/// Floats of a partial result: head_dimension sums, then maximum and denominator (and padding).
+#define CK_PARTIAL(head_dimension) ((head_dimension) + 16)
+
+/// One KV head of one layer as one sequence sees it. Keys and values are f16. A block holds `block_size / 16` groups;
+/// a group of keys is [head_dimension][16 positions], a group of values [16 positions][head_dimension].
+typedef struct {
+    const uint16_t *keys;         ///< first block of this layer and head
+    const uint16_t *values;       ///< first block of this layer and head
+    size_t block_stride;          ///< elements between blocks of the pool
+    const int32_t *block_table;   ///< the sequence's blocks in order
+    size_t block_size;            ///< positions of a block, a multiple of 16
+    size_t head_dimension;        ///< a multiple of 16
+    float scale;                  ///< of the scores: 1 / sqrt(head_dimension)
+} ck_cache;
+
+/// Writes one position's key and value of one head into its group, saturated to the range of f16.
+///
+/// - key, value: (head_dimension); keys, values: the group's start; position: 0..<16
+void ck_store(
+    const float *key, const float *value, size_t head_dimension, size_t position, uint16_t *keys, uint16_t *values);
+/// Attends over positions `segment * 256 ..< min(segment * 256 + 256, lengths[i])`. Nothing beyond the largest length
+/// is read from `values`; what is read of keys beyond it has no influence.
+///
+/// - queries: (count) pointers to (head_dimension) floats
+/// - lengths: (count) positions each query sees
+/// - partials: (count, CK_PARTIAL(head_dimension))
+void ck_attend(
+    const ck_cache *cache, size_t segment, const float *const *queries, const int32_t *lengths, size_t count,
+    float *partials);
+/// Merges the partial result of the next segment into `state`, which starts as the partial result of segment 0.
+void ck_attend_merge(float *state, const float *partial, size_t head_dimension);
+/// y = sums / denominator for the first `count` of the sums; the rest is padding.
+void ck_attend_finish(const float *state, size_t head_dimension, size_t count, float *y);
+
+// MARK: - Waiting
+
+/// Tells the processor that this thread spins.
+static inline void ck_pause(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("isb");
+#endif
+}

@@ -118,7 +118,8 @@ extension GGUFFile {
         }
         guard divisors.allSatisfy({ $0.isFinite && $0 > 0 }) else {
             throw EngineError(
-                .invalidModel, "\(file.path): tensor '\(info.name)' at byte \(info.range.lowerBound): "
+                .invalidModel,
+                "\(file.path): tensor '\(info.name)' at byte \(info.range.lowerBound): "
                     + "holds a divisor that is not a finite number above 0")
         }
         return divisors

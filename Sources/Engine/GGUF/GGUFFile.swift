@@ -97,7 +97,8 @@ package struct GGUFFile: Sendable {
                         + "\(dataCount) bytes of data; the file is truncated or corrupt", at: header.headerOffset)
             }
             if let previous, previous.dataOffset + previous.byteCount > header.dataOffset {
-                throw cursor.invalid("its data overlaps that of tensor '\(previous.name.printable)'", at: header.headerOffset)
+                throw cursor.invalid(
+                    "its data overlaps that of tensor '\(previous.name.printable)'", at: header.headerOffset)
             }
             let start = dataStart + header.dataOffset
             let info = GGUFTensorInfo(

@@ -36,10 +36,12 @@ extension GGUFCursor {
         let offsetPosition = offset
         let rawOffset = try integer(UInt64.self)
         guard let dataOffset = Int(exactly: rawOffset), dataOffset <= file.bytes.count else {
-            throw invalid("data offset \(rawOffset) lies outside the file (\(file.bytes.count) bytes)", at: offsetPosition)
+            throw invalid(
+                "data offset \(rawOffset) lies outside the file (\(file.bytes.count) bytes)", at: offsetPosition)
         }
         guard dataOffset % alignment == 0 else {
-            throw invalid("data offset \(dataOffset) is not a multiple of the alignment \(alignment)", at: offsetPosition)
+            throw invalid(
+                "data offset \(dataOffset) is not a multiple of the alignment \(alignment)", at: offsetPosition)
         }
         return GGUFTensorHeader(
             name: name, dimensions: dimensions, type: type, headerOffset: start, dataOffset: dataOffset,
@@ -69,19 +71,22 @@ extension GGUFCursor {
         let code = try integer(UInt32.self)
         if let type = TensorType(ggmlCode: code) { return type }
         let supported = TensorType.allCases.map(\.rawValue).joined(separator: ", ")
-        let problem = invalid("type \(TensorType.ggmlName(code)) is not supported; supported are \(supported)", at: start)
+        let problem = invalid(
+            "type \(TensorType.ggmlName(code)) is not supported; supported are \(supported)", at: start)
         throw EngineError(.unsupportedModel, problem.message)
     }
 
     private func byteCount(of dimensions: [Int], type: TensorType) throws(EngineError) -> Int {
         guard let width = dimensions.first, width % type.blockLength == 0 else {
-            throw invalid("row length is not a multiple of the \(type.blockLength) elements of a \(type.rawValue) block")
+            throw invalid(
+                "row length is not a multiple of the \(type.blockLength) elements of a \(type.rawValue) block")
         }
         var byteCount = type.blockByteCount
         for factor in [width / type.blockLength] + dimensions.dropFirst() {
             let (product, overflow) = byteCount.multipliedReportingOverflow(by: factor)
             guard !overflow, product <= file.bytes.count else {
-                throw invalid("shape \(dimensions) in \(type.rawValue) is larger than the file (\(file.bytes.count) bytes)")
+                throw invalid(
+                    "shape \(dimensions) in \(type.rawValue) is larger than the file (\(file.bytes.count) bytes)")
             }
             byteCount = product
         }

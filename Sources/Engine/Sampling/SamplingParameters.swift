@@ -15,7 +15,8 @@ public struct SamplingParameters: Sendable, Equatable {
     public var presencePenalty: Float = 0
     /// Subtracted per occurrence in the output; -2...2.
     public var frequencyPenalty: Float = 0
-    /// Random numbers are a function of (seed, position) alone; nil lets the engine draw a seed and report it.
+    /// Random numbers are a function of (seed, position) alone; nil lets the engine draw a seed. Who wants to report the
+    /// seed draws it before submitting.
     public var seed: UInt64?
     /// Number of likeliest alternatives reported per token with log-probabilities of the raw distribution (before
     /// penalties and temperature); nil reports none, 0 only the chosen token's; at most 20.

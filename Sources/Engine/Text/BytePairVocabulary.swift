@@ -3,7 +3,7 @@ package struct BytePairVocabulary: Sendable {
     /// All tokens.
     let table: TokenTable
     /// The merges added so far.
-    private(set) var merges: MergeTable
+    package private(set) var merges: MergeTable
     private let index: TokenTable.Index
     private var mergeCount = 0
     private var scratch: [UInt8] = []

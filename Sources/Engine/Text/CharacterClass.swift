@@ -64,7 +64,9 @@ struct ClassifiedText {
     /// A character of two to four bytes.
     private func longCharacter(at index: Int, lead: UInt8) -> Character {
         let length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2
-        guard lead >= 0xC2, lead <= 0xF4, index + length <= bytes.count else { return Character(kind: .other, length: 1) }
+        guard lead >= 0xC2, lead <= 0xF4, index + length <= bytes.count else {
+            return Character(kind: .other, length: 1)
+        }
         var value = UInt32(lead) & (0x7F >> UInt32(length))
         for offset in 1..<length {
             let byte = bytes[index + offset]

@@ -12,7 +12,9 @@ import Testing
     func bitsEqualThoseOfTheReference(_ type: TensorType) throws {
         let golden = try #require(Golden.load("dequantize.json", as: [String: Blocks].self)[type.rawValue])
         let digits = Array(golden.bytes)
-        let bytes = stride(from: 0, to: digits.count, by: 2).compactMap { UInt8(String(digits[$0...$0 + 1]), radix: 16) }
+        let bytes = stride(from: 0, to: digits.count, by: 2).compactMap {
+            UInt8(String(digits[$0...$0 + 1]), radix: 16)
+        }
         let file = try MappedFile(contents: bytes, name: "blocks")
         let blockCount = bytes.count / type.blockByteCount
         // Two rows, so that the row's offset counts.

@@ -5,7 +5,7 @@
 package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine thread only, after init
     private let model: ModelConfiguration
     private let weights: ReferenceWeights
-    private let rotary: RotaryTable
+    private let rotary: ReferenceRotary
     private var cache: ReferenceKeyValueCache
     private var state: RowState
     private var sampler: Sampler
@@ -16,7 +16,7 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
     package init(checkpoint: any Checkpoint) throws(EngineError) {
         model = checkpoint.configuration
         weights = try ReferenceWeights(checkpoint)
-        rotary = RotaryTable(model)
+        rotary = ReferenceRotary(model)
         cache = ReferenceKeyValueCache(model, slotCount: 0, blockSize: 1)
         state = RowState(model)
         sampler = Sampler(vocabularySize: model.vocabularySize)

@@ -48,7 +48,7 @@ func add(_ x: [Float], to y: inout [Float]) {
 }
 
 /// Rotary position embedding (Su et al., "RoFormer"): pairs of elements turned by position · base^(-2i/d).
-struct RotaryTable {
+struct ReferenceRotary {
     private let frequencies: [Float]  // (rotaryDimension / 2)
     private let layout: ModelConfiguration.RotaryLayout
     private let headDimension: Int

@@ -1,0 +1,46 @@
+// AVX2 without a four-way dot product: VPMADDUBSW adds two products in 16 bits, VPMADDWD pairs of those in 32.
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
+#include "lanes.h"
+
+#define TILE_ROWS 2
+#define TILE_PANELS 2
+#define QUANTIZED_ROWS 2
+#define ZERO_POINT_8 0
+
+/// Half a panel. `magnitudes` times `signed_bytes` must not exceed 2^15 in pairs: 128 * 127 * 2 does not.
+INLINE __m256i dot_half(__m256i sums, __m256i magnitudes, __m256i signed_bytes) {
+    const __m256i pairs = _mm256_maddubs_epi16(magnitudes, signed_bytes);
+    return _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+
+INLINE int_lanes dot(int_lanes sums, bytes64 weights, const int8_t *four) {
+    int32_t packed;
+    memcpy(&packed, four, sizeof packed);
+    const __m256i activations = _mm256_set1_epi32(packed);
+    sums.lo = dot_half((__m256i)sums.lo, (__m256i)weights.lo, activations);
+    sums.hi = dot_half((__m256i)sums.hi, (__m256i)weights.hi, activations);
+    return sums;
+}
+
+/// Unsigned 255 would overflow 16 bits in pairs, so the sign moves from the weight to the activation.
+INLINE int_lanes dot_biased(int_lanes sums, bytes64 weights, const int8_t *four) {
+    int32_t packed;
+    memcpy(&packed, four, sizeof packed);
+    const __m256i activations = _mm256_set1_epi32(packed);
+    const bytes64 centred = weights ^ 0x80;
+    const __m256i low = (__m256i)centred.lo, high = (__m256i)centred.hi;
+    sums.lo = dot_half((__m256i)sums.lo, _mm256_abs_epi8(low), _mm256_sign_epi8(activations, low));
+    sums.hi = dot_half((__m256i)sums.hi, _mm256_abs_epi8(high), _mm256_sign_epi8(activations, high));
+    return sums;
+}
+
+#include "kernels.h"
+#pragma clang attribute pop
+
+const ck_table ck_avx2_table = {
+    quantize, matmul, rms_norm, rotary, swiglu, store, attend, attend_merge, attend_finish,
+};
+#endif

@@ -1,0 +1,28 @@
+// AVX-512 with VNNI: a panel's 64 bytes are one register, VPDPBUSD takes four activations from memory.
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#pragma clang attribute push( \
+    __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c"))), apply_to = function)
+#include "lanes.h"
+
+#define TILE_ROWS 6
+#define TILE_PANELS 4
+#define QUANTIZED_ROWS 12
+#define ZERO_POINT_8 1
+
+INLINE int_lanes dot(int_lanes sums, bytes64 weights, const int8_t *four) {
+    int32_t packed;
+    memcpy(&packed, four, sizeof packed);
+    return (int_lanes)_mm512_dpbusd_epi32((__m512i)sums, (__m512i)weights, _mm512_set1_epi32(packed));
+}
+
+INLINE int_lanes dot_biased(int_lanes sums, bytes64 weights, const int8_t *four) { return dot(sums, weights, four); }
+
+#include "kernels.h"
+#pragma clang attribute pop
+
+const ck_table ck_avx512_table = {
+    quantize, matmul, rms_norm, rotary, swiglu, store, attend, attend_merge, attend_finish,
+};
+#endif

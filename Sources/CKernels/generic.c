@@ -1,0 +1,174 @@
+// Scalar kernels: what every other implementation must equal. Written for the reader, not for speed.
+#include "scalar.h"
+
+#pragma STDC FP_CONTRACT OFF
+
+static void quantize(const float *values, size_t rows, size_t stride, size_t k, int8_t *quants, ck_block *blocks) {
+    for (size_t row = 0; row < rows; row++) {
+        for (size_t b = 0; b < k / CK_BLOCK; b++, quants += CK_BLOCK, blocks++) {
+            const float *x = values + row * stride + b * CK_BLOCK;
+            // Compared as integers, magnitudes order NaN above infinity above every number.
+            uint32_t largest = 0;
+            for (int i = 0; i < CK_BLOCK; i++) {
+                const uint32_t magnitude = float_bits(x[i]) & 0x7FFFFFFF;
+                if (magnitude > largest) largest = magnitude;
+            }
+            const float maximum = bits_float(largest);
+            const bool finite = largest < 0x7F800000, zero = maximum < CK_TINY;
+            const float inverse = finite && !zero ? 127.0f / maximum : 0;
+            int32_t sum = 0;
+            for (int i = 0; i < CK_BLOCK; i++) {
+                quants[i] = finite ? (int8_t)rintf(x[i] * inverse) : 0;
+                sum += quants[i];
+            }
+            blocks->scale = !finite ? bits_float(0x7FC00000) : zero ? 0 : maximum / 127.0f;
+            blocks->offset = blocks->scale * (float)sum;
+            blocks->zero4 = -8 * sum;
+            blocks->zero8 = -128 * sum;
+        }
+    }
+}
+
+/// Quant of element `j` of a block for output `column`.
+static int quant_at(const uint8_t *quants, bool four_bits, size_t column, size_t j) {
+    const size_t step = j / 4, lane = column * 4 + j % 4;
+    return four_bits ? quants[step / 2 * 64 + lane] >> (step % 2 * 4) & 15 : quants[step * 64 + lane];
+}
+
+static float quantized_dot(
+    ck_format format, const uint8_t *panel, size_t column, size_t k, const int8_t *activations,
+    const ck_block *blocks) {
+    const bool four_bits = format == CK_PANEL_4BIT || format == CK_PANEL_4BIT_MIN;
+    const bool has_minimum = format == CK_PANEL_4BIT_MIN || format == CK_PANEL_8BIT_MIN;
+    const uint16_t *scales = (const uint16_t *)(const void *)panel;
+    const uint8_t *quants = panel + ck_scales_bytes(format, k);
+    float sum = 0;
+    for (size_t b = 0; b < k / CK_BLOCK; b++) {
+        int32_t dot = has_minimum ? 0 : four_bits ? blocks[b].zero4 : blocks[b].zero8;
+        for (size_t j = 0; j < CK_BLOCK; j++)
+            dot += quant_at(quants, four_bits, column, j) * activations[b * CK_BLOCK + j];
+        if (has_minimum) sum = fmaf(half_to_float(scales[CK_PANEL + column]), blocks[b].offset, sum);
+        sum = fmaf((float)dot, half_to_float(scales[column]) * blocks[b].scale, sum);
+        scales += has_minimum ? 2 * CK_PANEL : CK_PANEL;
+        quants += four_bits ? 256 : 512;
+    }
+    return sum;
+}
+
+static float weight_at(ck_format format, const void *panel, size_t index) {
+    if (format == CK_PANEL_F32) return ((const float *)panel)[index];
+    const uint16_t bits = ((const uint16_t *)panel)[index];
+    return format == CK_PANEL_F16 ? half_to_float(bits) : bfloat_to_float(bits);
+}
+
+static float float_dot(ck_format format, const void *panel, size_t column, size_t k, const float *x) {
+    float sum = 0;
+    for (size_t i = 0; i < k; i++) sum = fmaf(x[i], weight_at(format, panel, i * CK_PANEL + column), sum);
+    return sum;
+}
+
+static void matmul(
+    const ck_matrix *matrix, const ck_activations *activations, size_t row, size_t rows, size_t panel, size_t panels,
+    const ck_output *output) {
+    const size_t k = matrix->k, panel_bytes = ck_panel_bytes(matrix->format, k);
+    for (size_t r = row; r < row + rows; r++) {
+        for (size_t column = panel * CK_PANEL; column < (panel + panels) * CK_PANEL; column++) {
+            const uint8_t *weights = (const uint8_t *)matrix->panels + column / CK_PANEL * panel_bytes;
+            float sum =
+                ck_is_quantized(matrix->format)
+                    ? quantized_dot(
+                          matrix->format, weights, column % CK_PANEL, k, activations->quants + r * k,
+                          activations->blocks + r * (k / CK_BLOCK))
+                    : float_dot(
+                          matrix->format, weights, column % CK_PANEL, k, activations->values + r * activations->stride);
+            float *y = output->y + r * output->stride + column;
+            if (output->bias != NULL) sum += output->bias[column];
+            *y = output->accumulate ? sum + *y : sum;
+        }
+    }
+}
+
+static void rms_norm(const float *x, const float *weight, size_t n, float epsilon, float *y) {
+    float lanes[16] = {0};
+    for (size_t i = 0; i < n; i++) lanes[i % 16] = fmaf(x[i], x[i], lanes[i % 16]);
+    const float inverse = 1.0f / sqrtf(scalar_sum(lanes) / (float)n + epsilon);
+    for (size_t i = 0; i < n; i++) y[i] = x[i] * inverse * weight[i];
+}
+
+static void rotary(
+    float *x, size_t heads, size_t head_dimension, size_t half, const float *cosines, const float *sines) {
+    for (size_t head = 0; head < heads; head++, x += head_dimension) {
+        for (size_t i = 0; i < half; i++) {
+            const float a = x[i], b = x[i + half];
+            x[i] = fmaf(a, cosines[i], -(b * sines[i]));
+            x[i + half] = fmaf(b, cosines[i], a * sines[i]);
+        }
+    }
+}
+
+static void swiglu(const float *gate, const float *up, size_t n, float *y) {
+    for (size_t i = 0; i < n; i++) y[i] = gate[i] / (1.0f + scalar_exp(-gate[i])) * up[i];
+}
+
+static uint16_t saturated_half(float x) {
+    return float_to_half(x > CK_F16_MAX ? CK_F16_MAX : x < -CK_F16_MAX ? -CK_F16_MAX : x);
+}
+
+static void store(
+    const float *key, const float *value, size_t head_dimension, size_t position, uint16_t *keys, uint16_t *values) {
+    for (size_t i = 0; i < head_dimension; i++) {
+        keys[i * CK_GROUP + position] = saturated_half(key[i]);
+        values[position * head_dimension + i] = saturated_half(value[i]);
+    }
+}
+
+static void attend_one(
+    const ck_cache *cache, size_t segment, const float *query, size_t length, float *partial) {
+    const size_t start = segment * CK_SEGMENT, d = cache->head_dimension;
+    const size_t count = length <= start ? 0 : length - start < CK_SEGMENT ? length - start : CK_SEGMENT;
+    float weights[CK_SEGMENT], lanes[16] = {0}, maximum = -INFINITY;
+    for (size_t i = 0; i < count; i++) {
+        const uint16_t *keys = cache->keys + ck_group_offset(cache, (start + i) / CK_GROUP) + i % CK_GROUP;
+        float score = 0;
+        for (size_t j = 0; j < d; j++) score = fmaf(query[j], half_to_float(keys[j * CK_GROUP]), score);
+        weights[i] = score * cache->scale;
+        maximum = weights[i] > maximum ? weights[i] : maximum;
+    }
+    for (size_t i = 0; i < count; i++) {
+        weights[i] = scalar_exp(weights[i] - maximum);
+        lanes[i % 16] += weights[i];
+    }
+    memset(partial, 0, d * sizeof *partial);
+    for (size_t i = 0; i < count; i++) {
+        const uint16_t *values = cache->values + ck_group_offset(cache, (start + i) / CK_GROUP) + i % CK_GROUP * d;
+        for (size_t j = 0; j < d; j++) partial[j] = fmaf(weights[i], half_to_float(values[j]), partial[j]);
+    }
+    partial[d] = maximum;
+    partial[d + 1] = scalar_sum(lanes);
+}
+
+static void attend(
+    const ck_cache *cache, size_t segment, const float *const *queries, const int32_t *lengths, size_t count,
+    float *partials) {
+    for (size_t i = 0; i < count; i++)
+        attend_one(
+            cache, segment, queries[i], (size_t)lengths[i], partials + i * CK_PARTIAL(cache->head_dimension));
+}
+
+static void attend_merge(float *state, const float *partial, size_t d) {
+    if (partial[d] == -INFINITY && partial[d + 1] == 0) return;  // the query sees nothing of this segment
+    const float maximum = partial[d] > state[d] ? partial[d] : state[d];
+    const float keep = scalar_exp(state[d] - maximum), take = scalar_exp(partial[d] - maximum);
+    for (size_t i = 0; i < d; i++) state[i] = fmaf(partial[i], take, state[i] * keep);
+    state[d + 1] = fmaf(partial[d + 1], take, state[d + 1] * keep);
+    state[d] = maximum;
+}
+
+static void attend_finish(const float *state, size_t d, size_t count, float *y) {
+    const float inverse = 1.0f / state[d + 1];
+    for (size_t i = 0; i < count; i++) y[i] = state[i] * inverse;
+}
+
+const ck_table ck_generic_table = {
+    quantize, matmul, rms_norm, rotary, swiglu, store, attend, attend_merge, attend_finish,
+};

@@ -1,0 +1,429 @@
+// The kernels over lanes, compiled once per instruction set. Before including, a file defines
+//   TILE_ROWS, TILE_PANELS        accumulators of a float product: TILE_ROWS * TILE_PANELS (at most 6 * 4)
+//   QUANTIZED_ROWS                rows of a quantized product (at most 12)
+//   ZERO_POINT_8                  whether `dot_biased` leaves the zero point 128 to ck_block.zero8
+//   int_lanes dot(int_lanes sums, bytes64 weights, const int8_t *four)          weights below 128
+//   int_lanes dot_biased(int_lanes sums, bytes64 weights, const int8_t *four)   weights minus 128
+// where `four` are the activations that the 16 groups of 4 weights share.
+
+#include "lanes.h"
+
+// MARK: - Quantized product
+
+static void quantize_block(const float *x, int8_t *quants, ck_block *block) {
+    const lanes low = load(x), high = load(x + 16);
+    // Compared as integers, magnitudes order NaN above infinity above every number.
+    const bit_lanes low_magnitude = (bit_lanes)low & 0x7FFFFFFFu;
+    const bit_lanes high_magnitude = (bit_lanes)high & 0x7FFFFFFFu;
+    const uint32_t bits = __builtin_reduce_max(__builtin_elementwise_max(low_magnitude, high_magnitude));
+    const float maximum = __builtin_bit_cast(float, bits);
+    if (bits >= 0x7F800000 || maximum < CK_TINY) {
+        memset(quants, 0, CK_BLOCK);
+        *block = (ck_block){.scale = bits >= 0x7F800000 ? NAN : 0, .offset = bits >= 0x7F800000 ? NAN : 0};
+        return;
+    }
+    const float inverse = 127.0f / maximum;
+    const int_lanes low_quants = __builtin_convertvector(__builtin_elementwise_rint(low * inverse), int_lanes);
+    const int_lanes high_quants = __builtin_convertvector(__builtin_elementwise_rint(high * inverse), int_lanes);
+    const byte_lanes low_bytes = __builtin_convertvector(low_quants, byte_lanes);
+    const byte_lanes high_bytes = __builtin_convertvector(high_quants, byte_lanes);
+    memcpy(quants, &low_bytes, 16);
+    memcpy(quants + 16, &high_bytes, 16);
+    const int32_t total = __builtin_reduce_add(low_quants + high_quants);
+    block->scale = maximum / 127.0f;
+    block->offset = block->scale * (float)total;
+    block->zero4 = -8 * total;
+    block->zero8 = -128 * total;
+}
+
+static void quantize(const float *values, size_t rows, size_t stride, size_t k, int8_t *quants, ck_block *blocks) {
+    for (size_t row = 0; row < rows; row++)
+        for (size_t b = 0; b < k; b += CK_BLOCK, quants += CK_BLOCK, blocks++)
+            quantize_block(values + row * stride + b, quants, blocks);
+}
+
+INLINE void finish(const ck_output *output, size_t row, size_t column, lanes result) {
+    float *y = output->y + row * output->stride + column;
+    if (output->bias != NULL) result += load(output->bias + column);
+    if (output->accumulate) result += load(y);
+    store_lanes(y, result);
+}
+
+/// `rows` rows by one panel: integer sums of a block, then float sums of blocks, all in registers.
+INLINE void quantized_tile(
+    const int rows, const ck_format format, const uint8_t *panel, size_t k, const int8_t *activations,
+    const ck_block *blocks, lanes *results) {
+    const bool four_bits = format == CK_PANEL_4BIT || format == CK_PANEL_4BIT_MIN;
+    const bool has_minimum = format == CK_PANEL_4BIT_MIN || format == CK_PANEL_8BIT_MIN;
+    const size_t block_count = k / CK_BLOCK;
+    const uint16_t *scales = (const uint16_t *)(const void *)panel;
+    const uint8_t *quants = panel + ck_scales_bytes(format, k);
+    lanes sums[QUANTIZED_ROWS];
+    UNROLL for (int r = 0; r < rows; r++) sums[r] = 0;
+    const size_t next_panel = ck_panel_bytes(format, k);
+    for (size_t b = 0; b < block_count; b++) {
+        // The hardware's prefetchers stop at pages and give way when the arithmetic units are busy.
+        UNROLL for (int line = 0; line < (four_bits ? 4 : 8); line++)
+            __builtin_prefetch(quants + next_panel + line * 64);
+        __builtin_prefetch((const uint8_t *)scales + next_panel);
+        int_lanes dots[QUANTIZED_ROWS];
+        UNROLL for (int r = 0; r < rows; r++) {
+            const ck_block *block = blocks + (size_t)r * block_count + b;
+            dots[r] = has_minimum ? 0 : four_bits ? block->zero4 : ZERO_POINT_8 ? block->zero8 : 0;
+        }
+        UNROLL for (int step = 0; step < 8; step++) {
+            bytes64 weights;
+            memcpy(&weights, quants + (four_bits ? step / 2 : step) * 64, sizeof weights);
+            if (four_bits) weights = step % 2 == 0 ? weights & 15 : weights >> 4;
+            UNROLL for (int r = 0; r < rows; r++) {
+                const int8_t *four = activations + (size_t)r * k + b * CK_BLOCK + step * 4;
+                dots[r] = format == CK_PANEL_8BIT ? dot_biased(dots[r], weights, four) : dot(dots[r], weights, four);
+            }
+        }
+        const lanes scale = load_halves(scales), minimum = has_minimum ? load_halves(scales + CK_PANEL) : 0;
+        UNROLL for (int r = 0; r < rows; r++) {
+            const ck_block *block = blocks + (size_t)r * block_count + b;
+            if (has_minimum) sums[r] = multiply_add(minimum, block->offset, sums[r]);
+            sums[r] = multiply_add(__builtin_convertvector(dots[r], lanes), scale * block->scale, sums[r]);
+        }
+        scales += has_minimum ? 2 * CK_PANEL : CK_PANEL;
+        quants += four_bits ? 256 : 512;
+    }
+    UNROLL for (int r = 0; r < rows; r++) results[r] = sums[r];
+}
+
+/// One function per number of rows and format, so that every accumulator is a register.
+#define QUANTIZED_CASE(ROWS)                                                                                   \
+    case ROWS:                                                                                                 \
+        if (ROWS <= QUANTIZED_ROWS)                                                                            \
+            quantized_tile(ROWS <= QUANTIZED_ROWS ? ROWS : 1, format, panel, k, activations, blocks, results); \
+        break;
+
+INLINE void quantized_rows(
+    size_t rows, const ck_format format, const uint8_t *panel, size_t k, const int8_t *activations,
+    const ck_block *blocks, lanes *results) {
+    switch (rows) {
+        QUANTIZED_CASE(1)
+        QUANTIZED_CASE(2)
+        QUANTIZED_CASE(3)
+        QUANTIZED_CASE(4)
+        QUANTIZED_CASE(5)
+        QUANTIZED_CASE(6)
+        QUANTIZED_CASE(7)
+        QUANTIZED_CASE(8)
+        QUANTIZED_CASE(9)
+        QUANTIZED_CASE(10)
+        QUANTIZED_CASE(11)
+        QUANTIZED_CASE(12)
+    }
+}
+
+INLINE void quantized_matmul(
+    const ck_format format, const ck_matrix *matrix, const ck_activations *activations, size_t row, size_t rows,
+    size_t panel, size_t panels, const ck_output *output) {
+    const size_t k = matrix->k, panel_bytes = ck_panel_bytes(format, k);
+    for (size_t p = panel; p < panel + panels; p++) {
+        const uint8_t *weights = (const uint8_t *)matrix->panels + p * panel_bytes;
+        for (size_t r = row; r < row + rows; r += QUANTIZED_ROWS) {
+            const size_t count = row + rows - r < QUANTIZED_ROWS ? row + rows - r : QUANTIZED_ROWS;
+            lanes results[QUANTIZED_ROWS];
+            quantized_rows(
+                count, format, weights, k, activations->quants + r * k, activations->blocks + r * (k / CK_BLOCK),
+                results);
+            for (size_t i = 0; i < count; i++) finish(output, r + i, p * CK_PANEL, results[i]);
+        }
+    }
+}
+
+static void matmul_4bit(
+    const ck_matrix *m, const ck_activations *a, size_t row, size_t rows, size_t panel, size_t panels,
+    const ck_output *y) {
+    quantized_matmul(CK_PANEL_4BIT, m, a, row, rows, panel, panels, y);
+}
+
+static void matmul_4bit_min(
+    const ck_matrix *m, const ck_activations *a, size_t row, size_t rows, size_t panel, size_t panels,
+    const ck_output *y) {
+    quantized_matmul(CK_PANEL_4BIT_MIN, m, a, row, rows, panel, panels, y);
+}
+
+static void matmul_8bit(
+    const ck_matrix *m, const ck_activations *a, size_t row, size_t rows, size_t panel, size_t panels,
+    const ck_output *y) {
+    quantized_matmul(CK_PANEL_8BIT, m, a, row, rows, panel, panels, y);
+}
+
+static void matmul_8bit_min(
+    const ck_matrix *m, const ck_activations *a, size_t row, size_t rows, size_t panel, size_t panels,
+    const ck_output *y) {
+    quantized_matmul(CK_PANEL_8BIT_MIN, m, a, row, rows, panel, panels, y);
+}
+
+// MARK: - Float product
+
+INLINE lanes load_weights(const ck_format format, const void *weights, size_t index) {
+    if (format == CK_PANEL_F32) return load((const float *)weights + index);
+    if (format == CK_PANEL_F16) return load_halves((const uint16_t *)weights + index);
+    return load_bfloats((const uint16_t *)weights + index);
+}
+
+/// results[r][v] = sum over i of rows[r][i] * columns[v][i * step ..< i * step + 16], on top of `results` when `add`.
+INLINE void float_tile(
+    const int rows, const int vectors, const ck_format format, const float *const *x, const void *const *columns,
+    size_t step, size_t k, bool add, lanes (*results)[TILE_PANELS]) {
+    lanes sums[TILE_ROWS][TILE_PANELS];
+    UNROLL for (int r = 0; r < rows; r++) {
+        UNROLL for (int v = 0; v < vectors; v++) sums[r][v] = add ? results[r][v] : 0;
+    }
+    for (size_t i = 0; i < k; i++) {
+        lanes weights[TILE_PANELS];
+        UNROLL for (int v = 0; v < vectors; v++) weights[v] = load_weights(format, columns[v], i * step);
+        UNROLL for (int r = 0; r < rows; r++) {
+            const lanes value = x[r][i];
+            UNROLL for (int v = 0; v < vectors; v++) sums[r][v] = multiply_add(value, weights[v], sums[r][v]);
+        }
+    }
+    UNROLL for (int r = 0; r < rows; r++) {
+        UNROLL for (int v = 0; v < vectors; v++) results[r][v] = sums[r][v];
+    }
+}
+
+#define FLOAT_CASE(ROWS, VECTORS)                                                                                    \
+    case ROWS * 8 + VECTORS:                                                                                         \
+        if (ROWS <= TILE_ROWS && VECTORS <= TILE_PANELS)                                                             \
+            float_tile(                                                                                              \
+                ROWS <= TILE_ROWS ? ROWS : 1, VECTORS <= TILE_PANELS ? VECTORS : 1, format, x, columns, step, k, add, \
+                results);                                                                                            \
+        break;
+
+#define FLOAT_CASES(ROWS) FLOAT_CASE(ROWS, 1) FLOAT_CASE(ROWS, 2) FLOAT_CASE(ROWS, 3) FLOAT_CASE(ROWS, 4)
+
+/// The tile with `rows` and `vectors` as constants.
+INLINE void float_tile_of(
+    size_t rows, size_t vectors, const ck_format format, const float *const *x, const void *const *columns,
+    size_t step, size_t k, bool add, lanes (*results)[TILE_PANELS]) {
+    switch (rows * 8 + vectors) {
+        FLOAT_CASES(1)
+        FLOAT_CASES(2)
+        FLOAT_CASES(3)
+        FLOAT_CASES(4)
+        FLOAT_CASES(5)
+        FLOAT_CASES(6)
+    }
+}
+
+INLINE size_t at_most(size_t n, size_t limit) { return n < limit ? n : limit; }
+
+INLINE void float_matmul(
+    const ck_format format, const ck_matrix *matrix, const ck_activations *activations, size_t row, size_t rows,
+    size_t panel, size_t panels, const ck_output *output) {
+    const size_t panel_bytes = ck_panel_bytes(format, matrix->k);
+    for (size_t p = panel; p < panel + panels; p += TILE_PANELS) {
+        const size_t vectors = at_most(panel + panels - p, TILE_PANELS);
+        const void *columns[TILE_PANELS];
+        for (size_t v = 0; v < vectors; v++) columns[v] = (const uint8_t *)matrix->panels + (p + v) * panel_bytes;
+        for (size_t r = row; r < row + rows; r += TILE_ROWS) {
+            const size_t count = at_most(row + rows - r, TILE_ROWS);
+            const float *x[TILE_ROWS];
+            for (size_t i = 0; i < count; i++) x[i] = activations->values + (r + i) * activations->stride;
+            lanes results[TILE_ROWS][TILE_PANELS];
+            float_tile_of(count, vectors, format, x, columns, CK_PANEL, matrix->k, false, results);
+            for (size_t i = 0; i < count; i++)
+                for (size_t v = 0; v < vectors; v++) finish(output, r + i, (p + v) * CK_PANEL, results[i][v]);
+        }
+    }
+}
+
+static void matmul_f32(
+    const ck_matrix *m, const ck_activations *a, size_t row, size_t rows, size_t panel, size_t panels,
+    const ck_output *y) {
+    float_matmul(CK_PANEL_F32, m, a, row, rows, panel, panels, y);
+}
+
+static void matmul_f16(
+    const ck_matrix *m, const ck_activations *a, size_t row, size_t rows, size_t panel, size_t panels,
+    const ck_output *y) {
+    float_matmul(CK_PANEL_F16, m, a, row, rows, panel, panels, y);
+}
+
+static void matmul_bf16(
+    const ck_matrix *m, const ck_activations *a, size_t row, size_t rows, size_t panel, size_t panels,
+    const ck_output *y) {
+    float_matmul(CK_PANEL_BF16, m, a, row, rows, panel, panels, y);
+}
+
+static void matmul(
+    const ck_matrix *m, const ck_activations *a, size_t row, size_t rows, size_t panel, size_t panels,
+    const ck_output *y) {
+    switch (m->format) {
+    case CK_PANEL_4BIT: matmul_4bit(m, a, row, rows, panel, panels, y); return;
+    case CK_PANEL_4BIT_MIN: matmul_4bit_min(m, a, row, rows, panel, panels, y); return;
+    case CK_PANEL_8BIT: matmul_8bit(m, a, row, rows, panel, panels, y); return;
+    case CK_PANEL_8BIT_MIN: matmul_8bit_min(m, a, row, rows, panel, panels, y); return;
+    case CK_PANEL_F32: matmul_f32(m, a, row, rows, panel, panels, y); return;
+    case CK_PANEL_F16: matmul_f16(m, a, row, rows, panel, panels, y); return;
+    case CK_PANEL_BF16: matmul_bf16(m, a, row, rows, panel, panels, y); return;
+    }
+}
+
+// MARK: - Element-wise
+
+static void rms_norm(const float *x, const float *weight, size_t n, float epsilon, float *y) {
+    const size_t whole = n / 16 * 16;
+    lanes squares = 0;
+    for (size_t i = 0; i < whole; i += 16) squares = multiply_add(load(x + i), load(x + i), squares);
+    const lanes tail = load_part(x + whole, n - whole);
+    squares = multiply_add(tail, tail, squares);
+    const float inverse = 1.0f / sqrtf(sum(squares) / (float)n + epsilon);
+    for (size_t i = 0; i < whole; i += 16) store_lanes(y + i, load(x + i) * inverse * load(weight + i));
+    for (size_t i = whole; i < n; i++) y[i] = x[i] * inverse * weight[i];
+}
+
+static void rotary(
+    float *x, size_t heads, size_t head_dimension, size_t half, const float *cosines, const float *sines) {
+    for (size_t head = 0; head < heads; head++, x += head_dimension) {
+        size_t i = 0;
+        for (; i + 16 <= half; i += 16) {
+            const lanes a = load(x + i), b = load(x + half + i), c = load(cosines + i), s = load(sines + i);
+            store_lanes(x + i, multiply_add(a, c, -(b * s)));
+            store_lanes(x + half + i, multiply_add(b, c, a * s));
+        }
+        for (; i < half; i++) {
+            const float a = x[i], b = x[i + half];
+            x[i] = fmaf(a, cosines[i], -(b * sines[i]));
+            x[i + half] = fmaf(b, cosines[i], a * sines[i]);
+        }
+    }
+}
+
+INLINE lanes swiglu_lanes(lanes gate, lanes up) { return gate / (1.0f + exponential(-gate)) * up; }
+
+static void swiglu(const float *gate, const float *up, size_t n, float *y) {
+    const size_t whole = n / 16 * 16;
+    for (size_t i = 0; i < whole; i += 16) store_lanes(y + i, swiglu_lanes(load(gate + i), load(up + i)));
+    const lanes tail = swiglu_lanes(load_part(gate + whole, n - whole), load_part(up + whole, n - whole));
+    memcpy(y + whole, &tail, (n - whole) * sizeof *y);
+}
+
+// MARK: - Attention
+
+static void store(
+    const float *key, const float *value, size_t head_dimension, size_t position, uint16_t *keys, uint16_t *values) {
+    for (size_t i = 0; i < head_dimension; i += 16) {
+        const lanes limit = CK_F16_MAX;
+        lanes k = load(key + i), v = load(value + i);
+        k = k > limit ? limit : k < -limit ? -limit : k;
+        v = v > limit ? limit : v < -limit ? -limit : v;
+        const half_lanes k16 = __builtin_convertvector(k, half_lanes), v16 = __builtin_convertvector(v, half_lanes);
+        const short_lanes bits = (short_lanes)k16;
+        UNROLL for (int lane = 0; lane < 16; lane++) keys[(i + (size_t)lane) * CK_GROUP + position] = bits[lane];
+        memcpy(values + position * head_dimension + i, &v16, sizeof v16);
+    }
+}
+
+/// Scores of up to TILE_ROWS queries with all positions of `groups` groups.
+INLINE void scores_of(
+    const ck_cache *cache, size_t first_group, size_t groups, const float *const *queries, size_t count,
+    float (*scores)[CK_SEGMENT]) {
+    for (size_t g = 0; g < groups; g += TILE_PANELS) {
+        const size_t vectors = at_most(groups - g, TILE_PANELS);
+        const void *columns[TILE_PANELS];
+        for (size_t v = 0; v < vectors; v++) columns[v] = cache->keys + ck_group_offset(cache, first_group + g + v);
+        lanes results[TILE_ROWS][TILE_PANELS];
+        float_tile_of(
+            count, vectors, CK_PANEL_F16, queries, columns, CK_GROUP, cache->head_dimension, false, results);
+        for (size_t i = 0; i < count; i++)
+            for (size_t v = 0; v < vectors; v++) store_lanes(&scores[i][(g + v) * 16], results[i][v] * cache->scale);
+    }
+}
+
+/// Turns scores into weights exp(score - maximum), zero from `length` on.
+INLINE void soften(float *scores, size_t groups, size_t length, float *maximum, float *denominator) {
+    const int_lanes index = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    lanes high = -INFINITY, total = 0;
+    for (size_t g = 0; g < groups; g++) {
+        const lanes score = load(scores + g * 16);
+        high = larger(index + (int)(g * 16) < (int)length ? score : (lanes)(-INFINITY), high);
+    }
+    *maximum = largest(high);
+    for (size_t g = 0; g < groups; g++) {
+        const lanes weight = exponential(load(scores + g * 16) - *maximum);
+        const lanes kept = index + (int)(g * 16) < (int)length ? weight : (lanes)0.0f;
+        store_lanes(scores + g * 16, kept);
+        total += kept;
+    }
+    *denominator = sum(total);
+}
+
+/// Sums of values by weight: `longest` positions for all queries; a query's own end is in its zero weights.
+INLINE void mix(
+    const ck_cache *cache, size_t first_group, size_t longest, float (*weights)[CK_SEGMENT], size_t count,
+    float *partials) {
+    const size_t d = cache->head_dimension;
+    for (size_t column = 0; column < d; column += TILE_PANELS * 16) {
+        const size_t vectors = at_most((d - column) / 16, TILE_PANELS);
+        lanes results[TILE_ROWS][TILE_PANELS];
+        for (size_t i = 0; i < count; i++)
+            for (size_t v = 0; v < vectors; v++) results[i][v] = 0;
+        for (size_t position = 0; position < longest; position += CK_GROUP) {
+            const uint16_t *values = cache->values + ck_group_offset(cache, first_group + position / CK_GROUP);
+            const float *rows[TILE_ROWS];
+            const void *columns[TILE_PANELS];
+            for (size_t i = 0; i < count; i++) rows[i] = &weights[i][position];
+            for (size_t v = 0; v < vectors; v++) columns[v] = values + column + v * 16;
+            float_tile_of(
+                count, vectors, CK_PANEL_F16, rows, columns, d, at_most(longest - position, CK_GROUP), true, results);
+        }
+        for (size_t i = 0; i < count; i++)
+            for (size_t v = 0; v < vectors; v++)
+                store_lanes(partials + i * CK_PARTIAL(d) + column + v * 16, results[i][v]);
+    }
+}
+
+/// Up to TILE_ROWS queries, so that keys and values are converted once for all of them.
+static void attend_tile(
+    const ck_cache *cache, size_t segment, const float *const *queries, const int32_t *lengths, size_t count,
+    float *partials) {
+    const size_t start = segment * CK_SEGMENT, d = cache->head_dimension;
+    size_t own[TILE_ROWS], longest = 0;
+    for (size_t i = 0; i < count; i++) {
+        const size_t length = (size_t)lengths[i];
+        own[i] = length <= start ? 0 : at_most(length - start, CK_SEGMENT);
+        longest = own[i] > longest ? own[i] : longest;
+    }
+    const size_t groups = (longest + CK_GROUP - 1) / CK_GROUP, first_group = start / CK_GROUP;
+    float scores[TILE_ROWS][CK_SEGMENT];
+    scores_of(cache, first_group, groups, queries, count, scores);
+    for (size_t i = 0; i < count; i++) {
+        float *statistics = partials + i * CK_PARTIAL(d) + d;
+        soften(scores[i], groups, own[i], &statistics[0], &statistics[1]);
+    }
+    mix(cache, first_group, longest, scores, count, partials);
+}
+
+static void attend(
+    const ck_cache *cache, size_t segment, const float *const *queries, const int32_t *lengths, size_t count,
+    float *partials) {
+    for (size_t i = 0; i < count; i += TILE_ROWS)
+        attend_tile(
+            cache, segment, queries + i, lengths + i, at_most(count - i, TILE_ROWS),
+            partials + i * CK_PARTIAL(cache->head_dimension));
+}
+
+static void attend_merge(float *state, const float *partial, size_t d) {
+    if (partial[d] == -INFINITY && partial[d + 1] == 0) return;  // the query sees nothing of this segment
+    const float maximum = partial[d] > state[d] ? partial[d] : state[d];
+    const lanes keep = exponential(state[d] - maximum), take = exponential(partial[d] - maximum);
+    for (size_t i = 0; i < d; i += 16)
+        store_lanes(state + i, multiply_add(load(partial + i), take, load(state + i) * keep));
+    state[d + 1] = fmaf(partial[d + 1], take[0], state[d + 1] * keep[0]);
+    state[d] = maximum;
+}
+
+static void attend_finish(const float *state, size_t d, size_t count, float *y) {
+    const float inverse = 1.0f / state[d + 1];
+    for (size_t i = 0; i < count; i += 16) {
+        const lanes result = load(state + i) * inverse;
+        memcpy(y + i, &result, at_most(count - i, 16) * sizeof *y);
+    }
+}

@@ -1,0 +1,76 @@
+internal import CKernels
+
+/// Runs models on the processor: quantized weights against 8-bit activations, a paged f16 KV cache, a fixed team of
+/// threads.
+///
+/// Equal rows give equal bits whatever shares the step, however prompts are cut into steps and whatever the number of
+/// threads: every sum has one fixed order, over inputs for matrices and over context positions for attention.
+public final class CPUBackend: Backend, @unchecked Sendable {  // after init: used by one thread at a time
+    private let model: ModelConfiguration
+    private let weights: PackedWeights
+    private let team: ThreadTeam
+    private let forwardPass: ForwardPass
+    private let sampling: SamplingStage
+
+    /// Packs the weights for this processor; the checkpoint's bytes are read once.
+    ///
+    /// - Parameters:
+    ///   - threads: at least 1, the caller of `execute` being one of them; more than there are cores is slower.
+    ///   - progress: called on this thread with the share of weights packed, 0...1.
+    /// - Throws: `EngineError.invalidModel`, `unsupportedModel`, `insufficientMemory` or `backend`.
+    public init(
+        checkpoint: any Checkpoint, threads: Int, progress: (Double) -> Void = { _ in }
+    ) throws(EngineError) {
+        model = checkpoint.configuration
+        team = try ThreadTeam(threads: threads)
+        do throws(EngineError) {
+            weights = try PackedWeights(checkpoint: checkpoint, team: team, progress: progress)
+            forwardPass = try ForwardPass(model, weights: weights, threads: team.count)
+        } catch {
+            team.stop()
+            throw error
+        }
+        sampling = SamplingStage(vocabularySize: model.vocabularySize, threads: team.count)
+    }
+
+    deinit {
+        team.stop()
+    }
+
+    /// Instruction set and threads.
+    public var summary: String {
+        "CPU, \(String(cString: ck_level_name(ck_current()))), \(team.count) thread\(team.count == 1 ? "" : "s")"
+    }
+
+    /// Keys and values as 2-byte floats in all layers, heads padded to 16 elements.
+    public var keyValueBytesPerToken: Int {
+        model.layerCount * model.keyValueHeadCount * ForwardStep.padded(model.headDimension) * 2 * 2
+    }
+
+    /// Reserves the pool; pages take memory when they are first written.
+    ///
+    /// - Throws: `EngineError.insufficientMemory`; `EngineError.backend` for a block size that is no multiple of 16.
+    public func allocateKeyValueCache(blockCount: Int, blockSize: Int) throws(EngineError) {
+        forwardPass.cache = try PagedCache(
+            model, headDimension: ForwardStep.padded(model.headDimension), blockCount: blockCount, blockSize: blockSize)
+    }
+
+    /// Runs the forward pass and samples. Token ids, slots and block tables must be in range: the engine checked them.
+    public func execute(_ plan: borrowing StepPlan, into result: inout StepResult) throws(EngineError) {
+        result.removeAll()
+        guard plan.rowCount > 0 else { return }
+        let logits = try forwardPass.run(plan, team: team)
+        guard !plan.samples.isEmpty else { return }
+        sampling.sample(
+            plan.samples, from: logits, stride: ForwardStep.padded(model.vocabularySize), team: team, into: &result)
+    }
+
+    /// The logits of `plan.samples`, in order, without sampling: for comparison with other back ends.
+    package func forward(_ plan: borrowing StepPlan) throws(EngineError) -> [[Float]] {
+        let logits = try forwardPass.run(plan, team: team)
+        let stride = ForwardStep.padded(model.vocabularySize)
+        return plan.samples.indices.map { sample in
+            Array(UnsafeBufferPointer(start: logits + sample * stride, count: model.vocabularySize))
+        }
+    }
+}

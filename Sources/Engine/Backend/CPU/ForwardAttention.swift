@@ -1,0 +1,172 @@
+internal import CKernels
+
+/// Rows of one sequence that attend together, so that keys and values are read once for all of them.
+struct AttentionTile {
+    let sequence: Int
+    let rows: Range<Int>
+    /// Segments of the context, each `CK_SEGMENT` positions.
+    let segments: Range<Int>
+}
+
+/// The attention of a step, cut into tiles.
+///
+/// A step of few rows has too few of them to occupy all threads, so there each segment of the context is a tile of its
+/// own and the partial results are merged afterwards. Segments lie at fixed positions and are merged in the same order
+/// either way: the bits do not depend on the cut.
+struct AttentionTiles {
+    private(set) var tiles: [AttentionTile] = []
+    /// Whether tiles leave partial results to be merged.
+    private(set) var isSplit = false
+    /// Segments of the longest context.
+    private(set) var segmentCount = 0
+
+    private static let mostRowsToSplit = 8
+
+    /// Cuts anew and keeps the memory.
+    mutating func cut(_ plan: borrowing StepPlan, rowsPerTile: Int) {
+        tiles.removeAll(keepingCapacity: true)
+        segmentCount = Self.segments(Int(plan.contextLengths.max() ?? 0))
+        isSplit = plan.rowCount <= Self.mostRowsToSplit && segmentCount > 1
+        for sequence in 0..<plan.sequenceCount {
+            let end = Int(plan.rowStart[sequence + 1])
+            var row = Int(plan.rowStart[sequence])
+            while row < end {
+                let rows = row..<min(end, row + (isSplit ? 1 : rowsPerTile))
+                let segments = 0..<Self.segments(Int(plan.positions[rows.upperBound - 1]) + 1)
+                if isSplit {
+                    for segment in segments {
+                        tiles.append(
+                            AttentionTile(sequence: sequence, rows: rows, segments: segment..<segment + 1))
+                    }
+                } else {
+                    tiles.append(AttentionTile(sequence: sequence, rows: rows, segments: segments))
+                }
+                row = rows.upperBound
+            }
+        }
+    }
+
+    static func segments(_ positions: Int) -> Int { (positions + Int(CK_SEGMENT) - 1) / Int(CK_SEGMENT) }
+}
+
+/// Memory of one thread for one tile.
+struct AttentionScratch {
+    /// (queries)
+    let queries: UnsafeMutablePointer<UnsafePointer<Float>?>
+    /// (queries)
+    let lengths: UnsafeMutablePointer<Int32>
+    /// (queries, partial)
+    let states: UnsafeMutablePointer<Float>
+    /// (queries, partial)
+    let partials: UnsafeMutablePointer<Float>
+
+    /// Rows whose query heads make a tile worth reading keys for; more would not fit the first-level cache.
+    static func rowsPerTile(_ model: ModelConfiguration) -> Int {
+        max(1, 48 / (model.headCount / model.keyValueHeadCount))
+    }
+
+    init(_ model: ModelConfiguration) {
+        let count = Self.rowsPerTile(model) * (model.headCount / model.keyValueHeadCount)
+        queries = .allocate(capacity: count)
+        lengths = .allocate(capacity: count)
+        let partialLength = ForwardStep.padded(model.headDimension) + 16
+        states = .allocate(capacity: count * partialLength)
+        partials = .allocate(capacity: count * partialLength)
+    }
+
+    func deallocate() {
+        queries.deallocate()
+        lengths.deallocate()
+        states.deallocate()
+        partials.deallocate()
+    }
+}
+
+extension ForwardWorker {
+    /// From queries to `inputs`, or to partial results when the step is split.
+    func attend(_ layer: Int) {
+        let heads = step.model.keyValueHeadCount
+        while let chunk = team.nextChunk(of: step.tiles.tiles.count * heads) {
+            attend(layer, head: chunk % heads, tile: step.tiles.tiles[chunk / heads])
+        }
+        team.barrier()
+    }
+
+    private func attend(_ layer: Int, head: Int, tile: AttentionTile) {
+        let count = gather(layer, head: head, tile: tile)
+        step.plan.blockTables.withUnsafeBufferPointer { tables in
+            guard let table = tables.baseAddress else { return }
+            var cache = step.cache.view(
+                layer: layer, head: head, blockTable: table + tile.sequence * step.plan.blockTableStride)
+            let first = tile.segments.lowerBound
+            if step.tiles.isSplit {
+                let partials = partial(row: tile.rows.lowerBound, head: head, segment: first)
+                ck_attend(&cache, first, scratch.queries, scratch.lengths, count, partials)
+                return
+            }
+            ck_attend(&cache, first, scratch.queries, scratch.lengths, count, scratch.states)
+            for segment in tile.segments.dropFirst() {
+                ck_attend(&cache, segment, scratch.queries, scratch.lengths, count, scratch.partials)
+                for index in 0..<count {
+                    let offset = index * step.partialLength
+                    ck_attend_merge(scratch.states + offset, scratch.partials + offset, step.headStride)
+                }
+            }
+            for index in 0..<count {
+                let (row, member) = index.quotientAndRemainder(dividingBy: step.groupSize)
+                finish(
+                    scratch.states + index * step.partialLength, row: tile.rows.lowerBound + row,
+                    head: head * step.groupSize + member)
+            }
+        }
+    }
+
+    /// Lists the tile's queries, row by row and within a row head by head, and how far each sees.
+    private func gather(_ layer: Int, head: Int, tile: AttentionTile) -> Int {
+        let width = step.weights.layers[layer].queryKeyValue.width
+        var count = 0
+        for row in tile.rows {
+            let query = step.buffers.outputs + row * width + head * step.groupSize * step.headStride
+            for member in 0..<step.groupSize {
+                scratch.queries[count] = UnsafePointer(query + member * step.headStride)
+                scratch.lengths[count] = step.plan.positions[row] + 1
+                count += 1
+            }
+        }
+        return count
+    }
+
+    /// Merges what a split step left, and quantizes the rows for the next matrix.
+    func collect(for next: ProjectionGroup) {
+        forEach(step.plan.rowCount) { row in
+            if step.tiles.isSplit { merge(row) }
+            quantize(row, for: next)
+        }
+    }
+
+    private func merge(_ row: Int) {
+        let segments = AttentionTiles.segments(Int(step.plan.positions[row]) + 1)
+        for head in 0..<step.model.headCount {
+            let (pair, member) = head.quotientAndRemainder(dividingBy: step.groupSize)
+            let offset = member * step.partialLength
+            let state = partial(row: row, head: pair, segment: 0) + offset
+            for segment in 1..<max(1, segments) {
+                ck_attend_merge(state, partial(row: row, head: pair, segment: segment) + offset, step.headStride)
+            }
+            finish(state, row: row, head: head)
+        }
+    }
+
+    /// Where the partial results of a KV head's queries in one segment are.
+    private func partial(row: Int, head: Int, segment: Int) -> UnsafeMutablePointer<Float> {
+        let index = (row * step.model.keyValueHeadCount + head) * step.tiles.segmentCount + segment
+        return step.buffers.partials + index * step.groupSize * step.partialLength
+    }
+
+    /// Writes a query head's result to the inputs of the next matrix, without padding.
+    private func finish(_ state: UnsafePointer<Float>, row: Int, head: Int) {
+        let dimension = step.model.headDimension
+        ck_attend_finish(
+            state, step.headStride, dimension, step.buffers.inputs + row * step.model.queryLength + head * dimension)
+    }
+}

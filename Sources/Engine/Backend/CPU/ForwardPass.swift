@@ -1,0 +1,79 @@
+internal import CKernels
+
+/// Prepares steps and runs them on the team; owns what outlives a step.
+final class ForwardPass: TeamJob, @unchecked Sendable {
+    // Set between jobs only; during a job all threads read.
+    var cache: PagedCache?
+    private var step: ForwardStep?
+    private var buffers: StepBuffers
+    private var tiles = AttentionTiles()
+    private let model: ModelConfiguration
+    private let weights: PackedWeights
+    private let frequencies: [Float]
+    private let scratch: [AttentionScratch]
+
+    init(_ model: ModelConfiguration, weights: PackedWeights, threads: Int) throws(EngineError) {
+        self.model = model
+        self.weights = weights
+        frequencies = model.rotaryFrequencies
+        buffers = try StepBuffers(ForwardStep.widths(model))
+        scratch = (0..<threads).map { _ in AttentionScratch(model) }
+    }
+
+    deinit {
+        for scratch in scratch { scratch.deallocate() }
+    }
+
+    /// Computes the logits of the plan's samples: (samples, padded vocabulary), valid until the next step.
+    ///
+    /// - Throws: `EngineError.insufficientMemory` when a step larger than all before finds no memory.
+    func run(_ plan: borrowing StepPlan, team: ThreadTeam) throws(EngineError) -> UnsafeMutablePointer<Float> {
+        guard let cache else { preconditionFailure("allocateKeyValueCache comes before the first step") }
+        check(plan, cache)
+        tiles.cut(plan, rowsPerTile: AttentionScratch.rowsPerTile(model))
+        let partialLength = ForwardStep.padded(model.headDimension) + 16
+        try buffers.reserve(
+            rows: max(plan.rowCount, plan.samples.count), samples: plan.samples.count,
+            partials: tiles.isSplit ? plan.rowCount * model.headCount * tiles.segmentCount * partialLength : 0)
+        step = ForwardStep(
+            model: model, weights: weights, cache: cache, frequencies: frequencies, buffers: buffers,
+            plan: copy plan, tiles: tiles)
+        team.run(self)
+        step = nil  // so that the engine's plan and our tiles are uniquely referenced, and reuse their memory
+        return buffers.logits
+    }
+
+    func run(_ member: Int, of team: ThreadTeam) {
+        guard let step else { return }
+        ForwardWorker(step: step, team: team, scratch: scratch[member]).run()
+    }
+
+    /// The scheduler's promises; a kernel with a wrong index would write anywhere.
+    private func check(_ plan: borrowing StepPlan, _ cache: PagedCache) {
+        let slotCount = cache.blockCount * cache.blockSize
+        precondition(
+            plan.positions.count == plan.rowCount && plan.slots.count == plan.rowCount
+                && plan.rowStart.count == plan.sequenceCount + 1 && plan.rowStart.last == Int32(plan.rowCount)
+                && plan.blockTables.count >= plan.sequenceCount * plan.blockTableStride,
+            "a step plan whose arrays differ in length")
+        for row in 0..<plan.rowCount {
+            precondition(
+                plan.tokens[row] >= 0 && plan.tokens[row] < model.vocabularySize, "a token id out of range in a plan")
+            precondition(plan.slots[row] >= 0 && plan.slots[row] < slotCount, "a KV slot out of range in a plan")
+        }
+        for sequence in 0..<plan.sequenceCount {
+            precondition(plan.rowStart[sequence] < plan.rowStart[sequence + 1], "a sequence without rows in a plan")
+            let last = Int(plan.positions[Int(plan.rowStart[sequence + 1]) - 1])
+            precondition(last + 1 == Int(plan.contextLengths[sequence]), "a context length that is not its rows' end")
+            let blocks = last / cache.blockSize + 1
+            precondition(blocks <= plan.blockTableStride, "a block table shorter than its context")
+            for index in 0..<blocks {
+                let block = plan.blockTables[sequence * plan.blockTableStride + index]
+                precondition(block >= 0 && block < cache.blockCount, "a KV block out of range in a plan")
+            }
+        }
+        for sample in plan.samples {
+            precondition(sample.sequence >= 0 && sample.sequence < plan.sequenceCount, "a sample of no sequence")
+        }
+    }
+}

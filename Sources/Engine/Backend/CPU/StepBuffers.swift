@@ -1,0 +1,98 @@
+internal import CKernels
+
+/// Memory of one step, kept and grown: activations of all rows and scratch of the threads.
+struct StepBuffers {
+    /// (rows, embedding) the residual stream
+    private(set) var residual: UnsafeMutablePointer<Float>
+    /// (rows, inputs) what the next matrices multiply, before quantization; `inputs` is the widest input
+    private(set) var inputs: UnsafeMutablePointer<Float>
+    /// (rows, width of a group) what matrices yield
+    private(set) var outputs: UnsafeMutablePointer<Float>
+    /// (rows, k) quantized `inputs`
+    private(set) var quants: UnsafeMutablePointer<Int8>
+    /// (rows, k / 32)
+    private(set) var blocks: UnsafeMutablePointer<ck_block>
+    /// (rows, rotary dimension / 2)
+    private(set) var cosines: UnsafeMutablePointer<Float>
+    /// (rows, rotary dimension / 2)
+    private(set) var sines: UnsafeMutablePointer<Float>
+    /// (samples, padded vocabulary)
+    private(set) var logits: UnsafeMutablePointer<Float>
+    /// (rows, heads, segments, partial) of steps that split contexts among threads
+    private(set) var partials: UnsafeMutablePointer<Float>
+
+    /// Sizes in elements per row.
+    struct Widths {
+        var residual: Int
+        var inputs: Int
+        var outputs: Int
+        var rotary: Int
+        var logits: Int
+    }
+
+    private let widths: Widths
+    private var rowCapacity: Int
+    private var sampleCapacity: Int
+    private var partialCapacity: Int
+    private var memory: HugePages
+    private var logitsMemory: HugePages
+    private var partialsMemory: HugePages
+
+    init(_ widths: Widths) throws(EngineError) {
+        self.widths = widths
+        (rowCapacity, sampleCapacity, partialCapacity) = (0, 0, 0)
+        memory = try HugePages(byteCount: 0, purpose: "activations")
+        logitsMemory = memory
+        partialsMemory = memory
+        // Every pointer is set by the first `reserve`.
+        let nothing = memory.base
+        residual = nothing.assumingMemoryBound(to: Float.self)
+        (inputs, outputs, cosines, sines, logits, partials) = (
+            residual, residual, residual, residual, residual, residual
+        )
+        quants = nothing.assumingMemoryBound(to: Int8.self)
+        blocks = nothing.assumingMemoryBound(to: ck_block.self)
+    }
+
+    /// Makes room; contents are lost. Allocates only when a step is larger than all before, and then doubles.
+    mutating func reserve(rows: Int, samples: Int, partials: Int) throws(EngineError) {
+        if rows > rowCapacity { try growRows(to: max(rows, 2 * rowCapacity, 16)) }
+        if samples > sampleCapacity {
+            let capacity = max(samples, 2 * sampleCapacity)
+            logitsMemory = try HugePages(
+                byteCount: capacity * widths.logits * MemoryLayout<Float>.stride, purpose: "logits")
+            logits = logitsMemory.base.assumingMemoryBound(to: Float.self)
+            sampleCapacity = capacity
+        }
+        if partials > partialCapacity {
+            let capacity = max(partials, 2 * partialCapacity)
+            partialsMemory = try HugePages(
+                byteCount: capacity * MemoryLayout<Float>.stride, purpose: "attention of long contexts")
+            self.partials = partialsMemory.base.assumingMemoryBound(to: Float.self)
+            partialCapacity = capacity
+        }
+    }
+
+    private mutating func growRows(to rows: Int) throws(EngineError) {
+        var layout = BumpLayout()
+        let residual = layout.reserve(Float.self, rows * widths.residual)
+        let inputs = layout.reserve(Float.self, rows * widths.inputs)
+        let outputs = layout.reserve(Float.self, rows * widths.outputs)
+        let quants = layout.reserve(Int8.self, rows * widths.inputs)
+        let blocks = layout.reserve(ck_block.self, rows * (widths.inputs / 32 + 1))
+        let cosines = layout.reserve(Float.self, rows * widths.rotary)
+        let sines = layout.reserve(Float.self, rows * widths.rotary)
+        memory = try HugePages(byteCount: layout.byteCount, purpose: "activations")
+        func floats(_ offset: Int) -> UnsafeMutablePointer<Float> {
+            (memory.base + offset).assumingMemoryBound(to: Float.self)
+        }
+        self.residual = floats(residual)
+        self.inputs = floats(inputs)
+        self.outputs = floats(outputs)
+        self.quants = (memory.base + quants).assumingMemoryBound(to: Int8.self)
+        self.blocks = (memory.base + blocks).assumingMemoryBound(to: ck_block.self)
+        self.cosines = floats(cosines)
+        self.sines = floats(sines)
+        rowCapacity = rows
+    }
+}

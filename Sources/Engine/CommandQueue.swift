@@ -1,0 +1,128 @@
+import Glibc
+
+/// The one way into the engine thread: commands in the order in which they were sent, so that a cancel never overtakes
+/// its submission.
+///
+/// A mutex and a condition of the C library, because `Synchronization.Mutex` comes without one to wait on.
+final class CommandQueue: @unchecked Sendable {  // all mutable fields behind `mutex`
+    /// What a caller can ask of the engine thread.
+    enum Command {
+        case submit(GenerationRequest, id: RequestID, tag: UInt64, mailbox: EventMailbox, submittedAt: UInt64)
+        case cancel(RequestID)
+        case grant(RequestID, creditLimit: UInt32)
+        case hold(RequestID, Bool)
+        case shutDown
+    }
+
+    private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+    private let arrived = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+    private let maxNumRequests: Int
+    private var commands: [Command] = []
+    private var liveCount = 0
+    private var lastID: UInt64 = 0
+    private var isClosed = false
+    private var isShutDown = false
+
+    init(maxNumRequests: Int) {
+        self.maxNumRequests = maxNumRequests
+        pthread_mutex_init(mutex, nil)
+        var attributes = pthread_condattr_t()
+        pthread_condattr_init(&attributes)
+        // Deadlines are monotonic; the default would follow a clock that can be set.
+        pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
+        pthread_cond_init(arrived, &attributes)
+        pthread_condattr_destroy(&attributes)
+    }
+
+    deinit {
+        pthread_cond_destroy(arrived)
+        pthread_mutex_destroy(mutex)
+        arrived.deallocate()
+        mutex.deallocate()
+    }
+
+    /// Queues a valid request.
+    ///
+    /// - Throws: `EngineError.draining` after `close`, `overloaded` when the engine holds as many as it may.
+    func submit(_ request: GenerationRequest, tag: UInt64, mailbox: EventMailbox) throws(EngineError) -> RequestID {
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        if isClosed { throw EngineError(.draining, "the engine is shutting down; send the request to another server") }
+        guard liveCount < maxNumRequests else {
+            throw EngineError(.overloaded, "the engine holds \(liveCount) requests, all it takes; try again later")
+        }
+        liveCount += 1
+        lastID += 1
+        let id = RequestID(rawValue: lastID)
+        append(.submit(request, id: id, tag: tag, mailbox: mailbox, submittedAt: MonotonicClock.now()))
+        return id
+    }
+
+    /// Queues a command about a request; after the shutdown there is nobody to read it.
+    func send(_ command: Command) {
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        if !isShutDown { append(command) }
+    }
+
+    /// Refuses requests from now on.
+    func close() {
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        isClosed = true
+    }
+
+    /// Refuses requests and queues the last command of all.
+    ///
+    /// - Returns: false if that was done before.
+    func shutDown() -> Bool {
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        guard !isShutDown else { return false }
+        isClosed = true
+        isShutDown = true
+        append(.shutDown)
+        return true
+    }
+
+    /// Makes room for as many submissions as requests have ended.
+    func retire(_ count: Int) {
+        guard count > 0 else { return }
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        liveCount -= count
+    }
+
+    /// How long `take` may sleep while the queue is empty.
+    enum Patience {
+        /// Not at all: there is work.
+        case none
+        /// Until this monotonic nanosecond.
+        case until(UInt64)
+        /// Until a command comes.
+        case forever
+    }
+
+    /// Swaps all queued commands into `batch`, which must be empty and whose memory is reused.
+    func take(into batch: inout [Command], patience: Patience) {
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        wait: while commands.isEmpty {
+            switch patience {
+            case .none:
+                break wait
+            case .until(let deadline):
+                var time = timespec(tv_sec: Int(deadline / 1_000_000_000), tv_nsec: Int(deadline % 1_000_000_000))
+                if pthread_cond_timedwait(arrived, mutex, &time) == ETIMEDOUT { break wait }
+            case .forever:
+                pthread_cond_wait(arrived, mutex)
+            }
+        }
+        swap(&commands, &batch)
+    }
+
+    private func append(_ command: Command) {
+        commands.append(command)
+        if commands.count == 1 { pthread_cond_signal(arrived) }
+    }
+}

@@ -1,0 +1,100 @@
+import Synchronization
+
+/// The engine thread's work: commands, a plan, a step, its events; again. Sleeps when nothing can run.
+final class EngineLoop: @unchecked Sendable {  // engine thread only, but for the immutable and the locked fields below
+    // Any thread.
+    let queue: CommandQueue
+    let published: Mutex<EngineStatistics>
+
+    // Engine thread only.
+    private let backend: any Backend
+    private let seed: UInt64
+    private var scheduler: Scheduler
+    private var mailboxes = MailboxTable()
+    private var result = StepResult()
+    private var statistics = EngineStatistics()
+    private var commands: [CommandQueue.Command] = []
+    private var retiredCount = 0
+    private var isShutDown = false
+
+    /// - Parameter seed: from which requests without a seed get theirs.
+    init(backend: any Backend, scheduler: Scheduler, queue: CommandQueue, seed: UInt64) {
+        self.backend = backend
+        self.scheduler = scheduler
+        self.queue = queue
+        self.seed = seed
+        statistics.blocksTotal = scheduler.pool.blockCount
+        statistics.blocksFree = scheduler.pool.freeCount
+        published = Mutex(statistics)
+    }
+
+    /// Runs until the shutdown; the thread's whole life.
+    func run() {
+        var hasWork = false
+        while !isShutDown {
+            queue.take(into: &commands, patience: hasWork ? .none : patienceWhenIdle)
+            obeyCommands()
+            let start = MonotonicClock.now()
+            hasWork = scheduler.schedule(now: start)
+            if hasWork { step(since: start) }
+            publish()
+        }
+    }
+
+    private var patienceWhenIdle: CommandQueue.Patience {
+        scheduler.nextDeadline.map { .until($0) } ?? .forever
+    }
+
+    private func step(since start: UInt64) {
+        do throws(EngineError) {
+            try backend.execute(scheduler.plan, into: &result)
+            scheduler.commit(result, now: MonotonicClock.now())
+        } catch {
+            scheduler.stepFailed(error)
+        }
+        statistics.lastStepNanoseconds = MonotonicClock.now() - start
+        statistics.totalStepNanoseconds += statistics.lastStepNanoseconds
+    }
+
+    private func obeyCommands() {
+        for command in commands {
+            switch command {
+            case .submit(let request, let id, let tag, let mailbox, let submittedAt):
+                scheduler.add(
+                    request, id: id, tag: tag, receiver: mailboxes.enter(mailbox),
+                    seed: CounterRandom.bits(seed: seed, position: Int(truncatingIfNeeded: id.rawValue)),
+                    now: submittedAt)
+            case .cancel(let id): scheduler.cancel(id)
+            case .grant(let id, let creditLimit): scheduler.grant(id, creditLimit: creditLimit)
+            case .hold(let id, let isHeld): scheduler.hold(id, isHeld)
+            case .shutDown:
+                scheduler.cancelAll()
+                isShutDown = true
+            }
+        }
+        commands.removeAll(keepingCapacity: true)
+    }
+
+    /// Counts first: who learns of an end finds it counted, and room for the next request.
+    private func publish() {
+        let census = scheduler.census
+        statistics.running = census.running
+        statistics.waiting = census.waiting
+        statistics.parked = census.parked
+        statistics.blocksFree = scheduler.pool.freeCount
+        statistics.blocksCached = scheduler.pool.cachedCount
+        statistics.blocksOwned = scheduler.pool.ownedCount
+        let counters = scheduler.counters
+        statistics.steps = counters.steps
+        statistics.failedSteps = counters.failedSteps
+        statistics.tokensPrefilled = counters.rows - counters.decodeRows
+        statistics.tokensGenerated = counters.tokensGenerated
+        statistics.preemptions = counters.preemptions
+        statistics.cancels = counters.cancels
+        statistics.failures = counters.failures
+        published.withLock { $0 = statistics }
+        queue.retire(counters.ended - retiredCount)
+        retiredCount = counters.ended
+        mailboxes.deliver(&scheduler.outboxes)
+    }
+}

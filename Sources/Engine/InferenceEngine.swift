@@ -1,0 +1,103 @@
+import Glibc
+import Synchronization
+
+/// Runs one model for many requests at once, on a thread of its own.
+///
+/// Every method returns at once and may be called from any thread; what happens to a request is told to its mailbox.
+/// Calls about one request take effect in the order in which they were made, before the next step begins: a cancelled
+/// request is in no step that starts after `cancel` returned.
+public final class InferenceEngine: Sendable {
+    /// What the engine can hold.
+    public let capacity: EngineCapacity
+    private let validator: RequestValidator
+    private let loop: EngineLoop
+    private let thread: pthread_t
+
+    /// Reserves the KV pool and starts the engine thread.
+    ///
+    /// - Parameters:
+    ///   - backend: used by this engine alone.
+    ///   - tokenizer: the model's; gives tokens their text and says which end an answer.
+    ///   - model: the shape of the model that `backend` runs.
+    /// - Throws: `EngineError.invalidRequest` for options out of range, `insufficientMemory` if the pool has no room.
+    public init(
+        backend: any Backend, tokenizer: any Tokenizer, model: ModelConfiguration, options: EngineOptions
+    ) throws(EngineError) {
+        capacity = try EngineCapacity(
+            options: options, contextLength: model.contextLength, bytesPerToken: backend.keyValueBytesPerToken,
+            availableMemory: SystemMemory.available())
+        try backend.allocateKeyValueCache(blockCount: capacity.blockCount, blockSize: capacity.blockSize)
+        validator = RequestValidator(vocabularySize: model.vocabularySize, capacity: capacity)
+        let scheduler = Scheduler(
+            limits: Scheduler.Limits(
+                maxNumSeqs: options.maxNumSeqs, maxNumBatchedTokens: options.maxNumBatchedTokens,
+                vocabularySize: model.vocabularySize),
+            pool: BlockPool(
+                blockCount: capacity.blockCount, blockSize: capacity.blockSize, prefixCaching: options.prefixCaching),
+            tokenizer: tokenizer)
+        var random = SystemRandomNumberGenerator()
+        loop = EngineLoop(
+            backend: backend, scheduler: scheduler, queue: CommandQueue(maxNumRequests: options.maxNumRequests),
+            seed: random.next())
+        thread = try Self.start(loop)
+    }
+
+    deinit { shutdown() }
+
+    /// Validates a request and queues it.
+    ///
+    /// - Parameters:
+    ///   - tag: comes back with each event.
+    ///   - mailbox: gets the request's events: tokens, then exactly one end.
+    /// - Throws: `invalidRequest` or `tooLarge` for a request that can never run, `overloaded` or `draining` for one that
+    ///   cannot run now. Then no event follows.
+    public func submit(
+        _ request: GenerationRequest, tag: UInt64, to mailbox: EventMailbox
+    ) throws(EngineError) -> RequestID {
+        try validator.check(request)
+        return try loop.queue.submit(request, tag: tag, mailbox: mailbox)
+    }
+
+    /// Ends a request with `finished(.cancelled)`; nothing happens if it has ended.
+    public func cancel(_ id: RequestID) { loop.queue.send(.cancel(id)) }
+
+    /// Lets a request produce up to `creditLimit` tokens in all; a limit below an earlier one changes nothing.
+    public func grant(_ id: RequestID, creditLimit: UInt32) { loop.queue.send(.grant(id, creditLimit: creditLimit)) }
+
+    /// Takes a request out of the steps, or lets it take part again.
+    public func hold(_ id: RequestID, _ held: Bool) { loop.queue.send(.hold(id, held)) }
+
+    /// The state after the last step.
+    public func statistics() -> EngineStatistics { loop.published.withLock(\.self) }
+
+    /// Refuses new requests as `draining`. Those in the engine finish; `statistics` tells when none is left.
+    public func drain() { loop.queue.close() }
+
+    /// Cancels all requests and waits for the engine thread to end; from that thread itself, it does not wait.
+    public func shutdown() {
+        guard loop.queue.shutDown() else { return }
+        if pthread_equal(pthread_self(), thread) != 0 {
+            pthread_detach(thread)
+        } else {
+            pthread_join(thread, nil)
+        }
+    }
+
+    private static func start(_ loop: EngineLoop) throws(EngineError) -> pthread_t {
+        var thread = pthread_t()
+        let context = Unmanaged.passRetained(loop)
+        let status = pthread_create(
+            &thread, nil,
+            { context in
+                guard let context else { return nil }
+                Unmanaged<EngineLoop>.fromOpaque(context).takeRetainedValue().run()
+                return nil
+            }, context.toOpaque())
+        guard status == 0 else {
+            context.release()
+            let reason = String(cString: strerror(status))
+            throw EngineError(.insufficientMemory, "no thread for the engine: \(reason); raise the limit of threads")
+        }
+        return thread
+    }
+}

@@ -1,0 +1,38 @@
+/// The mailboxes that live requests report to. A place is taken with the first request of a mailbox and given back when
+/// its last one has ended, so that short-lived mailboxes leave nothing behind.
+struct MailboxTable {
+    private struct Entry {
+        var mailbox: EventMailbox?
+        var liveCount = 0
+    }
+
+    private var entries: [Entry] = []
+
+    /// The place of a mailbox for one more request. There are about as many as I/O loops, so looking at each is quick.
+    mutating func enter(_ mailbox: EventMailbox) -> Int {
+        let place =
+            entries.firstIndex { $0.mailbox === mailbox } ?? entries.firstIndex { $0.mailbox == nil } ?? entries.count
+        if place == entries.count { entries.append(Entry()) }
+        entries[place].mailbox = mailbox
+        entries[place].liveCount += 1
+        return place
+    }
+
+    /// Hands each mailbox its events and empties the outboxes.
+    mutating func deliver(_ outboxes: inout [EventBatch]) {
+        for place in outboxes.indices where !outboxes[place].events.isEmpty {
+            entries[place].mailbox?.append(outboxes[place])
+            entries[place].liveCount -= outboxes[place].events.count { $0.isLast }
+            if entries[place].liveCount == 0 { entries[place].mailbox = nil }
+            outboxes[place].removeAll()
+        }
+    }
+}
+
+extension GenerationEvent {
+    /// Whether the request has ended with this event.
+    fileprivate var isLast: Bool {
+        if case .token = kind { return false }
+        return true
+    }
+}

@@ -1,0 +1,73 @@
+/// One request on its way through the engine: its tokens, its blocks and how far it has come.
+///
+/// `tokens` is prompt and output in one array. `computed` of them have keys and values in `table`; what remains is the
+/// sequence's work: one token when it decodes, more after admission or preemption, and the scheduler need not tell these
+/// apart.
+struct Generation {
+    /// What does not change while the sequence runs.
+    struct Terms {
+        var id: RequestID
+        var tag: UInt64
+        /// Index of the scheduler's outbox that gets the events.
+        var receiver: Int
+        var sampling: SamplingParameters
+        var maxTokens: Int
+        var minTokens: Int
+        /// Every token that ends the output.
+        var endTokens: [Int32]
+        var promptLength: Int
+        var cacheScope: UInt64
+        var deadline: UInt64?
+        var submittedAt: UInt64
+    }
+
+    let terms: Terms
+    var tokens: [Int32]
+    var computed = 0
+    var table = BlockTable()
+    var text: OutputText
+    var creditLimit: UInt32
+    var isHeld = false
+    /// Whether the sequence may own blocks and take part in steps, as against waiting for admission.
+    var isAdmitted = false
+    /// Set when a step failed, until the sequence yields a token: the second failure is final.
+    var isRetrying = false
+    var usage = Usage()
+    var startedAt: UInt64?
+    var firstTokenAt: UInt64?
+
+    /// - Parameter seed: used when the request has none.
+    init(
+        _ request: GenerationRequest, id: RequestID, tag: UInt64, receiver: Int, seed: UInt64,
+        modelEndTokens: [Int32], now: UInt64
+    ) {
+        var sampling = request.sampling
+        sampling.seed = sampling.seed ?? seed
+        terms = Terms(
+            id: id, tag: tag, receiver: receiver, sampling: sampling, maxTokens: request.stop.maxTokens,
+            minTokens: request.stop.minTokens,
+            endTokens: request.stop.stopTokenIDs + (request.stop.ignoreEndOfSequence ? [] : modelEndTokens),
+            promptLength: request.prompt.count, cacheScope: request.cacheScope, deadline: request.deadline,
+            submittedAt: now)
+        tokens = request.prompt
+        text = OutputText(stopStrings: request.stop.stopStrings)
+        creditLimit = request.creditLimit
+        usage.promptTokens = request.prompt.count
+    }
+
+    /// Tokens generated so far.
+    var produced: Int { tokens.count - terms.promptLength }
+    /// Tokens whose keys and values are still to be computed; at least 1.
+    var remaining: Int { tokens.count - computed }
+    /// Whether the receiver can take another token.
+    var isRunnable: Bool { !isHeld && produced < Int(creditLimit) }
+    /// Older requests go first.
+    var age: UInt64 { terms.id.rawValue }
+
+    /// The sample task of the sequence's last row.
+    func sampleTask(sequence: Int32) -> SampleTask {
+        SampleTask(
+            sequence: sequence, parameters: terms.sampling, history: tokens, promptLength: terms.promptLength,
+            bannedTokens: produced < terms.minTokens ? terms.endTokens : [])
+    }
+}

@@ -1,0 +1,109 @@
+/// What happens to sequences between steps. Each command takes effect before the next plan.
+extension Scheduler {
+    /// Adds a request that has been validated. Requests are added in order of their ids.
+    ///
+    /// - Parameters:
+    ///   - receiver: which of `outboxes` gets its events.
+    ///   - seed: used when the request has none.
+    ///   - now: monotonic nanoseconds at which it was submitted.
+    package mutating func add(
+        _ request: GenerationRequest, id: RequestID, tag: UInt64, receiver: Int, seed: UInt64, now: UInt64
+    ) {
+        let vocabulary = 0..<Int32(limits.vocabularySize)
+        let slot = generations.insert(
+            Generation(
+                request, id: id, tag: tag, receiver: receiver, seed: seed,
+                modelEndTokens: tokenizer.endTokens.filter(vocabulary.contains), now: now))
+        while outboxes.count <= receiver { outboxes.append(EventBatch()) }
+        generations.insert(slot, byAgeInto: &waiting)
+        if let deadline = request.deadline { earliestDeadline = min(deadline, earliestDeadline ?? .max) }
+    }
+
+    /// Ends a request at once, whether it waits, prefills or decodes; one that has ended already is none to end.
+    package mutating func cancel(_ id: RequestID) {
+        guard let slot = generations.slot(of: id) else { return }
+        counters.cancels += 1
+        finish(slot, .cancelled)
+    }
+
+    /// Ends all requests.
+    package mutating func cancelAll() {
+        for slot in generations.slots {
+            counters.cancels += 1
+            finish(slot, .cancelled)
+        }
+    }
+
+    /// Raises the number of tokens that a request may have produced; credit never falls.
+    package mutating func grant(_ id: RequestID, creditLimit: UInt32) {
+        guard let slot = generations.slot(of: id) else { return }
+        generations[slot].creditLimit = max(generations[slot].creditLimit, creditLimit)
+    }
+
+    /// Parks a request, or lets it run again.
+    package mutating func hold(_ id: RequestID, _ isHeld: Bool) {
+        guard let slot = generations.slot(of: id) else { return }
+        generations[slot].isHeld = isHeld
+    }
+
+    /// When `schedule` must be called again although nothing can run: a deadline may pass then. nil for never.
+    package var nextDeadline: UInt64? { earliestDeadline }
+
+    /// Fails all requests whose deadline has come.
+    mutating func expire(now: UInt64) {
+        guard let earliest = earliestDeadline, earliest <= now else { return }
+        earliestDeadline = nil
+        for slot in generations.slots {
+            guard let deadline = generations[slot].terms.deadline else { continue }
+            if deadline > now {
+                earliestDeadline = min(deadline, earliestDeadline ?? .max)
+            } else {
+                let produced = generations[slot].produced
+                fail(
+                    slot,
+                    EngineError(
+                        .deadlineExceeded,
+                        "the deadline passed after \(produced) of \(generations[slot].terms.maxTokens) tokens"))
+            }
+        }
+    }
+
+    /// Ends a step that the back end could not execute. What it wrote is dropped and computed again; a sequence that
+    /// fails a second time before it yields a token fails for good.
+    package mutating func stepFailed(_ error: EngineError) {
+        plan.removeAll()
+        for share in shares {
+            if generations[share.slot].isRetrying {
+                fail(share.slot, error)
+            } else {
+                generations[share.slot].isRetrying = true
+                preempt(share.slot, keeping: false)
+            }
+        }
+        shares.removeAll()
+        counters.failedSteps += 1
+        checkLedger()
+    }
+
+    /// Gives a request's memory back and reports how it ended.
+    mutating func finish(_ slot: Int, _ reason: FinishReason) {
+        end(slot, keeping: true) { .finished(reason, $0) }
+    }
+
+    /// Gives a failed request's memory back, with contents that are not to be trusted, and reports the error.
+    mutating func fail(_ slot: Int, _ error: EngineError) {
+        counters.failures += 1
+        end(slot, keeping: error.code == .deadlineExceeded) { .failed(error, $0) }
+    }
+
+    private mutating func end(_ slot: Int, keeping: Bool, _ kind: (Usage) -> GenerationEvent.Kind) {
+        pool.release(&generations[slot].table, keeping: keeping)
+        admitted.removeAll { $0 == slot }
+        waiting.removeAll { $0 == slot }
+        let terms = generations[slot].terms
+        outboxes[terms.receiver].events.append(
+            GenerationEvent(request: terms.id, tag: terms.tag, kind: kind(generations[slot].usage), logprobCount: 0))
+        generations.remove(slot)
+        counters.ended += 1
+    }
+}

@@ -1,0 +1,295 @@
+import LMEngine
+import TestKit
+import Testing
+
+@Suite("Scheduler")
+struct SchedulerTests {
+    @Test("A prompt is prefilled in chunks, then decoded a token a step")
+    func chunks() throws {
+        var harness = try SchedulerHarness(maxNumSeqs: 4, maxNumBatchedTokens: 8)
+        let id = harness.add(.test(prompt: 20, maxTokens: 3) { $0.stop.ignoreEndOfSequence = true })
+        let steps = harness.run()
+        #expect(steps == 5)
+        #expect(harness.backend.steps.map(\.rows) == [8, 8, 4, 1, 1])
+        #expect(harness.backend.steps.map(\.samples) == [0, 0, 1, 1, 1])
+        #expect(harness.collector[id].tokens.count == 3)
+        #expect(harness.collector[id].reason == .length)
+        #expect(harness.scheduler.pool.ownedCount == 0)
+    }
+
+    @Test("Decoding goes first, prefill takes the rows that are left, in order of submission")
+    func mixing() throws {
+        var harness = try SchedulerHarness(maxNumSeqs: 4, maxNumBatchedTokens: 8)
+        for salt in 0..<3 {
+            _ = harness.add(.test(prompt: 10, salt: UInt64(salt), maxTokens: 50) { $0.stop.ignoreEndOfSequence = true })
+        }
+        for _ in 0..<5 { harness.step() }
+        #expect(harness.backend.steps.map(\.rows) == [8, 8, 8, 8, 3])
+        #expect(harness.backend.steps.map(\.sequences) == [1, 2, 3, 3, 3])
+    }
+
+    @Test("Neither rows nor sequences of a step exceed their limits", arguments: [(1, 1), (2, 3), (7, 7), (3, 100)])
+    func limits(maxNumSeqs: Int, maxNumBatchedTokens: Int) throws {
+        var harness = try SchedulerHarness(maxNumSeqs: maxNumSeqs, maxNumBatchedTokens: maxNumBatchedTokens)
+        let ids = (0..<10).map { harness.add(.test(prompt: 3 + $0, salt: UInt64($0))) }
+        harness.run()
+        #expect(harness.backend.steps.allSatisfy { $0.sequences <= maxNumSeqs && $0.rows <= maxNumBatchedTokens })
+        #expect(ids.allSatisfy { harness.collector[$0].isEnded })
+    }
+
+    @Test("32 requests together yield what each yields alone", arguments: [1, 16, 64, 512], [true, false])
+    func batchInvariance(maxNumBatchedTokens: Int, prefixCaching: Bool) throws {
+        var harness = try SchedulerHarness(
+            blocks: 200, maxNumSeqs: min(32, maxNumBatchedTokens), maxNumBatchedTokens: maxNumBatchedTokens,
+            prefixCaching: prefixCaching)
+        let requests = (0..<32).map(Self.variedRequest)
+        let ids = requests.map { harness.add($0) }
+        harness.run()
+        for (id, request) in zip(ids, requests) {
+            let alone = try SchedulerHarness.alone(request)
+            #expect(harness.collector[id].isSame(as: alone))
+            #expect(alone.isEnded)
+        }
+    }
+
+    /// Requests that use every sampling parameter and share some prefixes.
+    static func variedRequest(_ number: Int) -> GenerationRequest {
+        .test(prompt: 3 + number * 3, salt: UInt64(number / 4), maxTokens: 12 + number) { request in
+            request.sampling.seed = UInt64(number)
+            request.sampling.temperature = [0, 0.7, 1, 2][number % 4]
+            request.sampling.topP = number % 3 == 0 ? 0.9 : 1
+            request.sampling.topK = number % 5 == 0 ? 20 : 0
+            request.sampling.minP = number % 7 == 0 ? 0.05 : 0
+            request.sampling.repetitionPenalty = number % 2 == 0 ? 1.2 : 1
+            request.sampling.presencePenalty = number % 3 == 1 ? 1 : 0
+            request.sampling.frequencyPenalty = number % 3 == 2 ? 0.5 : 0
+            request.sampling.logprobs = number % 4 == 1 ? 3 : nil
+            request.stop.ignoreEndOfSequence = number % 2 == 0
+            request.stop.stopStrings = number % 6 == 0 ? ["a", "zz"] : []
+        }
+    }
+
+    @Test("A pool too small for all preempts and yields the same tokens", arguments: [16, 20, 30, 60])
+    func preemption(blocks: Int) throws {
+        var harness = try SchedulerHarness(blocks: blocks, maxNumBatchedTokens: 32)
+        let requests = (0..<12).map { number in
+            GenerationRequest.test(prompt: 4 + number, salt: UInt64(number), maxTokens: 40) { request in
+                request.sampling = Self.variedRequest(number).sampling
+                request.stop.ignoreEndOfSequence = true
+                request.stop.stopStrings = number == 3 ? ["q"] : []
+            }
+        }
+        let ids = requests.map { harness.add($0) }
+        harness.run()
+        for (id, request) in zip(ids, requests) {
+            #expect(harness.collector[id].isSame(as: try SchedulerHarness.alone(request)))
+        }
+        #expect(harness.scheduler.counters.preemptions > 0)
+        let counted = ids.reduce(0) { $0 + (harness.collector[$1].usage?.preemptions ?? 0) }
+        #expect(counted == harness.scheduler.counters.preemptions)
+        #expect(harness.scheduler.pool.ownedCount == 0)
+    }
+
+    @Test("The oldest is never preempted by a newer one")
+    func oldestAdvances() throws {
+        var harness = try SchedulerHarness(blocks: 12, maxNumBatchedTokens: 32)
+        let ids = (0..<6).map { number in
+            harness.add(.test(prompt: 6, salt: UInt64(number), maxTokens: 40) { $0.stop.ignoreEndOfSequence = true })
+        }
+        harness.run()
+        #expect(harness.collector[ids[0]].usage?.preemptions == 0)
+        #expect(harness.scheduler.counters.preemptions > 0)
+    }
+
+    @Test("A sequence that fills the pool alone finishes")
+    func exactFit() throws {
+        var harness = try SchedulerHarness(blocks: 5, blockSize: 4)
+        let request = GenerationRequest.test(prompt: 11, maxTokens: 10) { $0.stop.ignoreEndOfSequence = true }
+        let ids = (0..<3).map { _ in harness.add(request) }
+        harness.run()
+        #expect(ids.allSatisfy { harness.collector[$0].tokens.count == 10 })
+    }
+
+    @Test("A second request finds the first one's prompt in the cache")
+    func prefixHit() throws {
+        var harness = try SchedulerHarness(blockSize: 4)
+        let request = GenerationRequest.test(prompt: 18)
+        let first = harness.add(request)
+        harness.run()
+        let second = harness.add(request)
+        harness.run()
+        #expect(harness.collector[first].usage?.cachedTokens == 0)
+        #expect(harness.collector[second].usage?.cachedTokens == 16)
+        #expect(harness.collector[first].isSame(as: harness.collector[second]))
+        let foreign = harness.add(.test(prompt: 18) { $0.cacheScope = 1 })
+        harness.run()
+        #expect(harness.collector[foreign].usage?.cachedTokens == 0)
+    }
+
+    // MARK: Credit
+
+    @Test("Credit of 8, granted token by token, is never exceeded, and others run meanwhile")
+    func credit() throws {
+        var harness = try SchedulerHarness()
+        let slow = harness.add(
+            .test(maxTokens: 40) {
+                $0.creditLimit = 8
+                $0.stop.ignoreEndOfSequence = true
+            })
+        let fast = harness.add(.test(salt: 1, maxTokens: 60) { $0.stop.ignoreEndOfSequence = true })
+        for _ in 0..<60 { harness.step() }
+        #expect(harness.collector[slow].tokens.count == 8)
+        #expect(harness.collector[fast].tokens.count == 60)
+        #expect(harness.scheduler.census == Scheduler.Census(running: 0, waiting: 0, parked: 1))
+        for consumed in 1...32 {
+            harness.scheduler.grant(slow, creditLimit: UInt32(8 + consumed))
+            harness.scheduler.grant(slow, creditLimit: 3)  // credit never falls
+            harness.run()
+            #expect(harness.collector[slow].tokens.count == 8 + consumed)
+        }
+        #expect(harness.collector[slow].reason == .length)
+    }
+
+    @Test("A held sequence leaves the batch in prefill and in decoding, and comes back unchanged")
+    func hold() throws {
+        var harness = try SchedulerHarness(maxNumSeqs: 8, maxNumBatchedTokens: 8)
+        let request = GenerationRequest.test(prompt: 30, maxTokens: 10)
+        let id = harness.add(request)
+        for _ in 0..<20 where !harness.collector[id].isEnded {
+            let ran = harness.step()
+            #expect(ran)
+            let rows = harness.scheduler.counters.rows
+            harness.scheduler.hold(id, true)
+            let ranHeld = harness.step()
+            #expect(!ranHeld)
+            #expect(harness.scheduler.counters.rows == rows)
+            harness.scheduler.hold(id, false)
+        }
+        #expect(harness.collector[id].isSame(as: try SchedulerHarness.alone(request)))
+    }
+
+    @Test("Parked sequences hold no seat, and lose their blocks first")
+    func parkedYield() throws {
+        var harness = try SchedulerHarness(blocks: 12, maxNumSeqs: 2)
+        let parked = (0..<3).map { number in
+            harness.add(
+                .test(prompt: 9, salt: UInt64(number), maxTokens: 20) {
+                    $0.creditLimit = 1
+                    $0.stop.ignoreEndOfSequence = true
+                })
+        }
+        harness.run()
+        #expect(harness.scheduler.pool.ownedCount == 9)
+        let busy = harness.add(.test(prompt: 9, salt: 9, maxTokens: 30) { $0.stop.ignoreEndOfSequence = true })
+        harness.run()
+        #expect(harness.collector[busy].tokens.count == 30)
+        #expect(harness.collector[busy].usage?.preemptions == 0)
+        for id in parked { harness.scheduler.grant(id, creditLimit: .max) }
+        harness.run()
+        for (number, id) in parked.enumerated() {
+            let alone = try SchedulerHarness.alone(
+                .test(prompt: 9, salt: UInt64(number), maxTokens: 20) { $0.stop.ignoreEndOfSequence = true })
+            #expect(harness.collector[id].isSame(as: alone))
+        }
+    }
+
+    // MARK: Cancel and deadline
+
+    @Test("A cancelled request frees its blocks before the next plan, in every condition")
+    func cancel() throws {
+        for stepsBefore in 0..<12 {
+            var harness = try SchedulerHarness(maxNumSeqs: 4, maxNumBatchedTokens: 4)
+            let id = harness.add(.test(prompt: 17, maxTokens: 100) { $0.stop.ignoreEndOfSequence = true })
+            for _ in 0..<stepsBefore { harness.step() }
+            harness.scheduler.cancel(id)
+            harness.scheduler.cancel(id)
+            #expect(harness.scheduler.pool.ownedCount == 0)
+            let ran = harness.step()
+            #expect(!ran)
+            #expect(harness.collector[id].reason == .cancelled)
+            #expect(harness.backend.steps.count == stepsBefore)
+        }
+    }
+
+    @Test("Cancelled while queued, a request is never computed")
+    func cancelQueued() throws {
+        var harness = try SchedulerHarness(maxNumSeqs: 1)
+        let running = harness.add(.test(maxTokens: 200) { $0.stop.ignoreEndOfSequence = true })
+        let queued = (0..<100).map { harness.add(.test(salt: UInt64($0))) }
+        harness.step()
+        for id in queued { harness.scheduler.cancel(id) }
+        harness.run()
+        #expect(harness.collector[running].tokens.count == 200)
+        #expect(harness.backend.steps.allSatisfy { $0.sequences == 1 })
+        #expect(queued.allSatisfy { harness.collector[$0].reason == .cancelled })
+        #expect(queued.allSatisfy { harness.collector[$0].tokens.isEmpty })
+    }
+
+    @Test("A deadline fails queued, running and parked requests, and no others")
+    func deadline() throws {
+        var harness = try SchedulerHarness(maxNumSeqs: 2)
+        let deadline = harness.now + 5_500
+        let parked = harness.add(.test(maxTokens: 50) { ($0.deadline, $0.creditLimit) = (deadline, 1) })
+        let running = harness.add(
+            .test(maxTokens: 50) { ($0.deadline, $0.stop.ignoreEndOfSequence) = (deadline, true) })
+        let patient = harness.add(
+            .test(maxTokens: 50) { ($0.deadline, $0.stop.ignoreEndOfSequence) = (.max, true) })
+        let queued = harness.add(.test(maxTokens: 50) { $0.deadline = deadline })
+        harness.run()
+        for (id, tokens) in [(parked, 1), (running, 5), (queued, 0)] {
+            #expect(harness.collector[id].error?.code == .deadlineExceeded)
+            #expect(harness.collector[id].tokens.count == tokens)
+        }
+        #expect(harness.collector[patient].tokens.count == 50)
+    }
+
+    // MARK: Failures
+
+    @Test("A row without finite logits fails its own request only")
+    func nonFinite() throws {
+        var script = FakeBackend.Script()
+        script.output = { history, promptLength in
+            history.first == 7 && history.count == promptLength + 3 ? .nonFinite : .natural
+        }
+        var harness = try SchedulerHarness(script: script)
+        let healthy = (0..<4).map { number in
+            (GenerationRequest.test(salt: UInt64(number)), number)
+        }
+        let ids = healthy.map { harness.add($0.0) }
+        let sick = harness.add(.test(salt: 50) { ($0.prompt[0], $0.stop.ignoreEndOfSequence) = (7, true) })
+        harness.run()
+        #expect(harness.collector[sick].error?.code == .nonFiniteLogits)
+        #expect(harness.collector[sick].tokens.count == 3)
+        for (id, request) in zip(ids, healthy) {
+            #expect(harness.collector[id].isSame(as: try SchedulerHarness.alone(request.0)))
+        }
+    }
+
+    @Test("One failed step is computed again unseen; two in a row fail its requests and no others")
+    func backendFailure() throws {
+        for failures in [1, 2] {
+            let step = Counter()
+            var script = FakeBackend.Script()
+            script.willExecute = { _ throws(EngineError) in
+                if (4..<4 + failures).contains(step.next()) { throw EngineError(.backend, "planted") }
+            }
+            var harness = try SchedulerHarness(script: script)
+            let request = GenerationRequest.test(maxTokens: 30) { $0.stop.ignoreEndOfSequence = true }
+            let id = harness.add(request)
+            let parked = harness.add(
+                .test(salt: 3, maxTokens: 30) { ($0.creditLimit, $0.stop.ignoreEndOfSequence) = (2, true) })
+            harness.run()
+            harness.scheduler.grant(parked, creditLimit: .max)
+            harness.run()
+            if failures == 1 {
+                #expect(harness.collector[id].isSame(as: try SchedulerHarness.alone(request)))
+                #expect(harness.collector[id].usage?.preemptions == 1)
+            } else {
+                #expect(harness.collector[id].error == EngineError(.backend, "planted"))
+                #expect(harness.collector[id].tokens.count == 4)
+            }
+            #expect(harness.collector[parked].tokens.count == 30)
+            #expect(harness.scheduler.pool.ownedCount == 0)
+        }
+    }
+}

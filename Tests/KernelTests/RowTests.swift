@@ -1,0 +1,63 @@
+import CKernels
+import Glibc
+import Testing
+
+extension KernelTests {
+    @Test func `norms equal the oracle and the formula`() {
+        var random = Random(10)
+        for n in [1, 15, 16, 17, 100, 576] {
+            let x = random.floats(n, in: -5...5)
+            let weight = random.floats(n)
+            var y = [Float](repeating: 0, count: n)
+            for (name, equal) in compareLevels({
+                ck_rms_norm(x, weight, n, 1e-5, &y)
+                return y
+            }) { #expect(equal, "\(name), \(n)") }
+            let mean = x.map { Double($0) * Double($0) }.reduce(0, +) / Double(n)
+            for i in 0..<n {
+                let expected = Double(x[i]) / (mean + 1e-5).squareRoot() * Double(weight[i])
+                #expect(abs(Double(y[i]) - expected) < 1e-5)
+            }
+        }
+    }
+
+    @Test func `rotation equals the oracle and leaves the tail of a head`() {
+        var random = Random(11)
+        for (dimension, half) in [(64, 32), (80, 20), (96, 48), (128, 37)] {
+            let x = random.floats(3 * dimension)
+            let angles = random.floats(half, in: 0...100)
+            let cosines = angles.map { cosf($0) }
+            let sines = angles.map { sinf($0) }
+            var y = x
+            for (name, equal) in compareLevels({
+                y = x
+                ck_rotary(&y, 3, dimension, half, cosines, sines)
+                return y
+            }) { #expect(equal, "\(name), \(dimension)") }
+            for head in 0..<3 {
+                let base = head * dimension
+                #expect(y[base + 2 * half..<base + dimension] == x[base + 2 * half..<base + dimension])
+                #expect(abs(y[base] - (x[base] * cosines[0] - x[base + half] * sines[0])) < 1e-6)
+                #expect(abs(y[base + half] - (x[base] * sines[0] + x[base + half] * cosines[0])) < 1e-6)
+            }
+        }
+    }
+
+    @Test func `gating equals the oracle and the formula`() {
+        var random = Random(12)
+        let special: [Float] = [0, -0.0, 1e-30, 87, -87, 88.5, -88.5, 1000, -1000, .infinity, .nan]
+        for n in [1, 16, 33, 500] {
+            let gate = Array((special + random.floats(n, in: -20...20)).prefix(n))
+            let up = random.floats(n)
+            var y = [Float](repeating: 0, count: n)
+            for (name, equal) in compareLevels({
+                ck_swiglu(gate, up, n, &y)
+                return y
+            }) { #expect(equal, "\(name), \(n)") }
+            for i in 0..<n where gate[i].isFinite {
+                let expected = Double(gate[i]) / (1 + exp(-Double(gate[i]))) * Double(up[i])
+                #expect(abs(Double(y[i]) - expected) <= 1e-6 * abs(expected) + 1e-34, "gate \(gate[i])")
+            }
+        }
+    }
+}

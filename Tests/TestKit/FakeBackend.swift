@@ -1,0 +1,129 @@
+package import LMEngine
+import Synchronization
+
+/// A back end without a model: its keys and values are the tokens themselves, and the next token is a function of what it
+/// finds in the cache through the block table. So a wrong slot, a stale block or a foreign prefix changes the output, as
+/// it would with a real model; it is also noted in `faults`.
+package final class FakeBackend: Backend {
+    /// What the model says after a sequence.
+    package enum Output: Sendable {
+        /// Logits that are a hash of the sequence.
+        case natural
+        /// The same, with this token far above all others.
+        case token(Int32)
+        /// A row with a NaN.
+        case nonFinite
+    }
+
+    /// Hooks; called on the engine thread.
+    package struct Script: Sendable {
+        /// What follows the tokens that are in the cache, of which the first `promptLength` are prompt.
+        package var output: @Sendable (_ history: [Int32], _ promptLength: Int) -> Output = { _, _ in .natural }
+        /// Runs before each step; may block, or throw to fail it.
+        package var willExecute: @Sendable (_ plan: borrowing StepPlan) throws(EngineError) -> Void = { _ in }
+
+        package init() {}
+    }
+
+    /// What a step held, in few words.
+    package struct StepRecord: Sendable {
+        package var sequences: Int
+        package var rows: Int
+        package var samples: Int
+    }
+
+    private struct Cell {
+        var token: Int32 = -1
+        var position: Int32 = -1
+    }
+
+    private struct State {
+        var cells: [Cell] = []
+        var blockSize = 1
+        var sampler: Sampler
+        var logits: [Float]
+        var steps: [StepRecord] = []
+        var faults: [String] = []
+    }
+
+    private let vocabularySize: Int
+    private let script: Script
+    private let state: Mutex<State>
+
+    package init(vocabularySize: Int, script: Script = Script()) {
+        self.vocabularySize = vocabularySize
+        self.script = script
+        state = Mutex(
+            State(
+                sampler: Sampler(vocabularySize: vocabularySize), logits: [Float](repeating: 0, count: vocabularySize)))
+    }
+
+    package var summary: String { "fake" }
+    package var keyValueBytesPerToken: Int { 8 }
+    /// Steps executed so far.
+    package var steps: [StepRecord] { state.withLock { $0.steps } }
+    /// Plans that contradict themselves or the cache; empty in a sound engine.
+    package var faults: [String] { state.withLock { $0.faults } }
+
+    package func allocateKeyValueCache(blockCount: Int, blockSize: Int) throws(EngineError) {
+        state.withLock {
+            $0.cells = [Cell](repeating: Cell(), count: blockCount * blockSize)
+            $0.blockSize = blockSize
+        }
+    }
+
+    package func execute(_ plan: borrowing StepPlan, into result: inout StepResult) throws(EngineError) {
+        try script.willExecute(plan)
+        result.removeAll()
+        let copy = copy plan
+        state.withLock { state in
+            state.steps.append(
+                StepRecord(sequences: copy.sequenceCount, rows: copy.rowCount, samples: copy.samples.count))
+            write(copy, &state)
+            let histories = (0..<copy.sequenceCount).map { read($0, of: copy, &state) }
+            for task in copy.samples {
+                let history = histories[Int(task.sequence)]
+                if history != task.history { state.faults.append("the cache holds \(history), not \(task.history)") }
+                sample(task, after: history, &state, into: &result)
+            }
+        }
+    }
+
+    private func write(_ plan: StepPlan, _ state: inout State) {
+        if Set(plan.slots).count != plan.slots.count { state.faults.append("two rows write one slot") }
+        for row in 0..<plan.rowCount {
+            state.cells[Int(plan.slots[row])] = Cell(token: plan.tokens[row], position: plan.positions[row])
+        }
+    }
+
+    /// The tokens that a sequence's block table leads to.
+    private func read(_ sequence: Int, of plan: StepPlan, _ state: inout State) -> [Int32] {
+        let length = Int(plan.contextLengths[sequence])
+        let table = plan.blockTables[sequence * plan.blockTableStride..<(sequence + 1) * plan.blockTableStride]
+        let cells = (0..<length).map { position in
+            let block = Int(table[table.startIndex + position / state.blockSize])
+            return state.cells[block * state.blockSize + position % state.blockSize]
+        }
+        if !cells.map(\.position).elementsEqual(0..<Int32(length)) {
+            state.faults.append("positions in the cache are \(cells.map(\.position))")
+        }
+        return cells.map(\.token)
+    }
+
+    private func sample(
+        _ task: SampleTask, after history: [Int32], _ state: inout State, into result: inout StepResult
+    ) {
+        var hash: UInt64 = 0
+        for token in history { hash = CounterRandom.bits(seed: hash, position: Int(token)) }
+        for token in 0..<vocabularySize {
+            let bits = CounterRandom.bits(seed: hash, position: token)
+            state.logits[token] = Float(bits >> 40) * 0x1p-24 * 16 - 8
+        }
+        switch script.output(history, task.promptLength) {
+        case .natural: break
+        case .token(let token): state.logits[Int(token)] = 1_000
+        case .nonFinite: state.logits[vocabularySize / 2] = .nan
+        }
+        state.logits.withUnsafeMutableBufferPointer { state.sampler.sample($0, task, into: &result) }
+    }
+}
