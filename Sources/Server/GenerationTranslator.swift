@@ -1,0 +1,56 @@
+internal import LMEngine
+internal import LMProtocol
+
+extension ServedModel {
+    /// What the engine is asked for a GENERATE frame; absent values get the server's defaults.
+    ///
+    /// - Parameter now: monotonic nanoseconds of the frame's arrival; the deadline counts from here.
+    /// - Throws: what the translation itself finds wrong; ranges are checked by `InferenceEngine.submit`.
+    func request(
+        _ message: GenerateMessage, limits: ServerLimits, now: UInt64
+    ) throws(EngineError) -> GenerationRequest {
+        guard UInt64(message.timeout) <= limits.requestTimeout else {
+            throw EngineError(
+                .invalidRequest, "timeout of \(message.timeout) ms, limit \(limits.requestTimeout) ms")
+        }
+        let prompt = try tokens(of: message.prompt, isRaw: message.isRaw, limit: limits.promptBytes)
+        var request = GenerationRequest(prompt: prompt)
+        request.sampling = SamplingParameters(message.sampling)
+        request.stop = StopConditions(message.stop)
+        if message.stop.maxTokens == nil {
+            let room = engine.capacity.maxModelLength - prompt.count
+            request.stop.maxTokens = max(1, min(limits.defaultMaxTokens, room))
+        }
+        request.creditLimit = min(message.creditLimit, limits.aheadTokens)
+        let timeout = message.timeout == 0 ? limits.requestTimeout : UInt64(message.timeout)
+        request.deadline = now &+ timeout * 1_000_000
+        return request
+    }
+}
+
+extension SamplingParameters {
+    fileprivate init(_ wire: GenerateMessage.Sampling) {
+        self.init()
+        if let value = wire.temperature { temperature = value }
+        if let value = wire.topP { topP = value }
+        if let value = wire.topK { topK = Int(value) }
+        if let value = wire.minP { minP = value }
+        if let value = wire.repetitionPenalty { repetitionPenalty = value }
+        if let value = wire.presencePenalty { presencePenalty = value }
+        if let value = wire.frequencyPenalty { frequencyPenalty = value }
+        // Drawn here rather than in the engine so that ACCEPT can name it before the first token.
+        seed = wire.seed ?? UInt64.random(in: .min ... .max)
+        logprobs = wire.logprobs.map(Int.init)
+    }
+}
+
+extension StopConditions {
+    fileprivate init(_ wire: GenerateMessage.Stop) {
+        self.init()
+        if let value = wire.maxTokens { maxTokens = Int(value) }
+        if let value = wire.minTokens { minTokens = Int(value) }
+        stopStrings = wire.strings
+        stopTokenIDs = wire.tokens
+        ignoreEndOfSequence = wire.ignoresEndOfSequence
+    }
+}

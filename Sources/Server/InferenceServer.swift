@@ -1,0 +1,121 @@
+internal import Glibc
+internal import LMEngine
+internal import LMProtocol
+internal import LMTransport
+
+/// Serves a running model to clients over TCP, TLS and Unix-domain sockets.
+///
+/// Created listening; `drain` ends it in good order, `stop` at once. The engine is the caller's and goes on.
+public final class InferenceServer: Sendable {
+    /// Where the server listens, with the ports that the system chose.
+    public let addresses: [String]
+
+    private let loops: [ServerLoop]
+    private let listeners: [Listener]
+    private let shared: SharedState
+
+    /// Binds every address and starts to serve.
+    ///
+    /// - Throws: when the configuration would serve strangers without TLS and keys, or an address, certificate or key
+    ///   cannot be used.
+    public init(model: ServedModel, configuration: ServerConfiguration) throws(ServerError) {
+        do throws(TransportError) {
+            let endpoints = try configuration.resolvedAddresses()
+            if let problem = configuration.exposure(of: endpoints) { throw problem }
+            let shared = SharedState(
+                model: model, configuration: configuration, started: LinuxSystem().monotonicNanoseconds())
+            let loops = try (0..<max(1, configuration.ioThreads)).map { (index) throws(TransportError) in
+                ServerLoop(eventLoop: try EventLoop(name: "io-\(index)"), shared: shared)
+            }
+            let tls = try configuration.tlsContext()
+            let listeners = try endpoints.map { (address) throws(TransportError) in
+                try Listener(at: address, on: loops[0].eventLoop)
+            }
+            addresses = listeners.map(\.address.description)
+            self.loops = loops
+            self.listeners = listeners
+            self.shared = shared
+            for listener in listeners { try Self.start(listener, for: loops, tls, shared) }
+            for loop in loops { try loop.start() }
+        } catch {
+            throw ServerError(error.description)
+        }
+    }
+
+    /// Hands accepted sockets to the loops in turn.
+    private static func start(
+        _ listener: Listener, for loops: [ServerLoop], _ tls: TLSContext?, _ shared: SharedState
+    ) throws(TransportError) {
+        var turn = 0
+        try listener.start { socket in
+            guard shared.connectionOpened() else {
+                close(socket.descriptor)
+                return
+            }
+            let loop = loops[turn % loops.count]
+            turn &+= 1
+            if loop.eventLoop.isCurrent {
+                loop.accept(socket, tls: tls)
+            } else {
+                loop.eventLoop.post { loop.accept(socket, tls: tls) }
+            }
+        }
+    }
+
+    /// Refuses new work, lets running streams end, and returns when all have, or when the drain timeout has passed.
+    public func drain() {
+        shared.model.engine.drain()
+        loops[0].eventLoop.post { [listeners] in
+            for listener in listeners { listener.close() }
+        }
+        for loop in loops { loop.eventLoop.post { loop.drain() } }
+        if !waitUntilEmpty(milliseconds: shared.limits.drainTimeout) {
+            let message = ErrorMessage(.draining, "the server stops now; repeat the request on another one")
+            for loop in loops { loop.eventLoop.post { loop.endConnections(message) } }
+            _ = waitUntilEmpty(milliseconds: Self.farewell)
+        }
+        stop()
+    }
+
+    /// Milliseconds for the last frames to leave.
+    private static let farewell: UInt64 = 1_000
+
+    private func waitUntilEmpty(milliseconds: UInt64) -> Bool {
+        for _ in 0..<milliseconds / 10 {
+            if shared.connectionCount == 0 { return true }
+            usleep(10_000)
+        }
+        return shared.connectionCount == 0
+    }
+
+    /// Closes every connection and ends the loops.
+    public func stop() {
+        for loop in loops { loop.eventLoop.stop() }
+    }
+}
+
+extension ServerConfiguration {
+    fileprivate func resolvedAddresses() throws(TransportError) -> [SocketAddress] {
+        var addresses: [SocketAddress] = []
+        for text in listen {
+            for address in try Endpoint(text).resolve() where !addresses.contains(address) {
+                addresses.append(address)
+            }
+        }
+        return addresses
+    }
+
+    /// Why these addresses may not be served: strangers would reach them without TLS or without keys.
+    fileprivate func exposure(of addresses: [SocketAddress]) -> TransportError? {
+        guard let open = addresses.first(where: { !$0.isLoopback }), tls == nil || keys == nil else { return nil }
+        return TransportError(
+            .badAddress, "listening on \(open)", "the address can be reached from other machines",
+            advice: "Give --tls-cert, --tls-key and --api-key-file, or listen on 127.0.0.1.")
+    }
+
+    fileprivate func tlsContext() throws(TransportError) -> TLSContext? {
+        guard let tls else { return nil }
+        return try TLSContext.server(
+            certificateFile: tls.certificate, keyFile: tls.privateKey, applicationProtocol: Connection.alpn)
+    }
+}

@@ -1,0 +1,83 @@
+public import LMEngine
+internal import LMProtocol
+
+/// A model that is loaded and running: the engine and what turns requests into its token ids.
+public struct ServedModel: Sendable {
+    /// The name clients use.
+    public let name: String
+    /// Runs the model.
+    public let engine: InferenceEngine
+    let tokenizer: any Tokenizer
+    let template: ChatTemplate?
+    let configuration: ModelConfiguration
+    let format: String
+    let device: String
+
+    /// Names a running engine.
+    ///
+    /// - Parameters:
+    ///   - format: how the weights are stored, for people.
+    ///   - device: what computes, for people.
+    ///   - template: renders messages; nil when the model has none, then only raw prompts and token ids are served.
+    public init(
+        name: String, engine: InferenceEngine, tokenizer: any Tokenizer, configuration: ModelConfiguration,
+        template: ChatTemplate?, format: String, device: String
+    ) {
+        self.name = name
+        self.engine = engine
+        self.tokenizer = tokenizer
+        self.configuration = configuration
+        self.template = template
+        self.format = format
+        self.device = device
+    }
+
+    /// The ids that the model sees for a prompt.
+    ///
+    /// - Parameter isRaw: text is used as it is instead of becoming the user's message.
+    /// - Throws: `invalidRequest` when the model has no chat template, or `tooLarge`.
+    func tokens(of prompt: Prompt, isRaw: Bool, limit: Int) throws(EngineError) -> [Int32] {
+        switch prompt {
+        case .tokens(let tokens): return tokens
+        case .text(let text) where isRaw:
+            try checkSize(text.utf8.count, limit)
+            var tokens: [Int32] = []
+            if let first = tokenizer.beginningOfSequence { tokens.append(first) }
+            tokenizer.encode(text.utf8.span, parseSpecial: false, into: &tokens)
+            return tokens
+        case .text(let text): return try tokens(of: [PromptMessage(role: "user", content: text)], limit)
+        case .messages(let messages): return try tokens(of: messages, limit)
+        }
+    }
+
+    private func tokens(of messages: [PromptMessage], _ limit: Int) throws(EngineError) -> [Int32] {
+        try checkSize(messages.reduce(0) { $0 + $1.content.utf8.count }, limit)
+        guard let template else {
+            throw EngineError(
+                .invalidRequest,
+                "model '\(name)' has no chat template that this server knows; send a raw prompt or token ids, or start "
+                    + "the server with --chat-template")
+        }
+        let messages = messages.map { ChatMessage(role: $0.role, content: $0.content) }
+        var tokens: [Int32] = []
+        try template.encode(messages, with: tokenizer, into: &tokens)
+        return tokens
+    }
+
+    private func checkSize(_ bytes: Int, _ limit: Int) throws(EngineError) {
+        guard bytes <= limit else {
+            throw EngineError(.tooLarge, "the prompt has \(bytes) bytes, limit \(limit); send a shorter one")
+        }
+    }
+
+    var reply: ModelReply {
+        var reply = ModelReply(name: name)
+        reply.architecture = configuration.family.rawValue
+        reply.format = format
+        reply.device = device
+        reply.contextLength = UInt32(clamping: engine.capacity.maxModelLength)
+        reply.vocabularySize = UInt32(clamping: configuration.vocabularySize)
+        reply.cacheTokens = UInt64(clamping: engine.capacity.keyValueTokens)
+        return reply
+    }
+}

@@ -1,0 +1,294 @@
+internal import LMEngine
+internal import LMProtocol
+internal import LMTransport
+
+/// One client: the wire's state machine between a channel and the engine. Loop thread only.
+///
+/// Requests go to the engine as they arrive; what comes back is collected by `take` and leaves as one write when the
+/// loop's turn ends.
+final class ServerConnection: ChannelHandler {
+    /// Unique on its loop for as long as the server runs: the upper half of an engine request's tag.
+    let number: UInt32
+    unowned let loop: ServerLoop
+    private(set) var channel: Channel?
+    var wire: Connection
+    var generations: [UInt32: Generation] = [:]
+
+    private var lastHeard: UInt64
+    private let accepted: UInt64
+    private var pingedAt: UInt64?
+    private var cancels: TokenBucket
+    private var controls: TokenBucket
+    private var touched: [UInt32] = []
+    private var isTaking = false
+    /// The client writes no more: leave when its last stream has ended.
+    private var isInputEnded = false
+
+    /// A request of this connection that is in the engine.
+    struct Generation {
+        let request: RequestID
+        /// Tokens with an index below this may be sent: what the client says.
+        var clientLimit: UInt32
+        /// Tokens with an index below this may be produced: what the engine was told.
+        var granted: UInt32
+        /// Tokens taken from the engine.
+        var taken: UInt32 = 0
+        /// Tokens that wait for the end of the turn.
+        var pending = TokensMessage(firstIndex: 0)
+    }
+
+    /// Takes over an accepted socket.
+    init(number: UInt32, socket: AcceptedSocket, tls: TLSContext?, loop: ServerLoop) {
+        self.number = number
+        self.loop = loop
+        let now = loop.now
+        accepted = now
+        lastHeard = now
+        cancels = TokenBucket(loop.limits.cancelRate, now: now)
+        controls = TokenBucket(loop.limits.controlRate, now: now)
+        var hello = HelloMessage(maxPayload: Limits.serverPayload)
+        hello.agent = loop.shared.agent
+        hello.keepAlive = UInt32(loop.limits.pingInterval)
+        wire = .server(hello)
+        var options = ChannelOptions()
+        options.highWater = loop.limits.outboundSoftBytes
+        options.lowWater = loop.limits.outboundSoftBytes / 4
+        channel = Channel(accepted: socket, on: loop.eventLoop, tls: tls, options: options, handler: self)
+    }
+
+    // MARK: - Bytes in
+
+    func channelReady(_ channel: Channel) {}
+
+    func channel(_ channel: Channel, received bytes: RawSpan) -> Int {
+        lastHeard = loop.now
+        pingedAt = nil
+        var consumed = 0
+        do throws(WireError) {
+            while let action = try wire.receive(bytes, consumed: &consumed) { try perform(action) }
+        } catch {
+            fail(ErrorMessage(error))
+            return bytes.byteCount
+        }
+        return consumed
+    }
+
+    func channelInputEnded(_ channel: Channel) {
+        isInputEnded = true
+        leaveIfDone()
+    }
+
+    private func perform(_ action: Connection.Action) throws(WireError) {
+        switch action {
+        case .hello(let hello): try greet(hello)
+        case .generate(let stream, let message): try generate(on: stream, message)
+        case .call(let stream, let message): try answer(message, on: stream)
+        case .rejected(let stream, let error): try refuse(stream, ErrorMessage(error))
+        case .credit(let stream, let credit):
+            try spend(&controls, "control frames")
+            generations[stream]?.clientLimit = credit.limit
+            grant(stream)
+        case .cancel(let stream, _):
+            try spend(&cancels, "cancels")
+            guard let generation = generations[stream] else { return }
+            loop.model.engine.cancel(generation.request)
+        case .ping(let opaque):
+            try spend(&controls, "control frames")
+            try send { (wire, bytes) throws(WireError) in try wire.sendPong(opaque, into: &bytes) }
+        case .pong, .ignored: try spend(&controls, "control frames")
+        case .error: channel?.close()
+        case .goAway, .maxStreams, .accept, .tokens, .progress, .finish, .reply:
+            throw WireError(.internal, "a server's connection yields no \(action)")
+        }
+    }
+
+    private func greet(_ hello: HelloMessage) throws(WireError) {
+        if let keys = loop.shared.keys, keys.owner(of: hello.credential?.secret) == nil {
+            throw WireError(
+                .unauthenticated, "the server asks for a key that it knows; give one with --key-file or LMCALL_KEY")
+        }
+        try send { (wire, bytes) throws(WireError) in try wire.sendHello(into: &bytes) }
+        if loop.isDraining { sayGoodbye() }
+    }
+
+    private func spend(_ bucket: inout TokenBucket, _ what: String) throws(WireError) {
+        guard bucket.take(now: loop.now) else { throw WireError(.rateLimited, "too many \(what) on one connection") }
+    }
+
+    // MARK: - Frames out
+
+    /// Lets the wire append a frame to the channel's outbound buffer; it leaves at the end of the turn.
+    func send(
+        _ encode: (inout Connection, inout [UInt8]) throws(WireError) -> Void
+    ) throws(WireError) {
+        try channel?.write { (bytes) throws(WireError) in try encode(&wire, &bytes) }
+        checkOutbound()
+    }
+
+    /// Ends a stream that never reached the engine.
+    func refuse(_ stream: UInt32, _ message: ErrorMessage) throws(WireError) {
+        try send { (wire, bytes) throws(WireError) in try wire.sendError(on: stream, message, into: &bytes) }
+    }
+
+    /// Ends the connection with a word to the client.
+    func fail(_ message: ErrorMessage) {
+        abandonGenerations()
+        channel?.write { wire.close(with: message, into: &$0) }
+        channel?.closeAfterFlush()
+    }
+
+    /// Asks the client to open no more streams here, and leaves as soon as the open ones have ended.
+    func sayGoodbye() {
+        let grace = UInt32(clamping: loop.limits.drainTimeout)
+        guard wire.isOpen else {
+            channel?.closeAfterFlush()
+            return
+        }
+        do throws(WireError) {
+            try send { (wire, bytes) throws(WireError) in
+                try wire.sendGoAway(isFinal: true, grace: grace, reason: .draining, into: &bytes)
+            }
+        } catch {
+            fail(ErrorMessage(error))
+        }
+        leaveIfDone()
+    }
+
+    private func leaveIfDone() {
+        if loop.isDraining || isInputEnded, wire.openStreamCount == 0 { channel?.closeAfterFlush() }
+    }
+
+    // MARK: - Events from the engine
+
+    /// True for the first event of a turn: `flushEvents` is owed from then on.
+    func isFirstOfTurn() -> Bool {
+        defer { isTaking = true }
+        return !isTaking
+    }
+
+    /// Takes one event of this connection's; `flushEvents` sends what was taken.
+    ///
+    /// - Parameters:
+    ///   - text: of a token event.
+    ///   - logprobs: of a token event, the chosen token's first.
+    func take(_ event: GenerationEvent, text: Span<UInt8>, logprobs: ArraySlice<TokenLogprob>) {
+        let stream = UInt32(truncatingIfNeeded: event.tag)
+        guard generations[stream] != nil else { return }
+        do throws(WireError) {
+            switch event.kind {
+            case .token(let id, let index, _):
+                try append(id, index, text, logprobs, to: stream)
+            case .finished(let reason, let usage):
+                try flush(stream)
+                generations[stream] = nil
+                var message = FinishMessage(reason: .init(reason))
+                message.usage = UsageReport(usage)
+                try send { (wire, bytes) throws(WireError) in
+                    try wire.sendFinish(on: stream, message, into: &bytes)
+                }
+                leaveIfDone()
+            case .failed(let error, let usage):
+                try flush(stream)
+                generations[stream] = nil
+                var message = ErrorMessage(error)
+                message.usage = UsageReport(usage)
+                try refuse(stream, message)
+                leaveIfDone()
+            }
+        } catch {
+            fail(ErrorMessage(error))
+        }
+    }
+
+    private func append(
+        _ id: Int32, _ index: UInt32, _ text: Span<UInt8>, _ logprobs: ArraySlice<TokenLogprob>, to stream: UInt32
+    ) throws(WireError) {
+        // Text beyond a frame's limit can only be the flush of a held-back stop string prefix plus a token: both small.
+        if let pending = generations[stream]?.pending, pending.count > 0, !pending.hasRoom(forText: text.count) {
+            try flush(stream)
+        }
+        if generations[stream]?.pending.count == 0 {
+            generations[stream]?.pending.removeAll(firstIndex: index)
+            touched.append(stream)
+        }
+        generations[stream]?.taken = index + 1
+        try generations[stream]?.pending.append(id: id, text: text)
+        for logprob in logprobs {
+            try generations[stream]?.pending.append(.init(token: logprob.token, value: logprob.logprob))
+        }
+    }
+
+    private func flush(_ stream: UInt32) throws(WireError) {
+        guard let pending = generations[stream]?.pending, pending.count > 0 else { return }
+        try send { (wire, bytes) throws(WireError) in try wire.sendTokens(on: stream, pending, into: &bytes) }
+        generations[stream]?.pending.removeAll(firstIndex: 0)
+    }
+
+    /// Sends the tokens taken in this turn: those of one stream in one frame.
+    func flushEvents() {
+        isTaking = false
+        do throws(WireError) {
+            for stream in touched {
+                try flush(stream)
+                grant(stream)
+            }
+        } catch {
+            fail(ErrorMessage(error))
+        }
+        touched.removeAll(keepingCapacity: true)
+    }
+
+    // MARK: - Slow readers, silence, the end
+
+    /// Lets the engine produce what the client allows, but never more than a window beyond what was taken, and nothing
+    /// new while the socket is congested: a reader that does not drain it stops its own sequences, and nobody else's.
+    private func grant(_ stream: UInt32) {
+        guard channel?.isCongested == false, let generation = generations[stream] else { return }
+        let window = loop.limits.aheadTokens
+        let (end, overflow) = generation.taken.addingReportingOverflow(window)
+        let limit = min(generation.clientLimit, overflow ? .max : end)
+        // In steps of half a window: a command for each token would be waste.
+        guard limit > generation.granted, limit == generation.clientLimit || limit - generation.granted >= window / 2
+        else { return }
+        generations[stream]?.granted = limit
+        loop.model.engine.grant(generation.request, creditLimit: limit)
+    }
+
+    func channelWritabilityChanged(_ channel: Channel) {
+        for stream in generations.keys { grant(stream) }
+    }
+
+    private func checkOutbound() {
+        guard let channel, channel.pendingOutboundBytes > loop.limits.outboundHardBytes else { return }
+        abandonGenerations()
+        channel.close()
+    }
+
+    /// Called about once a second.
+    func tick(now: UInt64) {
+        func elapsed(since time: UInt64) -> UInt64 { (now &- time) / 1_000_000 }
+        if !wire.isOpen {
+            if elapsed(since: accepted) > loop.limits.helloDeadline { channel?.close() }
+            return
+        }
+        let silence = elapsed(since: lastHeard)
+        if wire.openStreamCount == 0, silence > loop.limits.idleTimeout {
+            fail(ErrorMessage(.draining, "idle for \(silence / 1_000) s"))
+        } else if silence > loop.limits.deadPeerTimeout, pingedAt != nil {
+            channel?.close()
+        } else if silence > loop.limits.pingInterval, pingedAt == nil, wire.openStreamCount > 0 {
+            pingedAt = now
+            try? send { (wire, bytes) throws(WireError) in try wire.sendPing(now, into: &bytes) }
+        }
+    }
+
+    func channelClosed(_ channel: Channel, error: TransportError?) {
+        abandonGenerations()
+        loop.remove(self)
+    }
+
+    private func abandonGenerations() {
+        for generation in generations.values { loop.model.engine.cancel(generation.request) }
+        generations.removeAll()
+    }
+}

@@ -1,0 +1,25 @@
+/// Allows `burst` events at once and `perSecond` in the long run.
+struct TokenBucket {
+    private let rate: ServerLimits.Rate
+    private var level: Double
+    private var updated: UInt64
+
+    /// A full bucket.
+    ///
+    /// - Parameter now: monotonic nanoseconds.
+    init(_ rate: ServerLimits.Rate, now: UInt64) {
+        self.rate = rate
+        level = rate.burst
+        updated = now
+    }
+
+    /// Takes one; false when there is none.
+    mutating func take(now: UInt64) -> Bool {
+        let elapsed = Double(now &- updated) / 1_000_000_000
+        level = min(rate.burst, level + elapsed * rate.perSecond)
+        updated = now
+        guard level >= 1 else { return false }
+        level -= 1
+        return true
+    }
+}

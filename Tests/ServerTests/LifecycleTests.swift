@@ -1,0 +1,132 @@
+import Glibc
+import LMEngine
+import LMProtocol
+import LMServer
+import TestKit
+import Testing
+
+@Suite(.serialized, .timeLimit(.minutes(2))) struct LifecycleTests {
+    @Test("calls are answered") func calls() throws {
+        let server = try TestServer()
+        let client = try server.client()
+        func call(_ message: CallMessage) throws -> Connection.Action {
+            let stream = try client.send { (wire, bytes) throws(WireError) in try wire.sendCall(message, into: &bytes) }
+            while true {
+                switch try client.next() {
+                case .reply(stream, let reply): return .reply(stream, reply)
+                case .error(stream, let error): return .error(stream, error)
+                default: continue
+                }
+            }
+        }
+        guard case .reply(_, .health(let health)) = try call(.health) else {
+            throw RawClient.Failure(message: "health")
+        }
+        #expect(health.status == .ready)
+        guard case .reply(_, .models(let models)) = try call(.models) else {
+            throw RawClient.Failure(message: "models")
+        }
+        #expect(models.map(\.name) == ["fake"])
+        #expect(models.first?.contextLength == 4_096)
+        let ids = Array("héllo".utf8).map(Int32.init)
+        #expect(try call(.tokenize(.text("héllo"), model: nil)) == .reply(3, .tokenize(ids)))
+        #expect(try call(.detokenize(ids, model: "fake")) == .reply(4, .detokenize("héllo")))
+        guard case .error(_, let unknown) = try call(.detokenize([1_000_000], model: nil)) else {
+            throw RawClient.Failure(message: "an unknown id has no text")
+        }
+        #expect(unknown.code == .invalid)
+        guard case .reply(_, .statistics(let values)) = try call(.statistics) else {
+            throw RawClient.Failure(message: "statistics")
+        }
+        #expect(values.contains { $0.name == "kv_blocks_total" && $0.value > 0 })
+    }
+
+    @Test("draining says GOAWAY, lets streams end, then closes") func drain() throws {
+        let gate = Arrivals()
+        var script = FakeBackend.Script()
+        script.willExecute = { (_) throws(EngineError) in _ = gate.wait() }
+        let server = try TestServer(script: script)
+        let client = try server.client()
+        let stream = try client.generate(.greedy("last words", maxTokens: 20))
+        while true { if case .accept = try client.next() { break } }
+        let drained = Arrivals()
+        let finished = ThreadHandle {
+            server.server.drain()
+            drained.signal()
+        }
+        while true { if case .goAway = try client.next() { break } }
+        for _ in 0..<40 { gate.signal() }
+        #expect(try client.collect(stream).tokens.count == 20)
+        try client.waitForEnd()
+        #expect(drained.wait())
+        finished.join()
+        #expect(throws: (any Error).self) { try RawClient(port: server.port).greet() }
+    }
+
+    @Test("a stream that outlives the drain timeout is told so") func drainTimeout() throws {
+        let server = try TestServer { $0.limits.drainTimeout = 50 }
+        let client = try server.client()
+        _ = try client.generate(.greedy("parked for ever", maxTokens: 20, credit: 2))
+        #expect(server.wait { $0.parked == 1 })
+        let finished = ThreadHandle { server.server.drain() }
+        var code: ErrorCode?
+        while code == nil { if case .error(0, let message) = try client.next() { code = message.code } }
+        #expect(code == .draining)
+        finished.join()
+        #expect(server.isIdle())
+    }
+
+    @Test("a key is asked for, and only a known one opens the connection") func keys() throws {
+        let path = "/tmp/lmcall-test-keys-\(getpid())"
+        let key = "0123456789abcdef-secret"
+        let file = fopen(path, "w")
+        fputs("# comment\nalice:\(key)\n", file)
+        fclose(file)
+        defer { unlink(path) }
+        let keys = try APIKeys(file: path)
+        let server = try TestServer { $0.keys = keys }
+        let client = try server.client(credential: key)
+        #expect(try client.collect(client.generate(.greedy("in", maxTokens: 3))).tokens.count == 3)
+        for wrong in [nil, "", "0123456789abcdef-secreT"] {
+            let stranger = try RawClient(port: server.port)
+            #expect(throws: (any Error).self) { try stranger.greet(credential: wrong) }
+        }
+    }
+
+    @Test("strangers are not served without TLS and keys") func exposed() throws {
+        #expect {
+            try TestServer { $0.listen = ["0.0.0.0:0"] }
+        } throws: { "\($0)".contains("--tls-cert") }
+    }
+
+    @Test("a port in use is named") func portInUse() throws {
+        let first = try TestServer()
+        #expect {
+            try TestServer { $0.listen = ["127.0.0.1:\(first.port)"] }
+        } throws: { "\($0)".contains("127.0.0.1:\(first.port)") }
+    }
+}
+
+/// A thread to wait for.
+final class ThreadHandle {
+    private var thread = pthread_t()
+
+    init(_ body: @escaping () -> Void) {
+        let box = Unmanaged.passRetained(Box(body))
+        pthread_create(
+            &thread, nil,
+            { argument in
+                guard let argument else { return nil }
+                Unmanaged<Box>.fromOpaque(argument).takeRetainedValue().body()
+                return nil
+            }, box.toOpaque())
+    }
+
+    func join() { pthread_join(thread, nil) }
+
+    private final class Box {
+        let body: () -> Void
+
+        init(_ body: @escaping () -> Void) { self.body = body }
+    }
+}
