@@ -1,0 +1,82 @@
+/// How an `LMClient` reaches its server and how it treats it.
+public struct ClientConfiguration: Sendable {
+    /// `HOST:PORT`, `[IPv6]:PORT` or `unix:PATH`.
+    public var endpoint: String
+    /// Encrypts and verifies; nil for a plain connection, which belongs on loopback and Unix-domain sockets.
+    public var tls: TLS?
+    /// Proves the right to use the server; nil when it asks for none.
+    public var apiKey: APIKey?
+    /// Tokens that a server may be ahead of the application, per stream: a loop that consumes slowly slows the engine
+    /// once it is this far behind. 1 or more.
+    public var window = 256
+    /// When requests are repeated.
+    public var retry = RetryPolicy()
+    /// Time to connect, including TLS and the handshake.
+    public var connectTimeout = Duration.seconds(10)
+    /// Name and version of the application, for the server's logs; at most 256 bytes.
+    public var agent = "LMClient"
+
+    /// Reaches the server at `endpoint` without TLS or key.
+    public init(endpoint: String) { self.endpoint = endpoint }
+
+    /// How the server is verified.
+    public struct TLS: Sendable {
+        /// File of trusted authorities (PEM); nil for the system's.
+        public var authorityFile: String?
+        /// Name that the server's certificate must carry; nil for the endpoint's host.
+        public var serverName: String?
+
+        /// Trusts the system's authorities, or those in `authorityFile`.
+        public init(authorityFile: String? = nil, serverName: String? = nil) {
+            self.authorityFile = authorityFile
+            self.serverName = serverName
+        }
+    }
+}
+
+/// A key that does not show in logs, descriptions or debuggers.
+public struct APIKey: Sendable, CustomStringConvertible, CustomReflectable {
+    let secret: String
+
+    /// Wraps a key.
+    public init(_ secret: String) { self.secret = secret }
+
+    /// For `CustomStringConvertible`; says nothing.
+    public var description: String { "APIKey(…)" }
+
+    /// For `CustomReflectable`; shows nothing.
+    public var customMirror: Mirror { Mirror(self, children: EmptyCollection<Mirror.Child>()) }
+}
+
+/// When and how often a request is repeated: only while it had no effect (before the server accepted it), and only
+/// after failures that a repetition can cure.
+public struct RetryPolicy: Sendable {
+    /// Repetitions after the first attempt; 0 never repeats.
+    public var limit = 2
+    /// Upper bound of the first wait; it doubles with every attempt. Waits are random below their bound, so that
+    /// clients that failed together do not return together.
+    public var initialDelay = Duration.milliseconds(100)
+    /// Upper bound of every wait. A server that asks for more gets no repetition.
+    public var maximumDelay = Duration.seconds(10)
+
+    /// The defaults.
+    public init() {}
+
+    /// No repetitions.
+    public static var none: RetryPolicy {
+        var policy = RetryPolicy()
+        policy.limit = 0
+        return policy
+    }
+
+    /// How long to wait before attempt `attempt` + 1; nil to give up.
+    ///
+    /// - Parameter attempt: attempts made so far, 1 or more.
+    package func delay(after attempt: Int, _ error: LMError) -> Duration? {
+        guard error.isRetryable, attempt <= limit else { return nil }
+        let bound = min(maximumDelay, initialDelay * (1 << min(attempt - 1, 20)))
+        let asked = error.retryAfter ?? .zero
+        guard asked <= maximumDelay else { return nil }
+        return asked + bound * Double.random(in: 0..<1)
+    }
+}

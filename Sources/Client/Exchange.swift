@@ -1,0 +1,211 @@
+internal import LMProtocol
+internal import Synchronization
+
+/// One attempt at one request, seen from both sides: the loop tells it what arrives, one task waits for it.
+///
+/// Everything goes through one lock that is held for a few instructions. The waiting task is resumed once per frame,
+/// not per token, and no task or stream object stands in between.
+final class Exchange: Sendable {
+    /// What opens the stream.
+    enum Opening: Sendable {
+        case generate(GenerateMessage)
+        case call(CallMessage)
+    }
+
+    /// Tokens that arrived together.
+    struct Batch: Sendable {
+        var tokens: TokensMessage
+        /// Monotonic nanoseconds at the socket read.
+        var arrival: UInt64
+    }
+
+    /// How a stream ended well.
+    enum Answer: Sendable {
+        case finish(FinishInfo)
+        case reply(ReplyMessage)
+    }
+
+    /// What a task waits for.
+    enum Milestone: Sendable {
+        /// ACCEPT, or the end.
+        case acceptance
+        /// Tokens, or the end.
+        case progress
+        /// The end.
+        case end
+    }
+
+    /// Once accepted.
+    struct Acceptance: Sendable {
+        var message: AcceptMessage
+        /// Monotonic nanoseconds when the request was written.
+        var sent: UInt64
+    }
+
+    private struct State: Sendable {
+        /// Where the stream is, from its opening to its end.
+        var link: (connection: ClientConnection, stream: UInt32)?
+        var sent: UInt64 = 0
+        var acceptance: Acceptance?
+        var batches: [Batch] = []
+        var received = 0
+        var outcome: Result<Answer, LMError>?
+        var cancelReason: CancelReason?
+        var isInterrupted = false
+        var hasConsumer = false
+        // Unsafe only in that nothing checks it is resumed once: whoever empties this slot resumes it.
+        var waiter: (milestone: Milestone, continuation: UnsafeContinuation<Void, Never>)?
+
+        func hasReached(_ milestone: Milestone) -> Bool {
+            if outcome != nil { return true }
+            switch milestone {
+            case .acceptance: return isInterrupted || acceptance != nil
+            case .progress: return isInterrupted || !batches.isEmpty
+            case .end: return false
+            }
+        }
+
+        mutating func takeWaiter() -> UnsafeContinuation<Void, Never>? {
+            guard let waiter, hasReached(waiter.milestone) else { return nil }
+            self.waiter = nil
+            return waiter.continuation
+        }
+    }
+
+    let opening: Opening
+    private let state = Mutex(State())
+
+    init(_ opening: Opening) { self.opening = opening }
+}
+
+// The task's side.
+extension Exchange {
+    /// Waits until the milestone is reached, or the task is cancelled: then CANCEL is sent at once.
+    func wait(for milestone: Milestone, isolation: isolated (any Actor)? = #isolation) async {
+        await withTaskCancellationHandler {
+            await suspend(until: milestone)
+        } onCancel: {
+            let waiter = state.withLock { state in
+                state.isInterrupted = true
+                return state.takeWaiter()
+            }
+            cancel(.user)
+            waiter?.resume()
+        }
+    }
+
+    /// Waits for the end even in a cancelled task.
+    func waitForEnd() async {
+        await suspend(until: .end)
+    }
+
+    private func suspend(until milestone: Milestone, isolation: isolated (any Actor)? = #isolation) async {
+        await withUnsafeContinuation { continuation in
+            let displaced = state.withLock { state -> UnsafeContinuation<Void, Never>? in
+                guard !state.hasReached(milestone) else { return continuation }
+                // A second consumer is the caller's mistake; both look again, and the loser learns of it elsewhere.
+                let displaced = state.waiter?.continuation
+                state.waiter = (milestone, continuation)
+                return displaced
+            }
+            displaced?.resume()
+        }
+    }
+
+    /// What the server said to the request so far; nil while it said nothing.
+    var answer: Result<Acceptance, LMError>? {
+        state.withLock { state in
+            if let acceptance = state.acceptance { return .success(acceptance) }
+            guard case .failure(let error) = state.outcome else { return nil }
+            return .failure(error)
+        }
+    }
+
+    /// How it ended; nil while it did not.
+    var outcome: Result<Answer, LMError>? { state.withLock { $0.outcome } }
+
+    /// Takes the tokens that have arrived. The old contents of `batches` are dropped and their memory is reused.
+    func takeBatches(into batches: inout [Batch]) {
+        batches.removeAll(keepingCapacity: true)
+        state.withLock { swap(&$0.batches, &batches) }
+    }
+
+    /// True once.
+    func becomeConsumer() -> Bool {
+        state.withLock { state in
+            defer { state.hasConsumer = true }
+            return !state.hasConsumer
+        }
+    }
+
+    /// Asks the server to end the stream; nothing when it has ended or was asked before.
+    func cancel(_ reason: CancelReason) {
+        let link = state.withLock { state -> (connection: ClientConnection, stream: UInt32)? in
+            guard state.outcome == nil, state.cancelReason == nil else { return nil }
+            state.cancelReason = reason
+            return state.link
+        }
+        guard let link else { return }
+        link.connection.post { $0.cancel(link.stream, reason) }
+    }
+
+    /// Lets the server send more.
+    func grant(_ credit: CreditMessage) {
+        guard let link = state.withLock({ $0.cancelReason == nil ? $0.link : nil }) else { return }
+        link.connection.post { $0.grant(link.stream, credit) }
+    }
+}
+
+// The loop's side.
+extension Exchange {
+    /// Whether the stream is still to be opened. If not, this is its end.
+    func isWanted() -> Bool {
+        guard state.withLock({ $0.cancelReason != nil }) else { return true }
+        end(.failure(.taskCancelled))
+        return false
+    }
+
+    /// The stream was opened.
+    ///
+    /// - Returns: why to cancel it again, if that was asked for in between.
+    func opened(on connection: ClientConnection, _ stream: UInt32, at time: UInt64) -> CancelReason? {
+        state.withLock { state in
+            state.link = (connection, stream)
+            state.sent = time
+            return state.cancelReason
+        }
+    }
+
+    func accepted(_ message: AcceptMessage) {
+        let waiter = state.withLock { state in
+            state.acceptance = Acceptance(message: message, sent: state.sent)
+            return state.takeWaiter()
+        }
+        waiter?.resume()
+    }
+
+    func received(_ tokens: TokensMessage, at arrival: UInt64) {
+        let waiter = state.withLock { state -> UnsafeContinuation<Void, Never>? in
+            state.received += tokens.count
+            guard state.cancelReason == nil else { return nil }
+            state.batches.append(Batch(tokens: tokens, arrival: arrival))
+            return state.takeWaiter()
+        }
+        waiter?.resume()
+    }
+
+    /// The first end counts.
+    func end(_ outcome: Result<Answer, LMError>) {
+        let waiter = state.withLock { state -> UnsafeContinuation<Void, Never>? in
+            guard state.outcome == nil else { return nil }
+            state.outcome = outcome.mapError { error in
+                var error = error
+                error.tokensReceived = state.received
+                return error
+            }
+            state.link = nil
+            return state.takeWaiter()
+        }
+        waiter?.resume()
+    }
+}

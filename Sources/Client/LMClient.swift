@@ -1,0 +1,143 @@
+internal import LMProtocol
+internal import LMTransport
+
+/// A client of one lmcall server.
+///
+/// All requests share one connection, opened when first needed and again after it was lost. Any number of tasks may use
+/// a client at the same time.
+///
+///     let client = try LMClient(ClientConfiguration(endpoint: "127.0.0.1:7433"))
+///     for try await token in try await client.generate(GenerateRequest("Name three colors.")) {
+///         print(token.text, terminator: "")
+///     }
+///     client.shutdown()
+public final class LMClient: Sendable {
+    private let configuration: ClientConfiguration
+    private let window: UInt32
+    private let loop: ClientLoop
+
+    /// Checks the configuration and starts the client's thread; connects nothing yet.
+    ///
+    /// - Throws: `configuration` or `invalid`.
+    public init(_ configuration: ClientConfiguration) throws(LMError) {
+        self.configuration = configuration
+        window = try GenerateRequest.window(configuration.window)
+        loop = try ClientLoop(configuration)
+    }
+
+    deinit { loop.stop() }
+
+    /// The clock of all times that this library reports: nanoseconds that never go back.
+    public static var now: UInt64 { LinuxSystem().monotonicNanoseconds() }
+
+    /// Asks for tokens and returns when the server has accepted the request.
+    ///
+    /// Failures before that are repeated as the configuration says.
+    ///
+    /// - Throws: why the request was not accepted; `cancelled` when the task was cancelled.
+    public func generate(_ request: GenerateRequest) async throws(LMError) -> TokenStream {
+        let window = try request.window.map { (window) throws(LMError) in try GenerateRequest.window(window) }
+        let credit = window ?? self.window
+        let message = try request.message(window: credit)
+        return try await repeating { () async throws(LMError) in
+            let exchange = Exchange(.generate(message))
+            loop.submit(exchange)
+            await exchange.wait(for: .acceptance)
+            switch exchange.answer {
+            case .success(let acceptance): return TokenStream(exchange, acceptance, window: credit, client: self)
+            case .failure(let error): throw error
+            case nil: throw .taskCancelled
+            }
+        }
+    }
+
+    /// Asks for tokens, gives their stream to `body`, and returns when the server has ended the generation, also when
+    /// `body` left early.
+    ///
+    /// - Throws: what `generate` or `body` throws.
+    public func withGeneration<Result>(
+        _ request: GenerateRequest, isolation: isolated (any Actor)? = #isolation,
+        _ body: (TokenStream) async throws -> Result
+    ) async throws -> Result {
+        let stream = try await generate(request)
+        do {
+            let result = try await body(stream)
+            stream.cancel()
+            await stream.waitForEnd()
+            return result
+        } catch {
+            stream.cancel()
+            await stream.waitForEnd()
+            throw error
+        }
+    }
+
+    /// Whether the server is fit to answer.
+    public func health() async throws(LMError) -> ServerHealth {
+        guard case .health(let reply) = try await call(.health) else { throw Self.wrongReply }
+        return ServerHealth(reply)
+    }
+
+    /// The models that the server can run.
+    public func models() async throws(LMError) -> [ModelInfo] {
+        guard case .models(let replies) = try await call(.models) else { throw Self.wrongReply }
+        return replies.map(ModelInfo.init)
+    }
+
+    /// The token ids that `generate` would give the model for this prompt, text taken as raw.
+    public func tokenize(_ prompt: GenerateRequest.Prompt, model: String? = nil) async throws(LMError) -> [Int32] {
+        guard case .tokenize(let tokens) = try await call(.tokenize(prompt.wire, model: model)) else {
+            throw Self.wrongReply
+        }
+        return tokens
+    }
+
+    /// The text of token ids.
+    public func detokenize(_ tokens: [Int32], model: String? = nil) async throws(LMError) -> String {
+        guard case .detokenize(let text) = try await call(.detokenize(tokens, model: model)) else {
+            throw Self.wrongReply
+        }
+        return text
+    }
+
+    /// Counters and gauges of the server.
+    public func statistics() async throws(LMError) -> [ServerStatistic] {
+        guard case .statistics(let replies) = try await call(.statistics) else { throw Self.wrongReply }
+        return replies.map { ServerStatistic(name: $0.name, value: $0.value) }
+    }
+
+    /// Fails what is open with `closed`, closes the connection and ends the client's thread. Requests made later fail.
+    public func shutdown() { loop.stop() }
+
+    private static let wrongReply = LMError(.protocolViolation, "the server answered another question")
+
+    private func call(_ message: CallMessage) async throws(LMError) -> ReplyMessage {
+        try await repeating { () async throws(LMError) in
+            let exchange = Exchange(.call(message))
+            loop.submit(exchange)
+            await exchange.wait(for: .progress)
+            switch exchange.outcome {
+            case .success(.reply(let reply)): return reply
+            case .success(.finish): throw Self.wrongReply
+            case .failure(let error): throw error
+            case nil: throw .taskCancelled
+            }
+        }
+    }
+
+    /// Makes attempts until one succeeds, fails for good, or the policy gives up.
+    private func repeating<Success>(
+        _ attempt: () async throws(LMError) -> Success
+    ) async throws(LMError) -> Success {
+        var attempts = 0
+        while true {
+            do throws(LMError) {
+                return try await attempt()
+            } catch {
+                attempts += 1
+                guard let delay = configuration.retry.delay(after: attempts, error) else { throw error }
+                do { try await Task.sleep(for: delay) } catch { throw .taskCancelled }
+            }
+        }
+    }
+}
