@@ -1,0 +1,78 @@
+/// How a program that talks to a server finds it and proves who it is. Names are common to all our clients.
+package struct ServerOptions {
+    /// `HOST`, `HOST:PORT`, `[IPv6]:PORT` or `unix:PATH`.
+    package var host = environmentValue("LMCALL_HOST") ?? "127.0.0.1:7433"
+    /// Connect with TLS.
+    package var usesTLS = false
+    /// Authorities to trust instead of the system's; turns TLS on.
+    package var authorityFile: String?
+    /// Where the API key is.
+    package var keyFile: String?
+    /// How long connecting may take.
+    package var connectTimeout: Duration = .seconds(5)
+
+    /// Port of a host that is given without one.
+    package static let defaultPort = 7433
+
+    /// The defaults, with what the environment says.
+    package init() {}
+
+    /// The options that fill the value at a place of a program's settings.
+    package static func options<Settings>(at path: WritableKeyPath<Settings, ServerOptions>) -> [Option<Settings>] {
+        [
+            .value(
+                "--host", "-H", as: .text("HOST[:PORT]"), to: path.appending(path: \.host),
+                "server, or unix:PATH; also LMCALL_HOST (default 127.0.0.1:\(defaultPort))"),
+            .flag("--tls", set: path.appending(path: \.usesTLS), "connect with TLS, trusting the system's authorities"),
+            .value(
+                "--tls-ca", as: .text("FILE"), to: path.appending(path: \.authorityFile),
+                "connect with TLS, trusting the authorities in this PEM file"),
+            .value(
+                "--key-file", as: .text("FILE"), to: path.appending(path: \.keyFile),
+                "file with the API key ('-' is standard input); also LMCALL_KEY"),
+            .value(
+                "--connect-timeout", as: .duration(), to: path.appending(path: \.connectTimeout),
+                "give up connecting after this (default 5s)"),
+        ]
+    }
+
+    /// The host with the default port where it has none.
+    package var endpoint: String {
+        if host.hasPrefix("unix:") { return host }
+        let isBracketed = host.hasPrefix("[")
+        if isBracketed ? host.hasSuffix("]") : !host.contains(":") { return "\(host):\(Self.defaultPort)" }
+        // More than one colon without brackets can only be an IPv6 address.
+        let isBareIPv6 = !isBracketed && host.count(where: { $0 == ":" }) > 1
+        return isBareIPv6 ? "[\(host)]:\(Self.defaultPort)" : host
+    }
+
+    /// The API key from the file or the environment; never from an argument, which every user of the machine can read.
+    package func apiKey() throws(ProgramError) -> String? {
+        guard let keyFile else { return environmentValue("LMCALL_KEY") }
+        let text = try InputText.text(try InputText.bytes(of: keyFile, limit: 65_536), source: keyFile)
+        let key = text.split(whereSeparator: \.isNewline).first.map(String.init) ?? ""
+        guard !key.isEmpty else { throw ProgramError(.badInput, "\(keyFile): the first line holds no key") }
+        return key
+    }
+}
+
+extension ExitCode {
+    /// What an error of the protocol or of the client library means to a script.
+    ///
+    /// - Parameter name: as docs/protocol.md spells it, for example "OVERLOADED".
+    package init(errorName name: String) {
+        self =
+            switch name {
+            case "CONFIGURATION": .usage
+            case "UNREACHABLE", "TLS": .cannotConnect
+            case "UNAUTHENTICATED", "FORBIDDEN": .unauthorized
+            case "NOT_FOUND": .modelUnavailable
+            case "RATE_LIMITED", "OVERLOADED", "QUEUE_TIMEOUT", "DRAINING": .rejected
+            case "DEADLINE": .deadline
+            case "CONNECTION_LOST", "SLOW_CONSUMER", "MODEL_OUTPUT", "ENGINE", "DEVICE", "INTERNAL": .serverError
+            case "PROTOCOL", "FRAME_TOO_LARGE", "VERSION": .protocolError
+            case "INVALID", "TOO_LARGE": .badInput
+            default: .failure
+            }
+    }
+}

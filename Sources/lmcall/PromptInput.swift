@@ -1,0 +1,50 @@
+import Glibc
+import LMSupport
+
+/// Puts the prompt together from arguments, standard input and files.
+enum PromptInput {
+    /// The longest text accepted; the server's own limit is below it, so this only bounds our memory.
+    static let byteLimit = 16 << 20
+
+    /// Piped input, a blank line and the arguments, or whichever of the two there is.
+    ///
+    /// - Returns: nil when there is neither.
+    static func text(arguments: [String]) throws(ProgramError) -> String? {
+        let words = arguments.filter { $0 != "-" }.joined(separator: " ")
+        guard arguments.contains("-") || isInputPiped(besideArguments: !words.isEmpty) else {
+            return words.isEmpty ? nil : words
+        }
+        let piped = try InputText.text(
+            try InputText.bytes(of: "-", limit: byteLimit), source: "standard input")
+        if words.isEmpty { return piped.isEmpty ? nil : piped }
+        return piped.isEmpty ? words : "\(piped)\n\n\(words)"
+    }
+
+    /// Whether someone sends us text. Beside a prompt in the arguments only files and pipes count: a program that starts
+    /// us may have a socket or device as its own input, which would never end.
+    private static func isInputPiped(besideArguments: Bool) -> Bool {
+        if !besideArguments { return isatty(STDIN_FILENO) == 0 }
+        var status = stat()
+        guard fstat(STDIN_FILENO, &status) == 0 else { return false }
+        return [S_IFREG, S_IFIFO].contains(status.st_mode & S_IFMT)
+    }
+
+    /// One message of a conversation file.
+    struct Message: Codable {
+        var role: String
+        var content: String
+    }
+
+    /// Reads a conversation: a JSON array of messages, or an object whose "messages" is one.
+    static func messages(path: String) throws(ProgramError) -> [Message] {
+        struct Wrapper: Decodable { let messages: [Message] }
+        let bytes = try InputText.bytes(of: path, limit: byteLimit)
+        let isObject = bytes.first { !" \t\r\n".utf8.contains($0) } == UInt8(ascii: "{")
+        let messages =
+            isObject
+            ? try JSONText.decode(Wrapper.self, from: bytes, source: path).messages
+            : try JSONText.decode([Message].self, from: bytes, source: path)
+        guard !messages.isEmpty else { throw ProgramError(.badInput, "\(path): there is no message in it") }
+        return messages
+    }
+}

@@ -1,0 +1,41 @@
+import LMSupport
+
+/// The server program: parses, configures, runs.
+@main enum LMServe {
+    static func main() {
+        do {
+            ignoreBrokenPipeSignal()
+            let arguments = try InputText.arguments()
+            exitProgram(
+                try arguments.first == "bench" ? bench(Array(arguments.dropFirst())) : serve(arguments))
+        } catch {
+            exitProgram(reportFailure(error, program: "lmserve"))
+        }
+    }
+
+    private static func bench(_ arguments: [String]) throws -> ExitCode {
+        switch try BenchSettings.table.parse(arguments, into: BenchSettings()) {
+        case .help: try StandardStream.output.write(BenchSettings.table.help())
+        case .run(let settings, let rest):
+            try refuse(rest.positionals)
+            try BenchCommand(settings: settings).run()
+        }
+        return .success
+    }
+
+    private static func serve(_ arguments: [String]) throws -> ExitCode {
+        switch try ServeSettings.table.parse(arguments, into: ServeSettings()) {
+        case .help:
+            try StandardStream.output.write(ServeSettings.table.help())
+            return .success
+        case .run(let settings, let rest):
+            try refuse(rest.positionals)
+            return try ServeCommand(settings: settings).run()
+        }
+    }
+
+    private static func refuse(_ positionals: [String]) throws(ProgramError) {
+        guard let first = positionals.first else { return }
+        throw .usage("unexpected argument '\(first)'; see --help")
+    }
+}

@@ -1,0 +1,66 @@
+import LMEngine
+import LMSupport
+
+/// A model found and opened, not yet arranged for what computes.
+struct ModelSource {
+    let checkpoint: any Checkpoint
+    /// The file's name without directory and suffix.
+    let name: String
+
+    /// Opens the model that the settings name.
+    init(_ settings: ModelSettings) throws(ProgramError) {
+        guard !settings.name.isEmpty else { throw .usage("--model is missing: which model shall be served?") }
+        do throws(EngineError) {
+            let path = try locateModel(settings.name, directories: Self.directories)
+            checkpoint = try loadCheckpoint(path: path)
+            let file = path.split(separator: "/").last ?? ""
+            name = String(file.hasSuffix(".gguf") ? file.dropLast(5) : file)
+        } catch {
+            throw ProgramError(error)
+        }
+        let size = describeBytes(checkpoint.weightByteCount)
+        StandardStream.error.note(
+            "model: \(name), \(checkpoint.configuration.family.rawValue), \(size) of weights, "
+                + "context \(checkpoint.configuration.contextLength)")
+    }
+
+    /// Where models are looked for by name: what the user says, then where our scripts put them.
+    private static var directories: [String] {
+        let own = (environmentValue("LM_MODELS") ?? "").split(separator: ":").map(String.init)
+        let cache = environmentValue("XDG_CACHE_HOME") ?? environmentValue("HOME").map { $0 + "/.cache" }
+        return own + (cache.map { ["\($0)/lmcall/models"] } ?? [])
+    }
+
+    /// Arranges the weights for what computes, with progress on a terminal.
+    func makeBackend(_ choice: ModelSettings.BackendChoice, threads: Int) throws(ProgramError) -> any Backend {
+        let progress = ProgressLine()
+        defer { progress.clear() }
+        do throws(EngineError) {
+            switch choice {
+            case .reference: return try ReferenceBackend(checkpoint: checkpoint)
+            case .cpu:
+                return try CPUBackend(checkpoint: checkpoint, threads: threads) { fraction in
+                    progress.show("loading \(name): \(Int(fraction * 100)) %")
+                }
+            }
+        } catch {
+            throw ProgramError(error)
+        }
+    }
+}
+
+extension ProgramError {
+    /// What a failure of the engine means to whoever started the program.
+    init(_ error: EngineError) {
+        let code: ExitCode =
+            switch error.code {
+            case .modelNotFound: .missingInput
+            case .invalidModel, .unsupportedModel: .badInput
+            case .invalidRequest, .tooLarge: .usage
+            case .overloaded, .draining, .deadlineExceeded, .nonFiniteLogits, .backend, .deviceUnavailable,
+                .insufficientMemory:
+                .failure
+            }
+        self.init(code, error.message)
+    }
+}

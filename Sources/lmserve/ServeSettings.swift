@@ -1,0 +1,119 @@
+import LMEngine
+import LMSupport
+
+/// Everything that can be set on the command line of `lmserve`.
+struct ServeSettings {
+    var model = ModelSettings()
+    var listen: [String] = []
+    var servedModelName: String?
+    var chatTemplate: String?
+    var maxModelLength: Int?
+    var maxNumSeqs = defaults.maxNumSeqs
+    var maxNumBatchedTokens = defaults.maxNumBatchedTokens
+    var keyValueCacheBytes: Int?
+    var certificateFile: String?
+    var privateKeyFile: String?
+    var apiKeyFile: String?
+    var drainTimeout: Duration = .seconds(30)
+
+    private static let defaults = EngineOptions()
+    /// Where the server listens when nothing is said: on this machine only.
+    static let defaultListen = "127.0.0.1:7433"
+
+    static var table: OptionTable<ServeSettings> {
+        OptionTable(
+            usage: "lmserve --model PATH|NAME [OPTIONS]\n       lmserve bench --model PATH|NAME [OPTIONS]",
+            summary: """
+                Serves a language model over the lmcall protocol. Once it is ready it prints 'listening on ADDRESS' on
+                standard output for each address; everything else it says goes to standard error.
+                SIGTERM or SIGINT lets running requests finish; a second one stops at once.
+                """,
+            groups: [
+                OptionGroup("Model", ModelSettings.options(at: \.model) + modelOptions),
+                OptionGroup("Capacity", capacityOptions),
+                OptionGroup("Network", networkOptions),
+            ],
+            epilogue: """
+                Examples:
+                  lmserve --model SmolLM2-135M-Instruct.Q4_1
+                  lmserve --model qwen.gguf --listen 0.0.0.0:7433 --tls-cert c.pem --tls-key k.pem --api-key-file keys
+                  lmserve bench --model qwen.gguf --prompt 512 --generate 128 --batch 1,8,32
+                """)
+    }
+
+    private static var modelOptions: [Option<ServeSettings>] {
+        [
+            .value(
+                "--served-model-name", as: .text("NAME"), to: \.servedModelName,
+                "name that requests use (default the file's name)"),
+            .value(
+                "--chat-template", as: .text("NAME"), to: \.chatTemplate,
+                "built-in chat template to use instead of the model's own"),
+        ]
+    }
+
+    private static var capacityOptions: [Option<ServeSettings>] {
+        [
+            .value(
+                "--max-model-len", as: .integer("TOKENS", in: 1...1 << 24), to: \.maxModelLength,
+                "prompt and answer together (default what the model was trained for)"),
+            .value(
+                "--max-num-seqs", as: .integer(in: 1...4096), to: \.maxNumSeqs,
+                "requests that generate at the same time (default \(defaults.maxNumSeqs))"),
+            .value(
+                "--max-num-batched-tokens", as: .integer("TOKENS", in: 1...1 << 20), to: \.maxNumBatchedTokens,
+                "tokens computed in one step; more is faster for long prompts and slower for others "
+                    + "(default \(defaults.maxNumBatchedTokens))"),
+            .value(
+                "--kv-cache-memory", as: .byteCount(), to: \.keyValueCacheBytes,
+                "memory for keys and values (default enough for some sequences of full length)"),
+        ]
+    }
+
+    private static var networkOptions: [Option<ServeSettings>] {
+        [
+            .repeated(
+                "--listen", as: .text("HOST:PORT"), to: \.listen,
+                "address to serve on, or unix:PATH; port 0 takes a free one (default \(defaultListen))"),
+            .value("--tls-cert", as: .text("FILE"), to: \.certificateFile, "certificate chain, PEM"),
+            .value("--tls-key", as: .text("FILE"), to: \.privateKeyFile, "private key of the certificate, PEM"),
+            .value(
+                "--api-key-file", as: .text("FILE"), to: \.apiKeyFile,
+                "file with the accepted API keys, one a line"),
+            .value(
+                "--drain-timeout", as: .duration(), to: \.drainTimeout,
+                "how long running requests may take to finish after SIGTERM (default 30s)"),
+        ]
+    }
+}
+
+/// What serving and measuring have in common: which model, on what.
+struct ModelSettings {
+    var name = ""
+    var device = Device.auto
+    var backend = BackendChoice.cpu
+    var threads: Int?
+
+    enum Device: String, CaseIterable {
+        case auto, cpu, npu
+    }
+
+    enum BackendChoice: String, CaseIterable {
+        case cpu, reference
+    }
+
+    static func options<Settings>(at path: WritableKeyPath<Settings, ModelSettings>) -> [Option<Settings>] {
+        [
+            .value(
+                "--model", as: .text("PATH|NAME"), to: path.appending(path: \.name),
+                "GGUF file, or the name of one under LM_MODELS or the cache"),
+            .value("--device", as: .choice(), to: path.appending(path: \.device), "what computes (default auto)"),
+            .value(
+                "--backend", as: .choice(), to: path.appending(path: \.backend),
+                "'reference' computes slowly and plainly in float32, as an oracle (default cpu)"),
+            .value(
+                "--threads", as: .integer(in: 1...1024), to: path.appending(path: \.threads),
+                "compute threads (default one per core)"),
+        ]
+    }
+}

@@ -1,0 +1,39 @@
+/// The map of ARCHITECTURE.md as data: which module may import which. Anything else is a violation.
+struct Map {
+    /// What a folder under Sources holds and may use.
+    struct Room {
+        /// Name of the module in the folder.
+        let module: String
+        /// Modules of this package, exactly as Package.swift must declare them.
+        let dependencies: Set<String>
+        /// Modules of the toolchain.
+        let system: Set<String>
+
+        init(_ module: String, _ dependencies: Set<String>, system: Set<String>) {
+            self.module = module
+            self.dependencies = dependencies
+            self.system = system
+        }
+    }
+
+    /// Folder under Sources -> its room.
+    static let rooms: [String: Room] = {
+        // No Foundation on the token path: smaller programs, faster start, and no hidden allocation or locale.
+        let bare: Set<String> = ["Glibc", "Synchronization"]
+        let tools: Set<String> = ["Glibc", "Synchronization", "FoundationEssentials"]
+        return [
+            "Protocol": Room("LMProtocol", [], system: []),
+            "Transport": Room("LMTransport", ["CLinux", "COpenSSL"], system: bare),
+            "Engine": Room("LMEngine", ["CKernels", "CLinux"], system: bare),
+            "Server": Room("LMServer", ["LMProtocol", "LMTransport", "LMEngine"], system: bare),
+            "Client": Room("LMClient", ["LMProtocol", "LMTransport"], system: bare),
+            "Support": Room("LMSupport", [], system: tools),
+            "lmserve": Room("lmserve", ["LMServer", "LMEngine", "LMSupport"], system: tools),
+            "lmcall": Room("lmcall", ["LMClient", "LMSupport"], system: tools),
+            "lmload": Room("lmload", ["LMClient", "LMSupport"], system: tools),
+        ]
+    }()
+
+    /// Folders of C code, which import nothing of ours.
+    static let cFolders: Set<String> = ["CKernels", "CLinux", "COpenSSL"]
+}

