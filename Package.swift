@@ -64,6 +64,6 @@ let package = Package(
         tests("SupportTests", ["LMSupport"]),
         tests("ServerTests", ["LMServer", "LMProtocol", "LMEngine"]),
         tests("ClientTests", ["LMClient", "LMServer", "LMEngine"]),
-        tests("EndToEndTests", ["LMSupport"]),
+        tests("EndToEndTests", ["LMSupport", "LMClient"]),
     ]
 )

@@ -76,6 +76,9 @@ final class ServerConnection: ChannelHandler {
     func channelInputEnded(_ channel: Channel) {
         isInputEnded = true
         leaveIfDone()
+        // A client that is gone looks like one that has no more to ask. Written to, the former's machine answers with a
+        // reset; a parked stream would otherwise write nothing for as long as it lives.
+        if wire.openStreamCount > 0 { probe() }
     }
 
     private func perform(_ action: Connection.Action) throws(WireError) {
@@ -274,12 +277,18 @@ final class ServerConnection: ChannelHandler {
         let silence = elapsed(since: lastHeard)
         if wire.openStreamCount == 0, silence > loop.limits.idleTimeout {
             fail(ErrorMessage(.draining, "idle for \(silence / 1_000) s"))
-        } else if silence > loop.limits.deadPeerTimeout, pingedAt != nil {
+        } else if silence > loop.limits.deadPeerTimeout, pingedAt != nil, !isInputEnded {
             channel?.close()
-        } else if silence > loop.limits.pingInterval, pingedAt == nil, wire.openStreamCount > 0 {
-            pingedAt = now
-            try? send { (wire, bytes) throws(WireError) in try wire.sendPing(now, into: &bytes) }
+        } else if silence > loop.limits.pingInterval, wire.openStreamCount > 0 {
+            let sinceProbe = pingedAt.map(elapsed(since:)) ?? .max
+            if sinceProbe > loop.limits.pingInterval { probe() }
         }
+    }
+
+    /// Writes something that a live client answers, or at least acknowledges if it can write no more.
+    private func probe() {
+        pingedAt = loop.now
+        try? send { (wire, bytes) throws(WireError) in try wire.sendPing(loop.now, into: &bytes) }
     }
 
     func channelClosed(_ channel: Channel, error: TransportError?) {

@@ -96,7 +96,8 @@ extension EventLoop {
         }
     }
 
-    /// Closes all channels of the loop and waits until its thread has ended. Not from that thread.
+    /// Closes all channels of the loop and waits until its thread has ended. Not from that thread. A loop that was never
+    /// started is closed by the caller.
     package func stop() {
         inbox.withLock { $0.isStopping = true }
         wake()
@@ -104,7 +105,8 @@ extension EventLoop {
             defer { thread = nil }
             return thread
         }
-        thread?.join()
+        if let thread { return thread.join() }
+        if threadID.load(ordering: .relaxed) == 0 { closeAll() }
     }
 
     /// Runs `job` on the loop in its next turn. For rare things: it costs an allocation and a lock.

@@ -59,6 +59,9 @@ package final class Listener: Pollable, @unchecked Sendable {
         spare = system.openSpare()
     }
 
+    // A loop keeps what it serves alive: this one was never started, or is closed.
+    deinit { release() }
+
     /// Starts to accept. On the loop's thread.
     ///
     /// - Parameter handler: owns the socket it is given.
@@ -70,9 +73,14 @@ package final class Listener: Pollable, @unchecked Sendable {
     /// Stops listening. On the loop's thread.
     package func close() {
         guard !isClosed else { return }
-        isClosed = true
         handler = nil
-        loop.unregister(descriptor)
+        if generation != 0 { loop.unregister(descriptor) }
+        release()
+    }
+
+    private func release() {
+        guard !isClosed else { return }
+        isClosed = true
         loop.system.close(descriptor)
         if spare >= 0 { loop.system.close(spare) }
         if case .unix(let path) = address { loop.system.removeSocket(at: path) }

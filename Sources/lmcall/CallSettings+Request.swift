@@ -56,7 +56,7 @@ extension ServerOptions {
         if usesTLS || authorityFile != nil { configuration.tls = .init(authorityFile: authorityFile) }
         configuration.apiKey = try apiKey().map { APIKey($0) }
         configuration.connectTimeout = connectTimeout
-        configuration.agent = "lmcall"
+        configuration.agent = "lmcall/\(productVersion)"
         do {
             return try LMClient(configuration)
         } catch {

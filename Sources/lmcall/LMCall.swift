@@ -17,8 +17,8 @@ import LMSupport
 
     private static func run(_ arguments: [String], _ interruption: Interruption) async throws -> ExitCode {
         switch try CallSettings.table.parse(arguments, into: CallSettings()) {
-        case .help:
-            try StandardStream.output.write(CallSettings.table.help())
+        case .show(let text):
+            try StandardStream.output.write(text)
             return .success
         case .run(let settings, let rest):
             let (command, words) = try Command.choose(rest)

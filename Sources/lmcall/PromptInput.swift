@@ -14,10 +14,19 @@ enum PromptInput {
         guard arguments.contains("-") || isInputPiped(besideArguments: !words.isEmpty) else {
             return words.isEmpty ? nil : words
         }
+        noteWaiting()
         let piped = try InputText.text(
             try InputText.bytes(of: "-", limit: byteLimit), source: "standard input")
         if words.isEmpty { return piped.isEmpty ? nil : piped }
         return piped.isEmpty ? words : "\(piped)\n\n\(words)"
+    }
+
+    /// A program that starts us may have left its own input open; without a word, waiting for it would look like hanging.
+    private static func noteWaiting() {
+        var input = pollfd(fd: STDIN_FILENO, events: Int16(POLLIN), revents: 0)
+        if isatty(STDIN_FILENO) == 0, poll(&input, 1, 1000) == 0 {
+            StandardStream.error.note("lmcall: waiting for the end of standard input (use </dev/null if there is none)")
+        }
     }
 
     /// Whether someone sends us text. Beside a prompt in the arguments only files and pipes count: a program that starts

@@ -15,8 +15,8 @@ import LMSupport
 
     private static func run(_ arguments: [String]) async throws -> ExitCode {
         switch try LoadSettings.table.parse(arguments, into: LoadSettings()) {
-        case .help:
-            try StandardStream.output.write(LoadSettings.table.help())
+        case .show(let text):
+            try StandardStream.output.write(text)
             return .success
         case .run(let settings, let rest):
             if let first = rest.positionals.first {
@@ -84,7 +84,7 @@ extension LoadSettings {
         }
         configuration.apiKey = try server.apiKey().map { APIKey($0) }
         configuration.connectTimeout = server.connectTimeout
-        configuration.agent = "lmload"
+        configuration.agent = "lmload/\(productVersion)"
         // A repetition would hide a refusal, and its wait would count as the server's.
         configuration.retry = .none
         return try (0..<connections).map { _ in try LMClient(configuration) }

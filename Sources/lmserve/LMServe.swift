@@ -15,7 +15,7 @@ import LMSupport
 
     private static func bench(_ arguments: [String]) throws -> ExitCode {
         switch try BenchSettings.table.parse(arguments, into: BenchSettings()) {
-        case .help: try StandardStream.output.write(BenchSettings.table.help())
+        case .show(let text): try StandardStream.output.write(text)
         case .run(let settings, let rest):
             try refuse(rest.positionals)
             try BenchCommand(settings: settings).run()
@@ -25,8 +25,8 @@ import LMSupport
 
     private static func serve(_ arguments: [String]) throws -> ExitCode {
         switch try ServeSettings.table.parse(arguments, into: ServeSettings()) {
-        case .help:
-            try StandardStream.output.write(ServeSettings.table.help())
+        case .show(let text):
+            try StandardStream.output.write(text)
             return .success
         case .run(let settings, let rest):
             try refuse(rest.positionals)

@@ -21,6 +21,7 @@ struct ServeCommand {
             var configuration = ServerConfiguration()
             configuration.listen = settings.listen.isEmpty ? [ServeSettings.defaultListen] : settings.listen
             configuration.tls = tls
+            configuration.agent = "lmserve/\(productVersion)"
             configuration.keys = try settings.apiKeyFile.map { (path) throws(ServerError) in try APIKeys(file: path) }
             configuration.limits.drainTimeout = UInt64(settings.drainTimeout / .milliseconds(1))
             server = try InferenceServer(model: try served(source, engine), configuration: configuration)

@@ -221,6 +221,29 @@ struct ConnectionTests {
         await server.log.wait { $0.disconnections == 1 }
     }
 
+    @Test("GOAWAY moves requests that wait for a stream to a new connection")
+    func goAwayWhileWaiting() async throws {
+        var script = ScriptedServer.Script()
+        script.concurrentStreams = 1
+        script.credit = { session in
+            session.send { (wire, bytes) throws(WireError) in
+                try wire.sendGoAway(isFinal: true, grace: 60_000, reason: .draining, into: &bytes)
+            }
+        }
+        let server = try ScriptedServer(script)
+        let client = try server.client { $0.window = 4 }
+        var iterator = try await client.generate(request(5)).makeAsyncIterator()
+        async let waiting = client.generate(request(3)).collect().tokens.count
+        // Not a condition of success: it only makes it likely that the second request waits when GOAWAY comes.
+        for _ in 0..<1_000 { await Task.yield() }
+        #expect(server.log.value.connections == 1)
+        var count = 0
+        while try await iterator.next() != nil { count += 1 }
+        #expect(try await waiting == 3)
+        #expect(count == 5)
+        await server.log.wait { $0.connections == 2 && $0.disconnections >= 1 }
+    }
+
     @Test("a server that falls silent is given up")
     func silence() async throws {
         var script = ScriptedServer.Script()

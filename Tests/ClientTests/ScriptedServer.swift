@@ -14,6 +14,8 @@ final class ScriptedServer: Sendable {
         var answersPings = true
         var hello: @Sendable (Session, HelloMessage) -> Void = { session, _ in session.accept() }
         var generate: @Sendable (Session, UInt32, GenerateMessage) -> Void = { $0.serve($1, $2) }
+        /// Before the tokens that the credit allows.
+        var credit: @Sendable (Session) -> Void = { _ in }
         var call: @Sendable (Session, UInt32, CallMessage) -> Void = { $0.answer($1, $2) }
     }
 
@@ -176,6 +178,7 @@ final class ScriptedServer: Sendable {
             case .rejected(let stream, let error): fail(stream, ErrorMessage(error))
             case .credit(let stream, let credit):
                 log.update { $0.credits.append(credit) }
+                script.credit(self)
                 pump(stream)
             case .cancel(let stream, let reason):
                 finish(stream, .cancelled)
@@ -197,9 +200,15 @@ final class ScriptedServer: Sendable {
 
 /// A value that a test can wait for, without sleeping.
 final class Watched<Value: Sendable>: Sendable {
+    private struct Waiter {
+        var condition: @Sendable (Value) -> Bool
+        var continuation: CheckedContinuation<Value, Never>
+    }
+
     private struct State {
         var value: Value
-        var waiters: [(condition: @Sendable (Value) -> Bool, continuation: CheckedContinuation<Value, Never>)] = []
+        var waiters: [Int: Waiter] = [:]
+        var waiterCount = 0
     }
 
     private let state: Mutex<State>
@@ -212,23 +221,32 @@ final class Watched<Value: Sendable>: Sendable {
         let (value, due) = state.withLock { state in
             change(&state.value)
             let value = state.value
-            let due = state.waiters.filter { $0.condition(value) }
-            state.waiters.removeAll { $0.condition(value) }
+            let due = state.waiters.filter { $0.value.condition(value) }
+            for key in due.keys { state.waiters[key] = nil }
             return (value, due)
         }
-        for waiter in due { waiter.continuation.resume(returning: value) }
+        for waiter in due.values { waiter.continuation.resume(returning: value) }
     }
 
-    /// The value once `condition` holds; a test's time limit ends the wait when it never does.
+    /// The value once `condition` holds. A test's time limit ends the wait with an issue when it never does.
     @discardableResult
     func wait(_ condition: @escaping @Sendable (Value) -> Bool) async -> Value {
-        await withCheckedContinuation { continuation in
-            let value = state.withLock { state -> Value? in
-                if condition(state.value) { return state.value }
-                state.waiters.append((condition, continuation))
-                return nil
+        let key = state.withLock { state in
+            state.waiterCount += 1
+            return state.waiterCount
+        }
+        return await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let value = state.withLock { state -> Value? in
+                    if condition(state.value) || Task.isCancelled { return state.value }
+                    state.waiters[key] = Waiter(condition: condition, continuation: continuation)
+                    return nil
+                }
+                if let value { continuation.resume(returning: value) }
             }
-            if let value { continuation.resume(returning: value) }
+        } onCancel: {
+            let (waiter, value) = state.withLock { ($0.waiters.removeValue(forKey: key), $0.value) }
+            waiter?.continuation.resume(returning: value)
         }
     }
 }

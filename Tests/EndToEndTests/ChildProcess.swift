@@ -28,11 +28,22 @@ final class ChildProcess: Sendable {
     ///
     /// - Parameter environment: replaces values of this process's environment.
     init(_ path: String, _ arguments: [String], environment: [String: String] = [:]) throws {
+        let spawned = Self.spawning.withLock { _ in Self.spawn(path, arguments, environment) }
+        try #require(spawned.status == 0, "cannot start \(path): \(String(cString: strerror(spawned.status)))")
+        id = spawned.id
+        state = Mutex(State(streams: spawned.streams, input: spawned.input))
+    }
+
+    /// Held from making pipes to having marked them, so that no other child inherits an end and keeps it open.
+    private static let spawning = Mutex(())
+
+    private static func spawn(
+        _ path: String, _ arguments: [String], _ environment: [String: String]
+    ) -> (status: Int32, id: pid_t, streams: [Int32], input: Int32) {
         var pipes: [[Int32]] = []
         for _ in 0..<3 {
-            var ends: [Int32] = [0, 0]
-            try #require(pipe(&ends) == 0)
-            // A program started at the same time must not keep the ends open.
+            var ends: [Int32] = [-1, -1]
+            guard pipe(&ends) == 0 else { return (errno, 0, [], -1) }
             for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
             pipes.append(ends)
         }
@@ -43,15 +54,13 @@ final class ChildProcess: Sendable {
         posix_spawn_file_actions_adddup2(&actions, pipes[1][1], 1)
         posix_spawn_file_actions_adddup2(&actions, pipes[2][1], 2)
 
-        let values = Self.currentEnvironment().merging(environment) { $1 }.map { "\($0)=\($1)" }
+        let values = currentEnvironment().merging(environment) { $1 }.map { "\($0)=\($1)" }
         var child = pid_t()
         let status = withCStrings([path] + arguments) { arguments in
             withCStrings(values) { values in posix_spawn(&child, path, &actions, nil, arguments, values) }
         }
         for end in [pipes[0][0], pipes[1][1], pipes[2][1]] { close(end) }
-        try #require(status == 0, "cannot start \(path): \(String(cString: strerror(status)))")
-        id = child
-        state = Mutex(State(streams: [pipes[1][0], pipes[2][0]], input: pipes[0][1]))
+        return (status, child, [pipes[1][0], pipes[2][0]], pipes[0][1])
     }
 
     deinit {

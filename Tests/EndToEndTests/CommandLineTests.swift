@@ -64,5 +64,6 @@ import Testing
         #expect(outcome.status == 0)
         #expect(outcome.output.hasPrefix("Usage: \(program)"))
         #expect(outcome.errors.isEmpty)
+        #expect(try Programs.run(program, ["--version"]).output == "\(program) \(productVersion)\n")
     }
 }

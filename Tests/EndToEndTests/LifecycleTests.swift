@@ -2,119 +2,77 @@ import Glibc
 import LMSupport
 import Testing
 
-/// How programs end: by signals, by readers that leave, by a port that is taken.
-@Suite(.enabled(if: Programs.model != nil, "needs LM_TEST_MODEL"), .timeLimit(.minutes(5))) struct LifecycleTests {
-    /// Runs until it is stopped, as far as a test is concerned.
-    private let endless = ["-T0", "--ignore-eos", "--max-tokens", "4000", "Count."]
+extension RealModelTests {
+    /// How programs end: by signals, by readers that leave, by a port that is taken.
+    @Suite struct LifecycleTests {
+        /// Runs until it is stopped, as far as a test is concerned.
+        private let endless = ["-T0", "--ignore-eos", "--max-tokens", "4000", "Count."]
 
-    private func startEndless(_ server: Server) throws -> ChildProcess {
-        let call = try ChildProcess(Programs.path("lmcall"), endless, environment: ["LMCALL_HOST": server.address])
-        call.closeInput()
-        _ = try #require(call.output { !$0.isEmpty }, "the answer did not start")
-        return call
-    }
+        private func startEndless(_ server: Server) throws -> ChildProcess {
+            let call = try ChildProcess(Programs.path("lmcall"), endless, environment: ["LMCALL_HOST": server.address])
+            call.closeInput()
+            _ = try #require(call.output { !$0.isEmpty }, "the answer did not start")
+            return call
+        }
 
-    /// Asks until it is so; the time limit of the suite ends the wait.
-    private func awaitIdle(_ server: Server) throws {
-        while try server.statistic("requests_running") != 0 { usleep(20_000) }
-    }
+        /// Asks until it is so; the time limit of the suite ends the wait.
+        private func awaitIdle(_ server: Server) throws {
+            while try server.statistic("requests_running") != 0 { usleep(20_000) }
+        }
 
-    @Test func interruptCancelsOnTheServer() throws {
-        let server = try Server()
-        let call = try startEndless(server)
-        call.send(SIGINT)
-        let outcome = try call.finish(within: .seconds(20))
-        #expect(outcome.status == 130, "\(outcome.errors)")
-        #expect(!outcome.output.isEmpty)
-        try awaitIdle(server)
-    }
+        @Test func interruptCancelsOnTheServer() throws {
+            let server = try Server()
+            let call = try startEndless(server)
+            call.send(SIGINT)
+            let outcome = try call.finish(within: .seconds(20))
+            #expect(outcome.status == 130, "\(outcome.errors)")
+            #expect(!outcome.output.isEmpty)
+            try awaitIdle(server)
+        }
 
-    @Test func aReaderThatLeavesCancelsAndIsNoFailure() throws {
-        let server = try Server()
-        let call = try startEndless(server)
-        call.closeOutput()
-        #expect(try call.finish(within: .seconds(20)).status == 0)
-        try awaitIdle(server)
-    }
+        @Test func aReaderThatLeavesCancelsAndIsNoFailure() throws {
+            let server = try Server()
+            let call = try startEndless(server)
+            call.closeOutput()
+            #expect(try call.finish(within: .seconds(20)).status == 0)
+            try awaitIdle(server)
+        }
 
-    @Test func terminateLetsRunningRequestsFinish() throws {
-        let server = try Server()
-        let call = try ChildProcess(
-            Programs.path("lmcall"), ["-T0", "--ignore-eos", "--max-tokens", "150", "--format", "ndjson", "Count."],
-            environment: ["LMCALL_HOST": server.address])
-        call.closeInput()
-        _ = try #require(call.output { $0.contains(#""t":"delta""#) }, "the answer did not start")
-        server.process.send(SIGTERM)
-        let outcome = try call.finish()
-        #expect(outcome.status == 0, "\(outcome.errors)")
-        #expect(outcome.output.contains(#""completion":150"#))
-        #expect(try server.process.finish().status == 0)
-        #expect(try server.call("health").status == 3)
-    }
-
-    @Test func aSecondSignalStopsAtOnce() throws {
-        let server = try Server()
-        let call = try startEndless(server)
-        // Two equal signals that are both pending are one to the kernel, hence again until it has ended.
-        while server.process.isRunning {
+        @Test func terminateLetsRunningRequestsFinish() throws {
+            let server = try Server()
+            let call = try ChildProcess(
+                Programs.path("lmcall"),
+                ["-T0", "--ignore-eos", "--max-tokens", "150", "--format", "ndjson", "Count."],
+                environment: ["LMCALL_HOST": server.address])
+            call.closeInput()
+            _ = try #require(call.output { $0.contains(#""t":"delta""#) }, "the answer did not start")
             server.process.send(SIGTERM)
-            usleep(10_000)
+            let outcome = try call.finish()
+            #expect(outcome.status == 0, "\(outcome.errors)")
+            #expect(outcome.output.contains(#""completion":150"#))
+            #expect(try server.process.finish().status == 0)
+            #expect(try server.call("health").status == 3)
         }
-        #expect(try server.process.finish().status == 143)
-        #expect([3, 8, 10].contains(try call.finish().status))
-    }
 
-    @Test func aPortInUseIsSaid() throws {
-        let server = try Server()
-        let model = try #require(Programs.model)
-        let second = try Programs.run("lmserve", ["--model", model, "--listen", server.address])
-        #expect(second.status == 74)
-        #expect(second.errors.contains(server.address), "\(second.errors)")
-        #expect(second.output.isEmpty)
-    }
+        @Test func aSecondSignalStopsAtOnce() throws {
+            let server = try Server()
+            let call = try startEndless(server)
+            // Two equal signals that are both pending are one to the kernel, hence again until it has ended.
+            while server.process.isRunning {
+                server.process.send(SIGTERM)
+                usleep(10_000)
+            }
+            #expect(try server.process.finish().status == 143)
+            #expect([3, 8, 10].contains(try call.finish().status))
+        }
 
-    @Test func lmloadReportsAsVLLMDoes() throws {
-        let server = try Server()
-        let file = "/tmp/lmload-test-\(getpid()).json"
-        defer { unlink(file) }
-        let outcome = try Programs.run(
-            "lmload",
-            [
-                "--host", server.address, "--num-prompts", "6", "--max-concurrency", "3", "--random-input-len", "16",
-                "--random-output-len", "8", "--save-result", file,
-            ])
-        #expect(outcome.status == 0, "\(outcome.errors)")
-        #expect(outcome.output.contains("Successful requests:                     6"))
-        #expect(outcome.output.contains("Total generated tokens:                  48"))
-        struct Result: Decodable {
-            let completed: Int
-            let output_lens: [Int]
-            let ttfts: [Double]
+        @Test func aPortInUseIsSaid() throws {
+            let server = try Server()
+            let model = try #require(Programs.model)
+            let second = try Programs.run("lmserve", ["--model", model, "--listen", server.address])
+            #expect(second.status == 74)
+            #expect(second.errors.contains(server.address), "\(second.errors)")
+            #expect(second.output.isEmpty)
         }
-        let result = try JSONText.decode(Result.self, from: InputText.bytes(of: file, limit: 1 << 20), source: file)
-        #expect(result.completed == 6 && result.output_lens == Array(repeating: 8, count: 6))
-        #expect(result.ttfts.allSatisfy { $0 > 0 })
-    }
-
-    @Test func benchPrintsOneObjectALine() throws {
-        let model = try #require(Programs.model)
-        let outcome = try Programs.run(
-            "lmserve",
-            [
-                "bench", "--model", model, "--prompt", "8", "--generate", "4", "--batch", "1,2", "--threads", "1",
-                "--repetitions", "1", "--format", "json",
-            ])
-        #expect(outcome.status == 0, "\(outcome.errors)")
-        struct Row: Decodable {
-            let kind: String
-            let batch: Int
-            let tokens_per_second: Double
-        }
-        let rows = try outcome.output.split(separator: "\n").map {
-            try JSONText.decode(Row.self, from: Array($0.utf8), source: "bench")
-        }
-        #expect(rows.map(\.kind) == ["prefill", "decode", "prefill", "decode"])
-        #expect(rows.map(\.batch) == [1, 1, 2, 2])
-        #expect(rows.allSatisfy { $0.tokens_per_second > 0 })
     }
 }

@@ -28,6 +28,10 @@ enum Programs {
     }
 }
 
+/// Tests that run the model: one after the other, because each server takes all cores.
+@Suite(.enabled(if: Programs.model != nil, "needs LM_TEST_MODEL"), .serialized, .timeLimit(.minutes(5)))
+struct RealModelTests {}
+
 /// A running `lmserve` with the test model on a free port; stopped when the value goes away.
 struct Server {
     let process: ChildProcess
@@ -37,7 +41,8 @@ struct Server {
     /// Starts it and waits until it is ready.
     init(_ options: [String] = [], listen: String = "127.0.0.1:0") throws {
         let model = try #require(Programs.model)
-        process = try ChildProcess(Programs.path("lmserve"), ["--model", model, "--listen", listen] + options)
+        process = try ChildProcess(
+            Programs.path("lmserve"), ["--model", model, "--listen", listen, "--kv-cache-memory", "512MiB"] + options)
         let prefix = "listening on "
         guard let output = process.output(until: { $0.hasPrefix(prefix) && $0.hasSuffix("\n") }) else {
             let outcome = try process.finish(within: .seconds(5))

@@ -112,10 +112,11 @@ private func parse(_ arguments: String...) throws -> (Settings, OptionTable<Sett
     }
 
     @Test func helpShowsEveryOptionWithinTheWidth() throws {
-        guard case .help = try Settings.table.parse(["-q", "--help", "--nonsense"], into: Settings()) else {
+        guard case .show(let shown) = try Settings.table.parse(["-q", "--help", "--nonsense"], into: Settings()) else {
             Issue.record("--help was given")
             return
         }
+        #expect(shown == Settings.table.help())
         let help = Settings.table.help(width: 70)
         for part in [
             "Usage: tool", "Output:\n", "-T, --temperature X", "--format text|json|ndjson", "(repeatable)",

@@ -4,15 +4,17 @@ import Synchronization
 import Testing
 
 @Suite struct StreamTests {
-    private func pipePair() throws -> (read: Int32, write: Int32) {
+    /// Not a pipe: only a socket pair can be kept from programs that other tests start at this moment.
+    private func connectedPair() throws -> (read: Int32, write: Int32) {
         var ends: [Int32] = [0, 0]
-        try #require(pipe(&ends) == 0)
+        let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
+        try #require(socketpair(AF_UNIX, type, 0, &ends) == 0)
         return (ends[0], ends[1])
     }
 
-    @Test func aWriteLongerThanThePipeIsWholeAndAGoneReaderIsSaid() async throws {
+    @Test func aLongWriteIsWholeAndAGoneReaderIsSaid() async throws {
         ignoreBrokenPipeSignal()
-        let (reading, writing) = try pipePair()
+        let (reading, writing) = try connectedPair()
         let text = String(repeating: "0123456789", count: 30_000)
         let reader = Task.detached {
             var total = 0
@@ -30,11 +32,18 @@ import Testing
         close(reading)
         #expect(throws: StandardStream.WriteError.brokenPipe) { try stream.write("x") }
         close(writing)
+    }
+
+    @Test func aStreamThatCannotBeWrittenSaysWhy() throws {
+        let descriptor = open("/dev/null", O_RDONLY | O_CLOEXEC)
+        try #require(descriptor >= 0)
+        defer { close(descriptor) }
+        let stream = StandardStream(descriptor: descriptor)
         #expect(throws: StandardStream.WriteError.system(EBADF)) { try stream.write("x") }
     }
 
     @Test func progressIsSilentWhereNoOneLooks() throws {
-        let (reading, writing) = try pipePair()
+        let (reading, writing) = try connectedPair()
         let line = ProgressLine(on: StandardStream(descriptor: writing))
         line.show("50 %")
         line.clear()

@@ -190,9 +190,9 @@ package struct Scheduler {
         }
         plan.rowStart.append(Int32(plan.tokens.count))
         plan.contextLengths.append(Int32(end))
-        if start >= generations[slot].terms.promptLength && rows == 1 { counters.decodeRows += 1 }
         let yieldsToken = end == generations[slot].tokens.count
         if yieldsToken {
+            if rows == 1 && start >= generations[slot].terms.promptLength { counters.decodeRows += 1 }
             plan.samples.append(generations[slot].sampleTask(sequence: Int32(shares.count)))
         }
         shares.append(Share(slot: slot, rows: rows, yieldsToken: yieldsToken))

@@ -6,7 +6,7 @@ package struct SchedulerCounters: Sendable, Equatable {
     package var failedSteps = 0
     /// Rows computed: prompt tokens, output tokens, and both again after a preemption.
     package var rows = 0
-    /// Those rows that were the only one of a sequence and beyond its prompt.
+    /// Those rows that decoded: the only one of their sequence, beyond its prompt, yielding a token.
     package var decodeRows = 0
     /// Tokens produced.
     package var tokensGenerated = 0

@@ -21,7 +21,7 @@ extension OptionTable {
                 for line in lines.dropFirst() { text += "".padded(to: column) + line + "\n" }
             }
         }
-        text += "\n  -h, --help  show this text\n"
+        text += "\n  -h, --help  show this text\n  --version   show the version\n"
         if !epilogue.isEmpty { text += "\n" + epilogue + "\n" }
         return text
     }

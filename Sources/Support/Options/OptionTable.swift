@@ -8,7 +8,7 @@ package struct OptionTable<Settings> {
     /// Examples and notes after the options.
     let epilogue: String
 
-    /// Creates a table; `--help` and `-h` are understood without being listed.
+    /// Creates a table; `--help`, `-h` and `--version` are understood without being listed.
     package init(usage: String, summary: String, groups: [OptionGroup<Settings>], epilogue: String = "") {
         self.usage = usage
         self.summary = summary
@@ -20,8 +20,8 @@ package struct OptionTable<Settings> {
 
     /// What the arguments asked for.
     package enum Outcome {
-        /// `--help` was given; nothing else matters.
-        case help
+        /// `--help` or `--version` was given: this text is the program's output, nothing else matters.
+        case show(String)
         /// Run with these settings.
         case run(Settings, Arguments)
     }
@@ -49,7 +49,8 @@ package struct OptionTable<Settings> {
     /// - Throws: a usage error that names the option and what it expects.
     package func parse(_ arguments: [String], into settings: Settings) throws(ProgramError) -> Outcome {
         var parser = Parser(table: self, rest: arguments[...], settings: settings)
-        return try parser.run() ? .run(parser.settings, parser.found) : .help
+        if let text = try parser.run() { return .show(text) }
+        return .run(parser.settings, parser.found)
     }
 
     private struct Parser {
@@ -58,14 +59,15 @@ package struct OptionTable<Settings> {
         var settings: Settings
         var found = Arguments()
 
-        /// False when help was asked for.
-        mutating func run() throws(ProgramError) -> Bool {
+        /// The text that was asked for instead of running.
+        mutating func run() throws(ProgramError) -> String? {
             while let argument = rest.popFirst() {
                 if argument == "--" {
                     found.positionals += rest
-                    return true
+                    return nil
                 }
-                if argument == "--help" || argument == "-h" { return false }
+                if argument == "--help" || argument == "-h" { return table.help() }
+                if argument == "--version" { return table.version }
                 if argument.hasPrefix("--") {
                     try long(argument)
                 } else if argument.hasPrefix("-"), argument != "-" {
@@ -74,7 +76,7 @@ package struct OptionTable<Settings> {
                     found.positionals.append(argument)
                 }
             }
-            return true
+            return nil
         }
 
         private mutating func long(_ argument: String) throws(ProgramError) {
@@ -116,6 +118,9 @@ package struct OptionTable<Settings> {
         }
     }
 
+    /// The program and its version, as a line.
+    private var version: String { "\(usage.prefix { $0 != " " }) \(productVersion)\n" }
+
     private func find(_ name: String) -> (Option<Settings>, group: String)? {
         for group in groups {
             for option in group.options where option.names.contains(name) { return (option, group.title) }
@@ -124,7 +129,7 @@ package struct OptionTable<Settings> {
     }
 
     private func unknown(_ name: String) -> ProgramError {
-        let names = groups.flatMap(\.options).flatMap(\.names) + ["--help"]
+        let names = groups.flatMap(\.options).flatMap(\.names) + ["--help", "--version"]
         let hint = nearestMatch(to: name, among: names).map { "did you mean \($0)?" } ?? "see --help"
         return .usage("unknown option \(name); \(hint)")
     }

@@ -108,6 +108,22 @@ struct CPUBackendModelTests {
     }
 }
 
+extension CPUBackendModelTests {
+    @Test func `the five likeliest first tokens are the golden ones`() throws {
+        let backend = try CPUBackend(checkpoint: try loadCheckpoint(path: testModelPath ?? ""), threads: 2)
+        let driver = try Greedy(backend, tokens: 256)
+        var differing: [String] = []
+        for prompt in try SmolLM2Golden.all() {
+            let logits = try backend.forward(driver.plan(prompt.ids, 0..<prompt.ids.count, samples: true))[0]
+            let likeliest = logits.indices.sorted { logits[$0] > logits[$1] }.prefix(5).map(Int32.init)
+            if Set(likeliest) != Set(prompt.top5) {
+                differing.append("\(prompt.testDescription): \(likeliest), golden \(prompt.top5)")
+            }
+        }
+        #expect(differing.count <= 1, "\(differing)")
+    }
+}
+
 /// Token 300's embedding is NaN.
 private struct PoisonedCheckpoint: Checkpoint {
     let base: SyntheticCheckpoint

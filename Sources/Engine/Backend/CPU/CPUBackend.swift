@@ -7,7 +7,6 @@ internal import CKernels
 /// threads: every sum has one fixed order, over inputs for matrices and over context positions for attention.
 public final class CPUBackend: Backend, @unchecked Sendable {  // after init: used by one thread at a time
     private let model: ModelConfiguration
-    private let weights: PackedWeights
     private let team: ThreadTeam
     private let forwardPass: ForwardPass
     private let sampling: SamplingStage
@@ -23,18 +22,9 @@ public final class CPUBackend: Backend, @unchecked Sendable {  // after init: us
     ) throws(EngineError) {
         model = checkpoint.configuration
         team = try ThreadTeam(threads: threads)
-        do throws(EngineError) {
-            weights = try PackedWeights(checkpoint: checkpoint, team: team, progress: progress)
-            forwardPass = try ForwardPass(model, weights: weights, threads: team.count)
-        } catch {
-            team.stop()
-            throw error
-        }
+        let weights = try PackedWeights(checkpoint: checkpoint, team: team, progress: progress)
+        forwardPass = try ForwardPass(model, weights: weights, threads: team.count)
         sampling = SamplingStage(vocabularySize: model.vocabularySize, threads: team.count)
-    }
-
-    deinit {
-        team.stop()
     }
 
     /// Instruction set and threads.

@@ -86,10 +86,9 @@ extension ForwardWorker {
     /// From queries to `inputs`, or to partial results when the step is split.
     func attend(_ layer: Int) {
         let heads = step.model.keyValueHeadCount
-        while let chunk = team.nextChunk(of: step.tiles.tiles.count * heads) {
+        member.share(step.tiles.tiles.count * heads) { chunk in
             attend(layer, head: chunk % heads, tile: step.tiles.tiles[chunk / heads])
         }
-        team.barrier()
     }
 
     private func attend(_ layer: Int, head: Int, tile: AttentionTile) {
@@ -113,10 +112,10 @@ extension ForwardWorker {
                 }
             }
             for index in 0..<count {
-                let (row, member) = index.quotientAndRemainder(dividingBy: step.groupSize)
+                let (row, query) = index.quotientAndRemainder(dividingBy: step.groupSize)
                 finish(
                     scratch.states + index * step.partialLength, row: tile.rows.lowerBound + row,
-                    head: head * step.groupSize + member)
+                    head: head * step.groupSize + query)
             }
         }
     }
@@ -127,8 +126,8 @@ extension ForwardWorker {
         var count = 0
         for row in tile.rows {
             let query = step.buffers.outputs + row * width + head * step.groupSize * step.headStride
-            for member in 0..<step.groupSize {
-                scratch.queries[count] = UnsafePointer(query + member * step.headStride)
+            for index in 0..<step.groupSize {
+                scratch.queries[count] = UnsafePointer(query + index * step.headStride)
                 scratch.lengths[count] = step.plan.positions[row] + 1
                 count += 1
             }
@@ -147,8 +146,8 @@ extension ForwardWorker {
     private func merge(_ row: Int) {
         let segments = AttentionTiles.segments(Int(step.plan.positions[row]) + 1)
         for head in 0..<step.model.headCount {
-            let (pair, member) = head.quotientAndRemainder(dividingBy: step.groupSize)
-            let offset = member * step.partialLength
+            let (pair, query) = head.quotientAndRemainder(dividingBy: step.groupSize)
+            let offset = query * step.partialLength
             let state = partial(row: row, head: pair, segment: 0) + offset
             for segment in 1..<max(1, segments) {
                 ck_attend_merge(state, partial(row: row, head: pair, segment: segment) + offset, step.headStride)

@@ -1,27 +1,21 @@
 internal import CKernels
 
 /// Prepares steps and runs them on the team; owns what outlives a step.
-final class ForwardPass: TeamJob, @unchecked Sendable {
-    // Set between jobs only; during a job all threads read.
+final class ForwardPass {
     var cache: PagedCache?
-    private var step: ForwardStep?
     private var buffers: StepBuffers
     private var tiles = AttentionTiles()
     private let model: ModelConfiguration
     private let weights: PackedWeights
     private let frequencies: [Float]
-    private let scratch: [AttentionScratch]
+    private let scratch: ScratchMemory
 
     init(_ model: ModelConfiguration, weights: PackedWeights, threads: Int) throws(EngineError) {
         self.model = model
         self.weights = weights
         frequencies = model.rotaryFrequencies
         buffers = try StepBuffers(ForwardStep.widths(model))
-        scratch = (0..<threads).map { _ in AttentionScratch(model) }
-    }
-
-    deinit {
-        for scratch in scratch { scratch.deallocate() }
+        scratch = ScratchMemory(model, threads: threads)
     }
 
     /// Computes the logits of the plan's samples: (samples, padded vocabulary), valid until the next step.
@@ -35,17 +29,11 @@ final class ForwardPass: TeamJob, @unchecked Sendable {
         try buffers.reserve(
             rows: max(plan.rowCount, plan.samples.count), samples: plan.samples.count,
             partials: tiles.isSplit ? plan.rowCount * model.headCount * tiles.segmentCount * partialLength : 0)
-        step = ForwardStep(
+        let step = ForwardStep(
             model: model, weights: weights, cache: cache, frequencies: frequencies, buffers: buffers,
             plan: copy plan, tiles: tiles)
-        team.run(self)
-        step = nil  // so that the engine's plan and our tiles are uniquely referenced, and reuse their memory
+        team.run(ForwardJob(step: step, scratch: scratch))
         return buffers.logits
-    }
-
-    func run(_ member: Int, of team: ThreadTeam) {
-        guard let step else { return }
-        ForwardWorker(step: step, team: team, scratch: scratch[member]).run()
     }
 
     /// The scheduler's promises; a kernel with a wrong index would write anywhere.
@@ -75,5 +63,33 @@ final class ForwardPass: TeamJob, @unchecked Sendable {
         for sample in plan.samples {
             precondition(sample.sequence >= 0 && sample.sequence < plan.sequenceCount, "a sample of no sequence")
         }
+    }
+}
+
+/// One step on all threads.
+private final class ForwardJob: TeamJob, @unchecked Sendable {  // immutable; each part of the buffers has one writer
+    private let step: ForwardStep
+    private let scratch: ScratchMemory
+
+    init(step: ForwardStep, scratch: ScratchMemory) {
+        self.step = step
+        self.scratch = scratch
+    }
+
+    func run(as member: TeamMember) {
+        ForwardWorker(step: step, member: member, scratch: scratch.threads[member.index]).run()
+    }
+}
+
+/// The scratch of every thread.
+private final class ScratchMemory {
+    let threads: [AttentionScratch]
+
+    init(_ model: ModelConfiguration, threads: Int) {
+        self.threads = (0..<threads).map { _ in AttentionScratch(model) }
+    }
+
+    deinit {
+        for scratch in threads { scratch.deallocate() }
     }
 }

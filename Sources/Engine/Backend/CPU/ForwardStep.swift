@@ -39,7 +39,7 @@ struct ForwardStep {
 /// all threads have finished it.
 struct ForwardWorker {
     let step: ForwardStep
-    let team: ThreadTeam
+    let member: TeamMember
     let scratch: AttentionScratch
 
     /// From token ids to the logits of the plan's samples.
@@ -72,21 +72,20 @@ struct ForwardWorker {
         rowCount: Int? = nil
     ) {
         let rows = rowCount ?? step.plan.rowCount
-        let split = MatrixSplit(group, rows: rows, threads: team.count)
-        var activations = ck_activations(
+        let split = MatrixSplit(group, rows: rows, threads: member.teamCount)
+        let activations = ck_activations(
             values: step.buffers.inputs, quants: step.buffers.quants, blocks: step.buffers.blocks,
             stride: group.inputs)
-        while let chunk = team.nextChunk(of: split.chunkCount) {
+        member.share(split.chunkCount) { chunk in
             let part = split.part(chunk)
             let projection = group.projections[part.projection]
-            var matrix = projection.matrix
+            var (matrix, activations) = (projection.matrix, activations)
             var output = ck_output(
                 y: outputs + projection.column, stride: stride, bias: projection.bias, accumulate: adding)
             ck_matmul(
                 &matrix, &activations, part.rows.lowerBound, part.rows.count, part.panels.lowerBound,
                 part.panels.count, &output)
         }
-        team.barrier()
     }
 
     // MARK: - Rows
@@ -94,11 +93,10 @@ struct ForwardWorker {
     /// Runs `body` for each index, shared out among the threads.
     @inline(__always)
     func forEach(_ count: Int, _ body: (Int) -> Void) {
-        let grain = max(1, min(16, count / (team.count * 4)))
-        while let chunk = team.nextChunk(of: (count + grain - 1) / grain) {
+        let grain = max(1, min(16, count / (member.teamCount * 4)))
+        member.share((count + grain - 1) / grain) { chunk in
             for index in chunk * grain..<min(count, (chunk + 1) * grain) { body(index) }
         }
-        team.barrier()
     }
 
     private func embed() {

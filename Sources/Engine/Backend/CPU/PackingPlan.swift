@@ -1,5 +1,4 @@
 internal import CKernels
-internal import Synchronization
 
 /// Where every tensor goes in the memory of `PackedWeights`, and the work of putting it there.
 struct PackingPlan {
@@ -84,8 +83,8 @@ private final class PackingJob: TeamJob {
         self.destination = destination
     }
 
-    func run(_ member: Int, of team: ThreadTeam) {
-        while let panel = team.nextChunk(of: item.panelCount) {
+    func run(as member: TeamMember) {
+        member.share(item.panelCount) { panel in
             if item.isVector { packVector() } else { pack(panel) }
         }
     }

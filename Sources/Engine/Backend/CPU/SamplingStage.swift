@@ -1,15 +1,67 @@
 /// Chooses the tokens of a step from its logits, one row after the other on all threads.
-final class SamplingStage: TeamJob, @unchecked Sendable {
-    // Set between jobs only; during a job each thread has its own sampler and each sample its own result.
-    private let samplers: UnsafeMutableBufferPointer<Sampler>
-    private var results: [UnsafeMutablePointer<StepResult>] = []
-    private var tasks: [SampleTask] = []
-    private var logits: UnsafeMutablePointer<Float>?
-    private var stride = 0
+final class SamplingStage {
+    private let samplers: SamplerMemory
     private let vocabularySize: Int
 
     init(vocabularySize: Int, threads: Int) {
         self.vocabularySize = vocabularySize
+        samplers = SamplerMemory(vocabularySize: vocabularySize, threads: threads)
+    }
+
+    /// Samples every task from row `index * stride` of `logits`, which is overwritten, and appends to `result` in order.
+    func sample(
+        _ tasks: [SampleTask], from logits: UnsafeMutablePointer<Float>, stride: Int, team: ThreadTeam,
+        into result: inout StepResult
+    ) {
+        samplers.reserveResults(tasks.count)
+        team.run(
+            SamplingJob(
+                tasks: tasks, logits: logits, stride: stride, vocabularySize: vocabularySize, samplers: samplers))
+        for one in samplers.results.prefix(tasks.count) {
+            result.tokens.append(contentsOf: one.pointee.tokens)
+            result.logprobs.append(contentsOf: one.pointee.logprobs)
+            result.logprobCounts.append(contentsOf: one.pointee.logprobCounts)
+        }
+    }
+}
+
+private final class SamplingJob: TeamJob, @unchecked Sendable {  // immutable; each row and result has one writer
+    private let tasks: [SampleTask]
+    private let logits: UnsafeMutablePointer<Float>
+    private let stride: Int
+    private let vocabularySize: Int
+    private let samplers: UnsafeMutableBufferPointer<Sampler>
+    private let results: [UnsafeMutablePointer<StepResult>]
+    private let owner: SamplerMemory
+
+    init(
+        tasks: [SampleTask], logits: UnsafeMutablePointer<Float>, stride: Int, vocabularySize: Int,
+        samplers owner: SamplerMemory
+    ) {
+        self.tasks = tasks
+        self.logits = logits
+        self.stride = stride
+        self.vocabularySize = vocabularySize
+        self.owner = owner
+        samplers = owner.samplers
+        results = owner.results
+    }
+
+    func run(as member: TeamMember) {
+        member.share(tasks.count) { index in
+            let row = UnsafeMutableBufferPointer(start: logits + index * stride, count: vocabularySize)
+            results[index].pointee.removeAll()
+            samplers[member.index].sample(row, tasks[index], into: &results[index].pointee)
+        }
+    }
+}
+
+/// A sampler for each thread and a result for each sample, kept from step to step.
+private final class SamplerMemory {
+    let samplers: UnsafeMutableBufferPointer<Sampler>
+    private(set) var results: [UnsafeMutablePointer<StepResult>] = []
+
+    init(vocabularySize: Int, threads: Int) {
         samplers = .allocate(capacity: threads)
         for index in samplers.indices {
             samplers.initializeElement(at: index, to: Sampler(vocabularySize: vocabularySize))
@@ -25,32 +77,11 @@ final class SamplingStage: TeamJob, @unchecked Sendable {
         }
     }
 
-    /// Samples every task from row `index * stride` of `logits`, which is overwritten, and appends to `result` in order.
-    func sample(
-        _ tasks: [SampleTask], from logits: UnsafeMutablePointer<Float>, stride: Int, team: ThreadTeam,
-        into result: inout StepResult
-    ) {
-        while results.count < tasks.count {
+    func reserveResults(_ count: Int) {
+        while results.count < count {
             let fresh = UnsafeMutablePointer<StepResult>.allocate(capacity: 1)
             fresh.initialize(to: StepResult())
             results.append(fresh)
-        }
-        (self.tasks, self.logits, self.stride) = (tasks, logits, stride)
-        team.run(self)
-        self.tasks = []
-        for index in tasks.indices {
-            result.tokens.append(contentsOf: results[index].pointee.tokens)
-            result.logprobs.append(contentsOf: results[index].pointee.logprobs)
-            result.logprobCounts.append(contentsOf: results[index].pointee.logprobCounts)
-        }
-    }
-
-    func run(_ member: Int, of team: ThreadTeam) {
-        guard let logits else { return }
-        while let index = team.nextChunk(of: tasks.count) {
-            let row = UnsafeMutableBufferPointer(start: logits + index * stride, count: vocabularySize)
-            results[index].pointee.removeAll()
-            samplers[member].sample(row, tasks[index], into: &results[index].pointee)
         }
     }
 }

@@ -47,9 +47,8 @@ struct StepBuffers {
         // Every pointer is set by the first `reserve`.
         let nothing = memory.base
         residual = nothing.assumingMemoryBound(to: Float.self)
-        (inputs, outputs, cosines, sines, logits, partials) = (
-            residual, residual, residual, residual, residual, residual
-        )
+        (inputs, outputs, cosines) = (residual, residual, residual)
+        (sines, logits, partials) = (residual, residual, residual)
         quants = nothing.assumingMemoryBound(to: Int8.self)
         blocks = nothing.assumingMemoryBound(to: ck_block.self)
     }

@@ -1,0 +1,148 @@
+import Glibc
+import LMClient
+import Testing
+
+extension RealModelTests {
+    /// What the product promises beyond an answer, with the real model, the real server and the client library.
+    @Suite struct GuaranteeTests {
+        private func client(_ server: Server, window: Int = 64) throws -> LMClient {
+            var configuration = ClientConfiguration(endpoint: server.address)
+            configuration.window = window
+            return try LMClient(configuration)
+        }
+
+        /// Every third request draws with a seed, the others are greedy.
+        private func request(_ index: Int, tokens: Int = 24) -> GenerateRequest {
+            let topics = ["rivers", "the number \(index)", "a red house", "why leaves fall", "Paris", "a short story"]
+            var request = GenerateRequest("Tell me about \(topics[index % topics.count]) in \(index + 3) words.")
+            request.sampling.temperature = index % 3 == 0 ? 0.9 : 0
+            request.sampling.seed = UInt64(index)
+            request.stop.maxTokens = tokens
+            request.stop.ignoresEndOfSequence = true
+            return request
+        }
+
+        @Test("32 requests at once equal, token for token, the same requests alone")
+        func concurrent() async throws {
+            let server = try Server()
+            let client = try client(server)
+            defer { client.shutdown() }
+            var alone: [[Int32]] = []
+            for index in 0..<32 {
+                alone.append(try await client.generate(request(index)).collect().tokens.map(\.id))
+            }
+            let together = try await withThrowingTaskGroup(of: (Int, [Int32]).self) { group in
+                for index in 0..<32 {
+                    group.addTask {
+                        (index, try await client.generate(request(index)).collect().tokens.map(\.id))
+                    }
+                }
+                return try await group.reduce(into: [[Int32]](repeating: [], count: 32)) { $0[$1.0] = $1.1 }
+            }
+            #expect(together == alone)
+        }
+
+        @Test("a slow reader with credit 8 is never more than 8 tokens behind the engine")
+        func slowReader() async throws {
+            let server = try Server()
+            let slow = try client(server, window: 8)
+            defer { slow.shutdown() }
+            var consumed: UInt64 = 0
+            for try await _ in try await slow.generate(request(1, tokens: 40)) {
+                consumed += 1
+                // Long enough for the engine to run ahead if it could.
+                if consumed % 8 == 0 { try await Task.sleep(for: .milliseconds(300)) }
+                let produced = try #require(try server.statistic("tokens_generated_total"))
+                #expect(produced <= consumed + 8, "\(produced) produced, \(consumed) consumed")
+            }
+            #expect(consumed == 40)
+        }
+
+        @Test("1,000 random cancels and disconnects under load leave nothing behind")
+        func churn() async throws {
+            // A small pool: its memory, touched as it is first used, is all in use after the first round.
+            let server = try Server(["--kv-cache-memory", "48MiB"])
+            try await leaveEarly(server, workers: 8, times: 40)
+            let before = try Footprint(of: server.process.id)
+            try await leaveEarly(server, workers: 8, times: 125)
+            while try server.statistic("requests_running") != 0 { usleep(20_000) }
+            #expect(try server.statistic("kv_blocks_owned") == 0)
+            let free = try #require(try server.statistic("kv_blocks_free"))
+            let cached = try #require(try server.statistic("kv_blocks_cached"))
+            #expect(try server.statistic("kv_blocks_total") == free + cached)
+            #expect(try server.statistic("requests_failed_total") == 0)
+            let after = try Footprint(of: server.process.id)
+            #expect(after.descriptors <= before.descriptors, "\(before) before, \(after) after")
+            #expect(after.residentKiB < before.residentKiB + 8 * 1024, "\(before) before, \(after) after")
+        }
+
+        private func leaveEarly(_ server: Server, workers: Int, times: Int) async throws {
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for worker in 0..<workers {
+                    group.addTask { try await leaveEarly(server, times: times, seed: UInt64(worker)) }
+                }
+                try await group.waitForAll()
+            }
+        }
+
+        /// Starts requests and leaves each in one of four ways, somewhere between the first instant and the tenth token.
+        private func leaveEarly(_ server: Server, times: Int, seed: UInt64) async throws {
+            var random = SplitMix(state: seed)
+            var client = try client(server)
+            for index in 0..<times {
+                let tokens = Int.random(in: 0...9, using: &random)
+                let task = Task { [client] in
+                    let stream = try await client.generate(request(index, tokens: 400))
+                    for try await token in stream where token.index >= UInt32(tokens) { break }
+                }
+                switch Int.random(in: 0...3, using: &random) {
+                case 0:
+                    try await Task.sleep(for: .milliseconds(Int.random(in: 0...60, using: &random)))
+                    task.cancel()
+                case 1:
+                    try await Task.sleep(for: .milliseconds(Int.random(in: 0...60, using: &random)))
+                    client.shutdown()
+                    client = try self.client(server)
+                default: break
+                }
+                _ = await task.result
+            }
+            client.shutdown()
+        }
+    }
+}
+
+/// What a process holds.
+private struct Footprint {
+    let descriptors: Int
+    let residentKiB: Int
+
+    init(of process: pid_t) throws {
+        let folder = try #require(opendir("/proc/\(process)/fd"))
+        defer { closedir(folder) }
+        var count = 0
+        while readdir(folder) != nil { count += 1 }
+        descriptors = count
+        let file = try #require(fopen("/proc/\(process)/statm", "r"))
+        defer { fclose(file) }
+        var line = [CChar](repeating: 0, count: 256)
+        try #require(fgets(&line, 256, file) != nil)
+        let pages = String(decoding: line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self).split(
+            separator: " ")
+        let resident = try #require(Int(pages[1]))
+        residentKiB = resident * 4
+    }
+}
+
+/// Steele, Lea and Flood, "Fast splittable pseudorandom number generators".
+private struct SplitMix: RandomNumberGenerator {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+        return z ^ (z >> 31)
+    }
+}

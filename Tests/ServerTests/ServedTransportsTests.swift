@@ -1,0 +1,104 @@
+import Glibc
+import LMEngine
+import LMProtocol
+import LMServer
+import LMTransport
+import TestKit
+import Testing
+
+/// The same answer over every kind of connection; `StreamingTests` has the details over plain TCP.
+@Suite(.serialized, .timeLimit(.minutes(2))) struct ServedTransportsTests {
+    @Test("TLS end to end") func tls() throws {
+        let files = try TestCertificates()
+        let server = try TestServer {
+            $0.tls = .init(certificate: files.certificate, privateKey: files.key)
+        }
+        let trusted = try TLSContext.client(
+            authorityFile: files.certificate, applicationProtocol: Connection.alpn)
+        let outcome = try ask(.host("localhost", port: server.port), trusted)
+        #expect(outcome == .answered(tokens: 60))
+
+        let strangers = try TestCertificates()
+        let untrusting = try TLSContext.client(
+            authorityFile: strangers.certificate, applicationProtocol: Connection.alpn)
+        guard case .refused(let error) = try ask(.host("localhost", port: server.port), untrusting) else {
+            Issue.record("a client talked to a server it does not trust")
+            return
+        }
+        #expect(error.contains("is refused"))
+        #expect(server.isIdle())
+    }
+
+    @Test("Unix-domain socket") func unix() throws {
+        let path = "/tmp/lmcall-server-test-\(getpid())"
+        let server = try TestServer { $0.listen = ["unix:\(path)"] }
+        #expect(server.server.addresses == ["unix:\(path)"])
+        #expect(try ask(.unix(path), nil) == .answered(tokens: 60))
+        server.server.stop()
+        #expect(access(path, F_OK) != 0)
+    }
+
+    private func ask(_ endpoint: Endpoint, _ tls: TLSContext?) throws -> Questioner.Outcome {
+        let loop = try EventLoop(name: "test-client")
+        let questioner = Questioner()
+        loop.post { questioner.start(Channel(connectingTo: endpoint, on: loop, tls: tls, handler: questioner)) }
+        try loop.start()
+        defer { loop.stop() }
+        #expect(questioner.done.wait())
+        return questioner.outcome
+    }
+}
+
+/// Asks one question over a channel and counts the tokens of the answer.
+private final class Questioner: ChannelHandler, @unchecked Sendable {
+    enum Outcome: Equatable {
+        case none
+        case answered(tokens: Int)
+        case refused(String)
+    }
+
+    let done = Arrivals()
+    // Loop thread only, until `done` is signalled.
+    private(set) var outcome = Outcome.none
+    private var wire = Connection.client(HelloMessage(maxPayload: Limits.clientPayload))
+    private var tokens = 0
+
+    func start(_ channel: Channel) {
+        try? channel.write { (bytes) throws(WireError) in try wire.start(into: &bytes) }
+    }
+
+    func channelReady(_ channel: Channel) {}
+    func channelInputEnded(_ channel: Channel) {}
+    func channelWritabilityChanged(_ channel: Channel) {}
+
+    func channel(_ channel: Channel, received bytes: RawSpan) -> Int {
+        var consumed = 0
+        do throws(WireError) {
+            while let action = try wire.receive(bytes, consumed: &consumed) {
+                switch action {
+                case .maxStreams where wire.openStreamCount == 0 && tokens == 0:
+                    _ = try channel.write { (bytes) throws(WireError) in
+                        try wire.sendGenerate(.greedy("hello", maxTokens: 60), into: &bytes)
+                    }
+                case .tokens(_, let message): tokens += message.count
+                case .finish: end(.answered(tokens: tokens), channel)
+                default: break
+                }
+            }
+        } catch {
+            end(.refused(error.message), channel)
+        }
+        return consumed
+    }
+
+    func channelClosed(_ channel: Channel, error: TransportError?) {
+        guard outcome == .none else { return }
+        end(.refused(error?.description ?? "closed"), channel)
+    }
+
+    private func end(_ outcome: Outcome, _ channel: Channel) {
+        self.outcome = outcome
+        channel.close()
+        done.signal()
+    }
+}
