@@ -69,6 +69,9 @@ def main():
     parser.add_argument("--threads", type=numbers, default=sorted({1, os.cpu_count() or 1}))
     options = parser.parse_args()
 
+    load = os.getloadavg()[0]
+    if load > 0.5:
+        print(f"warning: load average {load:.1f}; other work on this machine distorts the figures", file=sys.stderr)
     samples = {"ours": {}, "llama.cpp": {}}
     with tempfile.TemporaryDirectory() as links:
         binaries, environment = llama_environment(links)
@@ -79,7 +82,7 @@ def main():
                     samples[name].setdefault(case, []).append(speed)
 
     print(f"{pathlib.Path(options.model).name}, prompt {options.prompt}, generate {options.generate}, "
-          f"median of {options.rounds} alternating rounds, tokens/s")
+          f"median of {options.rounds} alternating rounds, tokens/s; load average before: {load:.1f}")
     print(f"{'threads':>7} {'batch':>5} {'kind':<8} {'ours':>10} {'llama.cpp':>10} {'ratio':>6}")
     for case in sorted(samples["ours"], key=lambda case: (case[2] != "prefill", case)):
         mine = statistics.median(samples["ours"][case])

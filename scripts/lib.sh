@@ -61,6 +61,7 @@ install_requirements() {
     local packages=()
     command -v pkg-config >/dev/null || packages+=(pkg-config)
     pkg-config --exists openssl 2>/dev/null || packages+=(libssl-dev)
+    command -v openssl >/dev/null || packages+=(openssl)
     command -v python3 >/dev/null || packages+=(python3)
     python3 -m pip --version >/dev/null 2>&1 || packages+=(python3-pip)
     if [ "${#packages[@]}" -gt 0 ]; then

@@ -321,14 +321,25 @@ static void store(
     }
 }
 
+/// Asks for a group's keys or values early: a context is scattered over the pool, where no hardware prefetcher follows.
+INLINE void prefetch_group(const uint16_t *group, size_t head_dimension) {
+    for (size_t i = 0; i < head_dimension * CK_GROUP; i += 32) __builtin_prefetch(group + i);
+}
+
 /// Scores of up to TILE_ROWS queries with all positions of `groups` groups.
 INLINE void scores_of(
     const ck_cache *cache, size_t first_group, size_t groups, const float *const *queries, size_t count,
-    float (*scores)[CK_SEGMENT]) {
+    bool is_first, float (*scores)[CK_SEGMENT]) {
     for (size_t g = 0; g < groups; g += TILE_PANELS) {
         const size_t vectors = at_most(groups - g, TILE_PANELS);
         const void *columns[TILE_PANELS];
-        for (size_t v = 0; v < vectors; v++) columns[v] = cache->keys + ck_group_offset(cache, first_group + g + v);
+        for (size_t v = 0; v < vectors; v++) {
+            const size_t offset = ck_group_offset(cache, first_group + g + v), next = g + v + TILE_PANELS;
+            columns[v] = cache->keys + offset;
+            if (is_first) prefetch_group(cache->values + offset, cache->head_dimension);
+            if (is_first && next < groups)
+                prefetch_group(cache->keys + ck_group_offset(cache, first_group + next), cache->head_dimension);
+        }
         lanes results[TILE_ROWS][TILE_PANELS];
         float_tile_of(
             count, vectors, CK_PANEL_F16, queries, columns, CK_GROUP, cache->head_dimension, false, results);
@@ -380,10 +391,11 @@ INLINE void mix(
     }
 }
 
-/// Up to TILE_ROWS queries, so that keys and values are converted once for all of them.
+/// Up to TILE_ROWS queries, so that keys and values are converted once for all of them. The first tile of a call finds
+/// them in memory, the others in the cache.
 static void attend_tile(
     const ck_cache *cache, size_t segment, const float *const *queries, const int32_t *lengths, size_t count,
-    float *partials) {
+    bool is_first, float *partials) {
     const size_t start = segment * CK_SEGMENT, d = cache->head_dimension;
     size_t own[TILE_ROWS], longest = 0;
     for (size_t i = 0; i < count; i++) {
@@ -393,7 +405,7 @@ static void attend_tile(
     }
     const size_t groups = (longest + CK_GROUP - 1) / CK_GROUP, first_group = start / CK_GROUP;
     float scores[TILE_ROWS][CK_SEGMENT];
-    scores_of(cache, first_group, groups, queries, count, scores);
+    scores_of(cache, first_group, groups, queries, count, is_first, scores);
     for (size_t i = 0; i < count; i++) {
         float *statistics = partials + i * CK_PARTIAL(d) + d;
         soften(scores[i], groups, own[i], &statistics[0], &statistics[1]);
@@ -406,7 +418,7 @@ static void attend(
     float *partials) {
     for (size_t i = 0; i < count; i += TILE_ROWS)
         attend_tile(
-            cache, segment, queries + i, lengths + i, at_most(count - i, TILE_ROWS),
+            cache, segment, queries + i, lengths + i, at_most(count - i, TILE_ROWS), i == 0,
             partials + i * CK_PARTIAL(cache->head_dimension));
 }
 

@@ -77,6 +77,7 @@ public struct ServedModel: Sendable {
         reply.device = device
         reply.contextLength = UInt32(clamping: engine.capacity.maxModelLength)
         reply.vocabularySize = UInt32(clamping: configuration.vocabularySize)
+        reply.parameters = UInt64(clamping: configuration.parameterCount)
         reply.cacheTokens = UInt64(clamping: engine.capacity.keyValueTokens)
         return reply
     }

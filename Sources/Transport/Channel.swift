@@ -1,6 +1,7 @@
 /// What happens to a channel, told on its loop's thread.
 package protocol ChannelHandler: AnyObject {
-    /// The connection is made and, with TLS, verified. At most once, before any bytes.
+    /// The connection is made and, with TLS, verified. At most once, before any bytes; for an accepted plain connection
+    /// before the channel's initializer returns.
     func channelReady(_ channel: Channel)
     /// Bytes arrived. Returns how many were consumed; the rest comes again, in front of what arrives next.
     func channel(_ channel: Channel, received bytes: RawSpan) -> Int

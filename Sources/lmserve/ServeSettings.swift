@@ -79,7 +79,7 @@ struct ServeSettings {
             .value("--tls-key", as: .text("FILE"), to: \.privateKeyFile, "private key of the certificate, PEM"),
             .value(
                 "--api-key-file", as: .text("FILE"), to: \.apiKeyFile,
-                "file with the accepted API keys, one a line"),
+                "file with the accepted API keys: lines of NAME:KEY"),
             .value(
                 "--drain-timeout", as: .duration(), to: \.drainTimeout,
                 "how long running requests may take to finish after SIGTERM (default 30s)"),

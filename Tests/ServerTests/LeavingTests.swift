@@ -4,7 +4,7 @@ import LMServer
 import TestKit
 import Testing
 
-@Suite(.serialized, .timeLimit(.minutes(2))) struct LeavingTests {
+@Suite(.serialized, .timeLimit(.minutes(5))) struct LeavingTests {
     @Test("CANCEL ends running, parked and waiting streams alike") func cancelEverywhere() throws {
         let gate = Arrivals()
         var script = FakeBackend.Script()

@@ -4,7 +4,7 @@ import LMServer
 import TestKit
 import Testing
 
-@Suite(.serialized, .timeLimit(.minutes(2))) struct RequestTests {
+@Suite(.serialized, .timeLimit(.minutes(5))) struct RequestTests {
     @Test("text arrives in whole characters") func wholeCharacters() throws {
         // The model spells its answer byte by byte.
         let answer = Array("grün 漢字 🙂 end".utf8)

@@ -7,7 +7,7 @@ import TestKit
 import Testing
 
 /// The same answer over every kind of connection; `StreamingTests` has the details over plain TCP.
-@Suite(.serialized, .timeLimit(.minutes(2))) struct ServedTransportsTests {
+@Suite(.serialized, .timeLimit(.minutes(5))) struct ServedTransportsTests {
     @Test("TLS end to end") func tls() throws {
         let files = try TestCertificates()
         let server = try TestServer {

@@ -148,7 +148,8 @@ import Testing
         let statistics = server.engine.statistics()
         #expect(statistics.blocksFree + statistics.blocksCached == statistics.blocksTotal)
         #expect(server.backend.faults.isEmpty)
-        // The server's side of the last connection may close a moment later.
-        #expect(server.wait { _ in openDescriptors() == descriptors })
+        // Other suites of this process open and close theirs meanwhile; a leak would be one for each of some 200
+        // connections. The server's side of the last one may close a moment later.
+        #expect(server.wait { _ in openDescriptors() <= descriptors + 64 })
     }
 }

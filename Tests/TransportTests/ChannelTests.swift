@@ -3,7 +3,7 @@ import LMTransport
 import Synchronization
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct ChannelTests {
+@Suite(.timeLimit(.minutes(5))) struct ChannelTests {
     @Test(arguments: [1, 2, 3, 7, 4095, 4096, 65535, 65536, 65537, 1_000_003])
     func echoesEverySize(count: Int) throws {
         let server = try TestServer { .echo() }

@@ -3,7 +3,7 @@ import LMTransport
 import Synchronization
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct EventLoopTests {
+@Suite(.timeLimit(.minutes(5))) struct EventLoopTests {
     @Test func timersFireByDeadlineThenByOrder() throws {
         let loop = try EventLoop(name: "test")
         let fired = Mutex<[String]>([])

@@ -3,7 +3,7 @@ import LMTransport
 import Synchronization
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct ListenerTests {
+@Suite(.timeLimit(.minutes(5))) struct ListenerTests {
     @Test func aPortInUseSaysSoAndWhatToDo() throws {
         let loop = try EventLoop(name: "test")
         let first = try Listener(at: loopback, on: loop)

@@ -21,11 +21,11 @@ final class Waiting<Element: Sendable>: @unchecked Sendable {
         pthread_mutex_unlock(&mutex)
     }
 
-    /// The next element; nil after ten seconds without one.
+    /// The next element; nil after half a minute without one.
     func next() -> Element? {
         var deadline = timespec()
         clock_gettime(CLOCK_REALTIME, &deadline)
-        deadline.tv_sec += 10
+        deadline.tv_sec += 30
         pthread_mutex_lock(&mutex)
         defer { pthread_mutex_unlock(&mutex) }
         while elements.isEmpty {
@@ -150,7 +150,7 @@ final class Peer {
             setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &receiveBuffer, socklen_t(MemoryLayout<Int32>.size))
         }
         _ = fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) & ~O_NONBLOCK)
-        var limit = timeval(tv_sec: 10, tv_usec: 0)
+        var limit = timeval(tv_sec: 30, tv_usec: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
         let status = system.connect(descriptor, to: address)
         guard status >= 0 else { throw TransportError("connecting the test's peer", errno: -status) }
@@ -170,7 +170,7 @@ final class Peer {
         }
     }
 
-    /// Up to `count` bytes; fewer at the end of the stream, on a reset or after ten seconds of silence.
+    /// Up to `count` bytes; fewer at the end of the stream, on a reset or after half a minute of silence.
     func receive(_ count: Int) -> [UInt8] {
         var bytes: [UInt8] = []
         while bytes.count < count {

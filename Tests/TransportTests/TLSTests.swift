@@ -6,7 +6,7 @@ import Testing
 
 private let lmcall = "lmcall/1"
 
-@Suite(.timeLimit(.minutes(1))) final class TLSTests {
+@Suite(.timeLimit(.minutes(5))) final class TLSTests {
     private let files: TestCertificates
 
     init() throws { files = try TestCertificates() }

@@ -25,6 +25,14 @@ extension ModelConfiguration {
         }
     }
 
+    /// Number of weights; embeddings count once when they are tied.
+    package var parameterCount: Int {
+        tensorRoles.reduce(0) { count, role in
+            let shape = shape(of: role)
+            return count + shape.rows * shape.columns
+        }
+    }
+
     private func shape(of role: TensorRole.LayerRole) -> TensorShape {
         switch role {
         case .attentionNorm, .feedForwardNorm: TensorShape(rows: 1, columns: embeddingLength)

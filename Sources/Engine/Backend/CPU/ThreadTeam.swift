@@ -7,14 +7,14 @@ internal import Synchronization
 ///
 /// A thread that comes late may still walk through a job, finding no work, when its caller has returned: whatever a job
 /// reads must be immutable and kept alive by the job.
-protocol TeamJob: AnyObject, Sendable {
+package protocol TeamJob: AnyObject, Sendable {
     func run(as member: TeamMember)
 }
 
 /// One thread of a team, and how far it has come.
-final class TeamMember: @unchecked Sendable {  // used by its own thread only
+package final class TeamMember: @unchecked Sendable {  // used by its own thread only
     /// 0..<team.count, 0 being the thread that calls `ThreadTeam.run`.
-    let index: Int
+    package let index: Int
     fileprivate let progress: TeamProgress
     fileprivate var stage: UInt64 = 0
 
@@ -24,14 +24,14 @@ final class TeamMember: @unchecked Sendable {  // used by its own thread only
     }
 
     /// Threads of the team.
-    var teamCount: Int { progress.threadCount }
+    package var teamCount: Int { progress.threadCount }
 
     /// One stage: runs `body` for those of `0..<count` that no other thread has taken, and returns when all are done.
     /// What any thread wrote in a stage is visible to all in the next.
     ///
     /// - Parameter count: at least 1, the same on every thread.
     @inline(__always)
-    func share(_ count: Int, _ body: (Int) -> Void) {
+    package func share(_ count: Int, _ body: (Int) -> Void) {
         var done = 0
         while let part = progress.take(stage: stage, of: count) {
             body(part)
@@ -49,16 +49,16 @@ final class TeamMember: @unchecked Sendable {  // used by its own thread only
 /// microseconds: a stage costs a few atomic operations and neither closures nor allocations. And a stage ends when its
 /// parts are done, not when all threads have come by: a thread that lost its core to an I/O loop delays nobody, the
 /// others do its share.
-final class ThreadTeam: Sendable {
+package final class ThreadTeam: Sendable {
     private let progress: TeamProgress
     private let caller: TeamMember
     private let threads: [pthread_t]
 
     /// Threads, the caller included; at least 1.
-    var count: Int { progress.threadCount }
+    package var count: Int { progress.threadCount }
 
     /// - Throws: `EngineError.backend` when the system refuses a thread.
-    init(threads wanted: Int) throws(EngineError) {
+    package init(threads wanted: Int) throws(EngineError) {
         let progress = TeamProgress(threadCount: max(1, wanted))
         var threads: [pthread_t] = []
         for index in 1..<progress.threadCount {
@@ -81,7 +81,7 @@ final class ThreadTeam: Sendable {
     deinit { Self.stop(threads, progress) }
 
     /// Runs a job on all threads and returns when its last stage is done. Called by one thread at a time.
-    func run(_ job: any TeamJob) {
+    package func run(_ job: any TeamJob) {
         progress.announce(job, startingAt: caller.stage)
         job.run(as: caller)
         progress.retire()
