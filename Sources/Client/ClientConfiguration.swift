@@ -4,7 +4,7 @@ public struct ClientConfiguration: Sendable {
     public var endpoint: String
     /// Encrypts and verifies; nil for a plain connection, which belongs on loopback and Unix-domain sockets.
     public var tls: TLS?
-    /// Proves the right to use the server; nil when it asks for none.
+    /// Proves the right to use the server; nil when it asks for none. Leaves this machine only under TLS.
     public var apiKey: APIKey?
     /// Tokens that a server may be ahead of the application, per stream: a loop that consumes slowly slows the engine
     /// once it is this far behind. 1 or more.

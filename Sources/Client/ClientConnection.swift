@@ -6,6 +6,7 @@ final class ClientConnection: ChannelHandler, @unchecked Sendable {
     // Immutable.
     private let loop: EventLoop
     private let connectTimeout: Duration
+    private let isEncrypted: Bool
     // Loop thread only.
     private var wire: Connection
     private var channel: Channel?
@@ -15,6 +16,8 @@ final class ClientConnection: ChannelHandler, @unchecked Sendable {
     private var timer: Timer?
     /// Loop time of the last bytes.
     private var lastHeard: UInt64
+    /// The transport is connected.
+    private var isReady = false
     private var isOver = false
     private let closed: (ClientConnection) -> Void
 
@@ -28,6 +31,7 @@ final class ClientConnection: ChannelHandler, @unchecked Sendable {
         self.loop = loop
         self.closed = closed
         connectTimeout = configuration.connectTimeout
+        isEncrypted = tls != nil
         wire = .client(hello)
         lastHeard = loop.now
         var options = ChannelOptions()
@@ -75,6 +79,15 @@ final class ClientConnection: ChannelHandler, @unchecked Sendable {
         for exchange in failed { exchange.end(.failure(error)) }
     }
 
+    /// Ends a connection to something that never said HELLO: it is no server of ours, or wants TLS.
+    private func closeUngreeted(_ what: String, _ code: LMError.Code = .unreachable) {
+        let advice = isEncrypted ? "" : ", and whether it wants TLS"
+        close(
+            LMError(
+                code, "\(what) (during the handshake); check that an lmserve listens there\(advice)",
+                isRetryable: code == .unreachable))
+    }
+
     private func openWaiting() {
         var opened = 0
         while opened < waiting.count, wire.canOpenStream {
@@ -115,11 +128,9 @@ final class ClientConnection: ChannelHandler, @unchecked Sendable {
 // What the transport tells.
 extension ClientConnection {
     func channelReady(_ channel: Channel) {
+        isReady = true
         timer = loop.schedule(after: connectTimeout) { [weak self] in
-            self?.close(
-                LMError(
-                    .unreachable, "the server did not complete the handshake; check that it is an lmserve",
-                    isRetryable: true))
+            self?.closeUngreeted("nothing was heard from the server")
         }
     }
 
@@ -130,19 +141,23 @@ extension ClientConnection {
         do throws(WireError) {
             while !isOver, let action = try wire.receive(bytes, consumed: &consumed) { act(on: action, arrival) }
         } catch {
+            let isGreeted = wire.hasPeer || error.code == .version
             channel.write { wire.close(with: ErrorMessage(error), into: &$0) }
-            close(LMError(error))
+            if isGreeted {
+                close(LMError(error))
+            } else {
+                closeUngreeted("what the server sent is not the lmcall protocol", .protocolViolation)
+            }
         }
         return consumed
     }
 
     func channelInputEnded(_ channel: Channel) {
-        let isOpen = wire.isOpen
-        close(
-            LMError(
-                isOpen ? .connectionLost : .unreachable,
-                isOpen ? "the server closed the connection" : "the server closed the connection during the handshake",
-                isRetryable: true))
+        if wire.hasPeer {
+            close(LMError(.connectionLost, "the server closed the connection", isRetryable: true))
+        } else {
+            closeUngreeted("the server closed the connection")
+        }
     }
 
     func channelWritabilityChanged(_ channel: Channel) {
@@ -151,7 +166,9 @@ extension ClientConnection {
 
     func channelClosed(_ channel: Channel, error: TransportError?) {
         self.channel = nil
-        if let error {
+        if let error, isReady, !wire.hasPeer {
+            closeUngreeted(error.description)
+        } else if let error {
             close(LMError(error, isEstablished: wire.isOpen))
         } else {
             close(LMError(.connectionLost, "the connection was closed", isRetryable: true))

@@ -30,6 +30,13 @@ final class ClientLoop: @unchecked Sendable {
         } catch {
             throw LMError(.configuration, error.description)
         }
+        guard configuration.apiKey == nil || tls != nil || endpoint.isOnThisMachine else {
+            loop.stop()
+            throw LMError(
+                .configuration,
+                "the API key would cross the network to \(endpoint) unencrypted; connect with TLS (in lmcall and lmload: "
+                    + "--tls or --tls-ca), or through a tunnel that ends on this machine")
+        }
     }
 
     private static func hello(_ configuration: ClientConfiguration) -> HelloMessage {
@@ -73,5 +80,17 @@ final class ClientLoop: @unchecked Sendable {
         connections[ObjectIdentifier(connection)] = connection
         current = connection
         connection.open(exchange)
+    }
+}
+
+extension Endpoint {
+    /// Whether what is sent there stays on this machine. Of names only `localhost` does: what others mean is the
+    /// resolver's word, and the resolver may be the attacker's.
+    fileprivate var isOnThisMachine: Bool {
+        switch self {
+        case .unix: true
+        case .host(let host, let port):
+            host.lowercased() == "localhost" || SocketAddress(numericHost: host, port: port)?.isLoopback == true
+        }
     }
 }

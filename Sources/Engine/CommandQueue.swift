@@ -10,7 +10,6 @@ final class CommandQueue: @unchecked Sendable {  // all mutable fields behind `m
         case submit(GenerationRequest, id: RequestID, tag: UInt64, mailbox: EventMailbox, submittedAt: UInt64)
         case cancel(RequestID)
         case grant(RequestID, creditLimit: UInt32)
-        case hold(RequestID, Bool)
         case shutDown
     }
 

@@ -66,7 +66,6 @@ final class EngineLoop: @unchecked Sendable {  // engine thread only, but for th
                     now: submittedAt)
             case .cancel(let id): scheduler.cancel(id)
             case .grant(let id, let creditLimit): scheduler.grant(id, creditLimit: creditLimit)
-            case .hold(let id, let isHeld): scheduler.hold(id, isHeld)
             case .shutDown:
                 scheduler.cancelAll()
                 isShutDown = true

@@ -4,7 +4,7 @@ public struct EngineStatistics: Sendable, Equatable {
     public var running = 0
     /// Sequences that could run but have not been admitted, or were preempted.
     public var waiting = 0
-    /// Sequences without credit or held.
+    /// Sequences without credit.
     public var parked = 0
 
     /// KV blocks that hold nothing.

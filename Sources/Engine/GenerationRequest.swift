@@ -17,6 +17,9 @@ public struct GenerationRequest: Sendable {
     public var sampling = SamplingParameters()
     /// When the sequence ends.
     public var stop = StopConditions()
+    /// 0 (most urgent) to 7. More urgent requests are admitted first and keep their memory longest; among equals, the
+    /// older ones. What a request yields does not depend on it.
+    public var priority = 3
     /// Absolute credit: the sequence is scheduled only while fewer tokens than this were produced. Grows by
     /// `InferenceEngine.grant`.
     public var creditLimit: UInt32 = .max

@@ -64,9 +64,6 @@ public final class InferenceEngine: Sendable {
     /// Lets a request produce up to `creditLimit` tokens in all; a limit below an earlier one changes nothing.
     public func grant(_ id: RequestID, creditLimit: UInt32) { loop.queue.send(.grant(id, creditLimit: creditLimit)) }
 
-    /// Takes a request out of the steps, or lets it take part again.
-    public func hold(_ id: RequestID, _ held: Bool) { loop.queue.send(.hold(id, held)) }
-
     /// The state after the last step.
     public func statistics() -> EngineStatistics { loop.published.withLock(\.self) }
 

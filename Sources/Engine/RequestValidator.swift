@@ -3,6 +3,7 @@ struct RequestValidator {
     private static let maximumStopStrings = 16
     private static let maximumStopStringBytes = 256
     private static let maximumStopTokens = 64
+    private static let priorities = 0...7
 
     let vocabularySize: Int
     let capacity: EngineCapacity
@@ -13,6 +14,7 @@ struct RequestValidator {
         try checkPrompt(request.prompt)
         try check(request.sampling)
         try check(request.stop)
+        try checkPriority(request.priority)
         try checkSize(request)
     }
 
@@ -65,6 +67,12 @@ struct RequestValidator {
             throw invalid("\(stop.stopTokenIDs.count) stop token ids; at most \(Self.maximumStopTokens) are allowed")
         }
         try checkTokens(stop.stopTokenIDs, "stop_token_ids")
+    }
+
+    private func checkPriority(_ priority: Int) throws(EngineError) {
+        guard !Self.priorities.contains(priority) else { return }
+        let (first, last) = (Self.priorities.lowerBound, Self.priorities.upperBound)
+        throw invalid("priority is \(priority); it must lie in \(first)...\(last), where \(first) is most urgent")
     }
 
     private func checkSize(_ request: GenerationRequest) throws(EngineError) {

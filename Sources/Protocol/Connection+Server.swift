@@ -97,14 +97,12 @@ extension Connection {
         try grantStreams(into: &bytes)
     }
 
-    /// Lets the client open as many streams as would make `concurrentStreams`, in steps of half of them.
+    /// Lets the client open as many streams as would make `concurrentStreams`. Told after every end of a stream: in steps
+    /// it would be cheaper by a few bytes, and a client with many long streams could be left without a number.
     private mutating func grantStreams(into bytes: inout [UInt8]) throws(WireError) {
         guard goAwayLimit == nil else { return }
-        let free = concurrentStreams - UInt32(streams.count)
-        let grant = min(lastStream + free, Limits.lastStream)
-        guard grant > streamGrant, grant == Limits.lastStream || grant - streamGrant >= concurrentStreams / 2 else {
-            return
-        }
+        let grant = min(lastStream + concurrentStreams - UInt32(streams.count), Limits.lastStream)
+        guard grant > streamGrant else { return }
         try append(.maxStreams, into: &bytes) { $0.append(integer: grant) }
         streamGrant = grant
     }

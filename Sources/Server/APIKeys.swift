@@ -6,7 +6,8 @@ internal import LMTransport
 /// Keys are random strings of at least 16 bytes, so one round of SHA-256 is enough at rest: there is no dictionary to
 /// try. The comparison takes the same time wherever it differs.
 public struct APIKeys: Sendable {
-    private let digests: [(name: String, digest: [UInt8])]
+    /// Keys of the same name belong to the same tenant, so that keys can be rotated.
+    private let digests: [(tenant: UInt64, digest: [UInt8])]
 
     private static let shortestKey = 16
 
@@ -18,7 +19,8 @@ public struct APIKeys: Sendable {
     }
 
     init(text: String, path: String) throws(ServerError) {
-        var digests: [(name: String, digest: [UInt8])] = []
+        var digests: [(tenant: UInt64, digest: [UInt8])] = []
+        var tenants: [Substring: UInt64] = [:]
         for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
             let line = line.last == "\r" ? line.dropLast() : line
             if line.isEmpty || line.first == "#" { continue }
@@ -31,7 +33,9 @@ public struct APIKeys: Sendable {
                     "\(path) line \(index + 1): the key is shorter than \(Self.shortestKey) bytes; "
                         + "make one with `openssl rand -hex 32`")
             }
-            digests.append((String(line[..<colon]), Digest.sha256(Array(key.utf8))))
+            let tenant = tenants[line[..<colon], default: UInt64(tenants.count) + 1]
+            tenants[line[..<colon]] = tenant
+            digests.append((tenant, Digest.sha256(Array(key.utf8))))
         }
         guard !digests.isEmpty else {
             throw ServerError("\(path) holds no key; add a line NAME:KEY, for example from `openssl rand -hex 32`")
@@ -39,12 +43,13 @@ public struct APIKeys: Sendable {
         self.digests = digests
     }
 
-    /// The name of the key's owner; nil when nobody owns it. Compares with every key, so that time tells nothing.
-    func owner(of key: String?) -> String? {
+    /// The number of the tenant that owns the key, from 1; nil when nobody does. Compares with every key, so that time
+    /// tells nothing.
+    func tenant(of key: String?) -> UInt64? {
         let digest = Digest.sha256(Array((key ?? "").utf8))
-        var owner: String?
-        for entry in digests where Digest.isEqual(entry.digest, digest) { owner = entry.name }
-        return owner
+        var tenant: UInt64?
+        for entry in digests where Digest.isEqual(entry.digest, digest) { tenant = entry.tenant }
+        return tenant
     }
 
     private static func read(_ path: String) throws(ServerError) -> String {

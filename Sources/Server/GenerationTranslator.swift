@@ -21,6 +21,7 @@ extension ServedModel {
             let room = engine.capacity.maxModelLength - prompt.count
             request.stop.maxTokens = max(1, min(limits.defaultMaxTokens, room))
         }
+        request.priority = Int(message.priority)
         request.creditLimit = min(message.creditLimit, limits.aheadTokens)
         let timeout = message.timeout == 0 ? limits.requestTimeout : UInt64(message.timeout)
         request.deadline = now &+ timeout * 1_000_000

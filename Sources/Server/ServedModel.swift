@@ -58,11 +58,19 @@ public struct ServedModel: Sendable {
                 "model '\(name)' has no chat template that this server knows; send a raw prompt or token ids, or start "
                     + "the server with --chat-template")
         }
+        for (index, message) in messages.enumerated() where !Self.roles.contains(message.role) {
+            throw EngineError(
+                .invalidRequest,
+                "message \(index) is from '\(message.role)'; roles are \(Self.roles.joined(separator: ", "))")
+        }
         let messages = messages.map { ChatMessage(role: $0.role, content: $0.content) }
         var tokens: [Int32] = []
         try template.encode(messages, with: tokenizer, into: &tokens)
         return tokens
     }
+
+    /// Templates write a role into the prompt as it is, between their control tokens; hence no others.
+    private static let roles = ["system", "user", "assistant", "tool"]
 
     private func checkSize(_ bytes: Int, _ limit: Int) throws(EngineError) {
         guard bytes <= limit else {

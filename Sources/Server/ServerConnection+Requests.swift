@@ -7,11 +7,13 @@ extension ServerConnection {
     func generate(on stream: UInt32, _ message: GenerateMessage) throws(WireError) {
         do throws(EngineError) {
             let model = try loop.shared.model(named: message.model)
-            let request = try model.request(message, limits: loop.limits, now: loop.now)
+            var request = try model.request(message, limits: loop.limits, now: loop.now)
+            request.cacheScope = tenant
             let tag = UInt64(number) << 32 | UInt64(stream)
             let id = try model.engine.submit(request, tag: tag, to: loop.mailbox)
             generations[stream] = Generation(
-                request: id, clientLimit: message.creditLimit, granted: request.creditLimit)
+                request: id, seed: request.sampling.seed, clientLimit: message.creditLimit,
+                granted: request.creditLimit)
             var accept = AcceptMessage()
             accept.requestID = "\(loop.shared.instance)-\(id)"
             accept.model = model.name

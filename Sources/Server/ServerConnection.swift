@@ -13,10 +13,16 @@ final class ServerConnection: ChannelHandler {
     private(set) var channel: Channel?
     var wire: Connection
     var generations: [UInt32: Generation] = [:]
+    /// Whose key opened the connection; 0 without keys. Tenants never share cached prefixes: how fast an answer comes
+    /// would tell one what another asked.
+    private(set) var tenant: UInt64 = 0
 
     private var lastHeard: UInt64
     private let accepted: UInt64
+    /// When the frame began whose rest has not arrived; nil between frames.
+    private var partialSince: UInt64?
     private var pingedAt: UInt64?
+    private var opens: TokenBucket
     private var cancels: TokenBucket
     private var controls: TokenBucket
     private var touched: [UInt32] = []
@@ -27,6 +33,7 @@ final class ServerConnection: ChannelHandler {
     /// A request of this connection that is in the engine.
     struct Generation {
         let request: RequestID
+        let seed: UInt64?
         /// Tokens with an index below this may be sent: what the client says.
         var clientLimit: UInt32
         /// Tokens with an index below this may be produced: what the engine was told.
@@ -44,6 +51,7 @@ final class ServerConnection: ChannelHandler {
         let now = loop.now
         accepted = now
         lastHeard = now
+        opens = TokenBucket(loop.limits.openRate, now: now)
         cancels = TokenBucket(loop.limits.cancelRate, now: now)
         controls = TokenBucket(loop.limits.controlRate, now: now)
         var hello = HelloMessage(maxPayload: Limits.serverPayload)
@@ -65,11 +73,17 @@ final class ServerConnection: ChannelHandler {
         pingedAt = nil
         var consumed = 0
         do throws(WireError) {
-            while let action = try wire.receive(bytes, consumed: &consumed) { try perform(action) }
+            var start = 0
+            while let action = try wire.receive(bytes, consumed: &consumed) {
+                try perform(action, size: consumed - start)
+                start = consumed
+            }
         } catch {
             fail(ErrorMessage(error))
             return bytes.byteCount
         }
+        if consumed > 0 { partialSince = nil }
+        if consumed < bytes.byteCount, partialSince == nil { partialSince = loop.now }
         return consumed
     }
 
@@ -81,12 +95,17 @@ final class ServerConnection: ChannelHandler {
         if wire.openStreamCount > 0 { probe() }
     }
 
-    private func perform(_ action: Connection.Action) throws(WireError) {
+    /// - Parameter size: bytes of the frame.
+    private func perform(_ action: Connection.Action, size: Int) throws(WireError) {
         switch action {
         case .hello(let hello): try greet(hello)
-        case .generate(let stream, let message): try generate(on: stream, message)
-        case .call(let stream, let message): try answer(message, on: stream)
-        case .rejected(let stream, let error): try refuse(stream, ErrorMessage(error))
+        case .generate(let stream, let message):
+            if try admits(stream, size: size) { try generate(on: stream, message) }
+        case .call(let stream, let message):
+            if try admits(stream, size: size) { try answer(message, on: stream) }
+        case .rejected(let stream, let error):
+            try spend(&controls, "bad requests")
+            try refuse(stream, ErrorMessage(error))
         case .credit(let stream, let credit):
             try spend(&controls, "control frames")
             generations[stream]?.clientLimit = credit.limit
@@ -106,16 +125,30 @@ final class ServerConnection: ChannelHandler {
     }
 
     private func greet(_ hello: HelloMessage) throws(WireError) {
-        if let keys = loop.shared.keys, keys.owner(of: hello.credential?.secret) == nil {
-            throw WireError(
-                .unauthenticated, "the server asks for a key that it knows; give one with --key-file or LMCALL_KEY")
+        if let keys = loop.shared.keys {
+            guard let owner = keys.tenant(of: hello.credential?.secret) else {
+                throw WireError(
+                    .unauthenticated, "the server asks for a key that it knows; give one with --key-file or LMCALL_KEY")
+            }
+            tenant = owner
         }
         try send { (wire, bytes) throws(WireError) in try wire.sendHello(into: &bytes) }
         if loop.isDraining { sayGoodbye() }
     }
 
+    /// Whether the client may ask this now; if not, the stream is ended.
+    private func admits(_ stream: UInt32, size: Int) throws(WireError) -> Bool {
+        if opens.take(1 + Double(size) / 1_024, now: loop.now) { return true }
+        try spend(&controls, "refused requests")
+        try refuse(
+            stream,
+            ErrorMessage(
+                .rateLimited, "too many or too long requests on one connection; send them slower", retryAfter: 1_000))
+        return false
+    }
+
     private func spend(_ bucket: inout TokenBucket, _ what: String) throws(WireError) {
-        guard bucket.take(now: loop.now) else { throw WireError(.rateLimited, "too many \(what) on one connection") }
+        guard bucket.take(1, now: loop.now) else { throw WireError(.rateLimited, "too many \(what) on one connection") }
     }
 
     // MARK: - Frames out
@@ -183,9 +216,9 @@ final class ServerConnection: ChannelHandler {
                 try append(id, index, text, logprobs, to: stream)
             case .finished(let reason, let usage):
                 try flush(stream)
-                generations[stream] = nil
                 var message = FinishMessage(reason: .init(reason))
                 message.usage = UsageReport(usage)
+                message.seed = generations.removeValue(forKey: stream)?.seed
                 try send { (wire, bytes) throws(WireError) in
                     try wire.sendFinish(on: stream, message, into: &bytes)
                 }
@@ -262,9 +295,8 @@ final class ServerConnection: ChannelHandler {
     }
 
     private func checkOutbound() {
-        guard let channel, channel.pendingOutboundBytes > loop.limits.outboundHardBytes else { return }
-        abandonGenerations()
-        channel.close()
+        guard let pending = channel?.pendingOutboundBytes, pending > loop.limits.outboundHardBytes else { return }
+        fail(ErrorMessage(.slowConsumer, "\(pending) bytes of answers wait to be read; read while you ask"))
     }
 
     /// Called about once a second.
@@ -273,6 +305,10 @@ final class ServerConnection: ChannelHandler {
         if !wire.isOpen {
             if elapsed(since: accepted) > loop.limits.helloDeadline { channel?.close() }
             return
+        }
+        if let partialSince, elapsed(since: partialSince) > loop.limits.frameDeadline {
+            let limit = loop.limits.frameDeadline
+            return fail(ErrorMessage(.protocolViolation, "a frame is not complete \(limit) ms after its first byte"))
         }
         let silence = elapsed(since: lastHeard)
         if wire.openStreamCount == 0, silence > loop.limits.idleTimeout {

@@ -4,6 +4,9 @@ public struct ServerLimits: Sendable {
     public var connections = 10_000
     /// Milliseconds from accept to a complete HELLO: a round trip to anywhere and back fits ten times.
     public var helloDeadline: UInt64 = 5_000
+    /// Milliseconds from a frame's first byte to its last: a megabyte over a slow line, not a trickle that keeps its
+    /// memory.
+    public var frameDeadline: UInt64 = 30_000
     /// Milliseconds without any frame after which a connection without streams is asked to go.
     public var idleTimeout: UInt64 = 10 * 60_000
     /// Milliseconds of silence after which the server sends PING on a connection with streams.
@@ -23,6 +26,9 @@ public struct ServerLimits: Sendable {
     public var outboundSoftBytes = 262_144
     /// Unsent bytes of a connection at which it is closed; reached only by replies that are never read.
     public var outboundHardBytes = 8 * 1_048_576
+    /// GENERATE and CALL per second and burst, each counted as one and another one for every KiB: tokenizing is done on
+    /// the loop that serves all connections. The burst is above the longest frame.
+    public var openRate = Rate(perSecond: 1_000, burst: 2_048)
     /// Cancels per second and burst: a prefill costs a thousand times what a CANCEL costs its sender.
     public var cancelRate = Rate(perSecond: 16, burst: 512)
     /// PING, CREDIT and ignorable frames per second and burst; each open stream adds one CREDIT per token in the worst

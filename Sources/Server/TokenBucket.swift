@@ -13,13 +13,13 @@ struct TokenBucket {
         updated = now
     }
 
-    /// Takes one; false when there is none.
-    mutating func take(now: UInt64) -> Bool {
+    /// Takes `cost`; false, and nothing is taken, when there is less.
+    mutating func take(_ cost: Double, now: UInt64) -> Bool {
         let elapsed = Double(now &- updated) / 1_000_000_000
         level = min(rate.burst, level + elapsed * rate.perSecond)
         updated = now
-        guard level >= 1 else { return false }
-        level -= 1
+        guard level >= cost else { return false }
+        level -= cost
         return true
     }
 }

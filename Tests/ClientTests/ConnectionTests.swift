@@ -65,6 +65,50 @@ struct ConnectionTests {
         #expect(received.value == expected)
     }
 
+    @Test(
+        "what is no server of ours is said to be none",
+        arguments: [
+            ("HTTP/1.1 400 Bad Request\r\n\r\n", LMError.Code.protocolViolation), ("", .unreachable),
+            ("SSH", .unreachable),
+        ])
+    func strangers(answer: String, code: LMError.Code) async throws {
+        let loop = try EventLoop(name: "stranger")
+        defer { loop.stop() }
+        let listener = try Listener(at: .ipv4(0x7F00_0001, port: 0), on: loop)
+        try listener.start { socket in
+            _ = Channel(accepted: socket, on: loop, handler: Stranger(answer: Array(answer.utf8)))
+        }
+        try loop.start()
+        var configuration = ClientConfiguration(endpoint: "\(listener.address)")
+        configuration.retry = .none
+        let client = try LMClient(configuration)
+        let error = await failure { _ = try await client.health() }
+        #expect(error?.code == code)
+        #expect(error?.message.contains("check that an lmserve listens there, and whether it wants TLS") == true)
+    }
+
+    @Test(
+        "a key leaves this machine only under TLS",
+        arguments: [
+            ("127.0.0.1:1", true), ("[::1]:1", true), ("localhost:1", true), ("LocalHost:1", true), ("unix:/x", true),
+            ("192.0.2.1:1", false), ("[2001:db8::1]:1", false), ("example.com:1", false),
+            ("localhost.example:1", false),
+        ])
+    func keyNeedsTLS(endpoint: String, isOnThisMachine: Bool) async throws {
+        var configuration = ClientConfiguration(endpoint: endpoint)
+        _ = try LMClient(configuration)
+        configuration.apiKey = APIKey("k3y")
+        if isOnThisMachine {
+            _ = try LMClient(configuration)
+        } else {
+            let error = await failure { _ = try LMClient(configuration) }
+            #expect(error?.code == .configuration)
+            #expect(error?.message.contains("--tls") == true && error?.message.contains("k3y") == false)
+        }
+        configuration.tls = .init()
+        _ = try LMClient(configuration)
+    }
+
     @Test("what the wire cannot carry is refused at home")
     func invalidRequests() async throws {
         let server = try ScriptedServer()
@@ -282,4 +326,21 @@ struct ConnectionTests {
         #expect(try await client.generate(request(3)).collect().text == "t0 t1 t2 ")
         _ = server
     }
+}
+
+/// Says something else than HELLO and closes.
+private final class Stranger: ChannelHandler {
+    private let answer: [UInt8]
+
+    init(answer: [UInt8]) { self.answer = answer }
+
+    func channelReady(_ channel: Channel) {}
+    func channel(_ channel: Channel, received bytes: RawSpan) -> Int {
+        channel.write { $0 += answer }
+        channel.closeAfterFlush()
+        return bytes.byteCount
+    }
+    func channelInputEnded(_ channel: Channel) {}
+    func channelWritabilityChanged(_ channel: Channel) {}
+    func channelClosed(_ channel: Channel, error: TransportError?) {}
 }

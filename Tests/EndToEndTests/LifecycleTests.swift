@@ -66,6 +66,14 @@ extension RealModelTests {
             #expect([3, 8, 10].contains(try call.finish().status))
         }
 
+        @Test func strangersAreNotServedByAccident() throws {
+            let model = try #require(Programs.model)
+            let outcome = try Programs.run("lmserve", ["--model", model, "--listen", "0.0.0.0:0"])
+            #expect(outcome.status == 74)
+            #expect(outcome.errors.contains("--tls-cert"), "\(outcome.errors)")
+            #expect(outcome.output.isEmpty)
+        }
+
         @Test func aPortInUseIsSaid() throws {
             let server = try Server()
             let model = try #require(Programs.model)

@@ -76,14 +76,19 @@ struct DocumentTests {
         finish.usage.queueTime = 150_000
         finish.usage.prefillTime = 80_000_000
         finish.usage.decodeTime = 24_000_000
-        try send("S", "FINISH stop, 30 prompt tokens, 3 generated, queued 0.15 ms, prefill 80 ms, decode 24 ms") {
+        try send(
+            "S",
+            "FINISH stop, 30 prompt tokens, 3 generated, queued 0.15 ms, prefill 80 ms, decode 24 ms; MAX_STREAMS 129"
+        ) {
             try $0.sendFinish(on: 1, finish, into: &$1)
         }
         try send("C", "CALL health on stream 2") { _ = try $0.sendCall(.health, into: &$1) }
         var health = HealthReply(status: .draining)
         health.version = "1"
         health.uptime = 60_000
-        try send("S", "REPLY draining, version \"1\", up 60 s") { try $0.sendReply(on: 2, .health(health), into: &$1) }
+        try send("S", "REPLY draining, version \"1\", up 60 s; MAX_STREAMS 130") {
+            try $0.sendReply(on: 2, .health(health), into: &$1)
+        }
         try send("S", "GOAWAY after stream 2, 10 s, DRAINING") {
             try $0.sendGoAway(isFinal: true, grace: 10_000, reason: .draining, into: &$1)
         }

@@ -29,7 +29,7 @@ struct Vector: Sendable, CustomTestStringConvertible {
 
     /// The two ends just before the frame.
     func pair() throws -> Pair {
-        var pair = try Pair()
+        var pair = try Pair(concurrentStreams: Limits.lastStream)
         try prepare(&pair)
         return pair
     }

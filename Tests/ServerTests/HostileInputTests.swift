@@ -56,6 +56,53 @@ import Testing
         try client.waitForEnd()
     }
 
+    @Test("a frame that never ends is given up, though bytes of it keep coming")
+    func trickle() throws {
+        let server = try TestServer { $0.limits.frameDeadline = 100 }
+        let client = try server.client()
+        client.send([0xFF, 0, 0, 0x90, 1, 0, 0, 0, 0])
+        var code: ErrorCode?
+        while code == nil {
+            if case .error(0, let message) = try client.next() { code = message.code }
+        }
+        #expect(code == .protocolViolation)
+        try client.waitForEnd()
+    }
+
+    @Test("a client that asks faster than it may is told so, request by request, and may ask again later")
+    func openFlood() throws {
+        let server = try TestServer { $0.limits.openRate = .init(perSecond: 20, burst: 4) }
+        let client = try server.client()
+        var refusals = 0
+        for _ in 0..<8 {
+            refusals += try client.collect(client.generate(.greedy("x", maxTokens: 1))).error == .rateLimited ? 1 : 0
+        }
+        #expect(refusals > 0)
+        while try client.collect(client.generate(.greedy("x", maxTokens: 1))).error == .rateLimited {}
+        #expect(
+            try client.collect(client.generate(.greedy(String(repeating: "x", count: 4_000), maxTokens: 1))).error
+                == .rateLimited)
+    }
+
+    @Test("a client that owes too much reading is told so, and what it asks after that is not started")
+    func unreadReplies() throws {
+        let server = try TestServer { $0.limits.outboundHardBytes = 64 }
+        let client = try server.client()
+        var bytes: [UInt8] = []
+        _ = try client.send { (wire, _) throws(WireError) in try wire.sendCall(.statistics, into: &bytes) }
+        _ = try client.send { (wire, _) throws(WireError) in
+            try wire.sendGenerate(.greedy("parked", maxTokens: 10, credit: 1), into: &bytes)
+        }
+        client.send(bytes)
+        var code: ErrorCode?
+        while code == nil {
+            if case .error(0, let message) = try client.next() { code = message.code }
+        }
+        #expect(code == .slowConsumer)
+        try client.waitForEnd()
+        #expect(server.isIdle())
+    }
+
     @Test("a CANCEL flood ends the connection that sends it")
     func cancelFlood() throws {
         let server = try TestServer { $0.limits.cancelRate = .init(perSecond: 1, burst: 10) }
@@ -86,6 +133,9 @@ import Testing
         },
         .init(name: "prompt over 1 MiB", code: .tooLarge) {
             $0.prompt = .text(String(repeating: "x", count: 1_048_577))
+        },
+        .init(name: "role that no template knows", code: .invalid) {
+            $0.prompt = .messages([.init(role: "user", content: "x"), .init(role: "us\ner", content: "x")])
         },
         .init(name: "empty prompt", code: .invalid) { $0.prompt = .tokens([]) },
         .init(name: "id outside the vocabulary", code: .invalid) { $0.prompt = .tokens([1, 99_999]) },

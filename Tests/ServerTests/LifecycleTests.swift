@@ -80,7 +80,7 @@ import Testing
         let path = "/tmp/lmcall-test-keys-\(getpid())"
         let key = "0123456789abcdef-secret"
         let file = fopen(path, "w")
-        fputs("# comment\nalice:\(key)\n", file)
+        fputs("# comment\nalice:\(key)\nbob:\(key)-of-bob\nalice:\(key)-rotated\n", file)
         fclose(file)
         defer { unlink(path) }
         let keys = try APIKeys(file: path)
@@ -91,6 +91,15 @@ import Testing
             let stranger = try RawClient(port: server.port)
             #expect(throws: (any Error).self) { try stranger.greet(credential: wrong) }
         }
+
+        func cached(_ credential: String) throws -> UInt32 {
+            let client = try server.client(credential: credential)
+            let prompt = String(repeating: "a shared secret ", count: 20)
+            return try client.collect(client.generate(.greedy(prompt, maxTokens: 1))).cachedTokens
+        }
+        #expect(try cached(key) == 0)
+        #expect(try cached("\(key)-rotated") > 0, "the same tenant finds its prefix")
+        #expect(try cached("\(key)-of-bob") == 0, "another tenant does not")
     }
 
     @Test("strangers are not served without TLS and keys") func exposed() throws {

@@ -119,6 +119,7 @@ struct Answer: Equatable {
     var finish: FinishMessage.Reason?
     var error: ErrorCode?
     var completionTokens: UInt32 = 0
+    var cachedTokens: UInt32 = 0
 
     var isComplete: Bool { finish != nil || error != nil }
 
@@ -130,6 +131,7 @@ struct Answer: Equatable {
         case .finish(stream, let message):
             finish = message.reason
             completionTokens = message.usage.completionTokens
+            cachedTokens = message.usage.cachedTokens
         case .error(stream, let message): error = message.code
         default: break
         }

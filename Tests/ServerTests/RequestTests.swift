@@ -37,16 +37,20 @@ import Testing
         #expect(answer.finish == .stop)
     }
 
-    @Test("the seed is told, and repeats the answer") func seed() throws {
+    @Test("the seed is told at both ends, and repeats the answer") func seed() throws {
         let server = try TestServer()
         let client = try server.client()
         var message = GenerateMessage.greedy("a", maxTokens: 30)
         message.sampling.temperature = 1
         let first = try client.generate(message)
-        while message.sampling.seed == nil {
-            if case .accept(first, let accept) = try client.next() { message.sampling.seed = accept.seed }
+        var answer = Answer()
+        while !answer.isComplete {
+            let action = try client.next()
+            if case .accept(first, let accept) = action { message.sampling.seed = accept.seed }
+            if case .finish(first, let finish) = action { #expect(finish.seed == message.sampling.seed) }
+            answer.take(action, first)
         }
-        let answer = try client.collect(first)
+        #expect(message.sampling.seed != nil)
         #expect(try client.collect(client.generate(message)) == answer)
     }
 

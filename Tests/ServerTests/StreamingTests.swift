@@ -32,7 +32,8 @@ import Testing
             let action = try client.next()
             for (index, stream) in streams.enumerated() { together[index].take(action, stream) }
         }
-        #expect(together == alone)
+        #expect(together.map(\.tokens) == alone.map(\.tokens))
+        #expect(together.map(\.text) == alone.map(\.text))
         #expect(server.backend.faults.isEmpty)
     }
 
@@ -110,13 +111,17 @@ import Testing
         }
         let deaf = try server.client(receiveBuffer: 4_096)
         let stream = try deaf.generate(.greedy("never", maxTokens: 4_000))
-        #expect(server.wait { $0.parked == 1 && $0.tokensGenerated > 0 })
-        let produced = server.engine.statistics().tokensGenerated
-        #expect(produced < 4_000)
-
         let other = try server.client()
-        #expect(try other.collect(other.generate(.greedy("other", maxTokens: 300))).tokens.count == 300)
-        #expect(server.engine.statistics().tokensGenerated == produced + 300)
+        // The stream stops for good once the kernel's buffers are full; until then it may pause between two grants.
+        var alone = false
+        for _ in 0..<200 where !alone {
+            #expect(server.wait { $0.parked == 1 })
+            let produced = server.engine.statistics().tokensGenerated
+            #expect(try other.collect(other.generate(.greedy("other", maxTokens: 300))).tokens.count == 300)
+            alone = server.engine.statistics().tokensGenerated == produced + 300
+        }
+        #expect(alone)
+        #expect(server.engine.statistics().parked == 1)
 
         #expect(try deaf.collect(stream).tokens.count == 4_000)
     }

@@ -198,7 +198,7 @@ final class Peer {
     }
 }
 
-/// Bytes that tell their position.
+/// Bytes that tell their position. Compared with `elementsEqual`: a failed `==` would compute a difference for minutes.
 func pattern(_ count: Int) -> [UInt8] {
     (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) }
 }

@@ -29,7 +29,7 @@ package struct GGUFCheckpoint: Checkpoint {
     /// The tensor with that role.
     package func tensor(_ role: TensorRole) throws(EngineError) -> Tensor {
         guard let tensor = tensors[role] else {
-            throw EngineError(.invalidModel, "\(configuration.name): the model has no tensor for \(role)")
+            throw EngineError(.invalidModel, "\(configuration.name.printable): the model has no tensor for \(role)")
         }
         return tensor
     }

@@ -6,7 +6,8 @@ private enum ModelLimits {
     static let heads = 1...4096
     static let headDimension = 2...4096
     static let context = 1...(1 << 30)
-    static let vocabulary = 1...(1 << 24)
+    /// Also what `TokenWeights` can sum.
+    static let vocabulary = 1...(1 << 23)
 }
 
 extension GGUFFile {

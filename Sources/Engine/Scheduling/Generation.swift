@@ -16,6 +16,7 @@ struct Generation {
         /// Every token that ends the output.
         var endTokens: [Int32]
         var promptLength: Int
+        var priority: Int
         var cacheScope: UInt64
         var deadline: UInt64?
         var submittedAt: UInt64
@@ -27,7 +28,6 @@ struct Generation {
     var table = BlockTable()
     var text: OutputText
     var creditLimit: UInt32
-    var isHeld = false
     /// Whether the sequence may own blocks and take part in steps, as against waiting for admission.
     var isAdmitted = false
     /// Set when a step failed, until the sequence yields a token: the second failure is final.
@@ -47,8 +47,8 @@ struct Generation {
             id: id, tag: tag, receiver: receiver, sampling: sampling, maxTokens: request.stop.maxTokens,
             minTokens: request.stop.minTokens,
             endTokens: request.stop.stopTokenIDs + (request.stop.ignoreEndOfSequence ? [] : modelEndTokens),
-            promptLength: request.prompt.count, cacheScope: request.cacheScope, deadline: request.deadline,
-            submittedAt: now)
+            promptLength: request.prompt.count, priority: request.priority, cacheScope: request.cacheScope,
+            deadline: request.deadline, submittedAt: now)
         tokens = request.prompt
         text = OutputText(stopStrings: request.stop.stopStrings)
         creditLimit = request.creditLimit
@@ -60,9 +60,9 @@ struct Generation {
     /// Tokens whose keys and values are still to be computed; at least 1.
     var remaining: Int { tokens.count - computed }
     /// Whether the receiver can take another token.
-    var isRunnable: Bool { !isHeld && produced < Int(creditLimit) }
-    /// Older requests go first.
-    var age: UInt64 { terms.id.rawValue }
+    var isRunnable: Bool { produced < Int(creditLimit) }
+    /// The sequence's place among all: urgent ones before others, older ones before newer.
+    var order: (priority: Int, number: UInt64) { (terms.priority, terms.id.rawValue) }
 
     /// The sample task of the sequence's last row.
     func sampleTask(sequence: Int32) -> SampleTask {

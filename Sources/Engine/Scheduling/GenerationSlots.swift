@@ -38,10 +38,10 @@ struct GenerationSlots {
         return slot
     }
 
-    /// Puts a slot where it belongs in a list that is ordered by age, oldest first.
-    func insert(_ slot: Int, byAgeInto list: inout [Int]) {
-        let age = self[slot].age
-        let place = list.lastIndex { self[$0].age < age }.map { $0 + 1 } ?? 0
+    /// Puts a slot where it belongs in a list that is in order.
+    func insert(_ slot: Int, inOrderInto list: inout [Int]) {
+        let order = self[slot].order
+        let place = list.lastIndex { self[$0].order < order }.map { $0 + 1 } ?? 0
         list.insert(slot, at: place)
     }
 

@@ -1,11 +1,13 @@
 /// Decides what each step computes: continuous batching with chunked prefill over a paged KV cache.
 ///
-/// A value without threads or clock. Its owner applies commands (`add`, `cancel`, `grant`, `hold`), then alternates
+/// A value without threads or clock. Its owner applies commands (`add`, `cancel`, `grant`), then alternates
 /// `schedule` and `commit` (or `stepFailed`), and delivers what is in `outboxes`. Between a `schedule` and its `commit`
 /// nothing else may be called.
 ///
-/// Order is age: older requests are admitted first, get memory first and lose it last. So the oldest runnable sequence
-/// always advances, and every sequence becomes the oldest in time.
+/// There is one order, priority and then age: requests are admitted, get seats in steps and get memory from its front,
+/// and lose memory from its end. So the first admitted sequence that can run always advances, and among equal priorities
+/// every sequence becomes the first in time. An urgent newcomer takes the next seat and memory that come free; it does not
+/// stop a sequence that runs.
 package struct Scheduler {
     /// Bounds of a step.
     package struct Limits: Sendable {
@@ -34,9 +36,9 @@ package struct Scheduler {
     let tokenizer: any Tokenizer
     package internal(set) var pool: BlockPool
     var generations = GenerationSlots()
-    /// Slots of sequences that may own blocks, oldest first.
+    /// Slots of sequences that may own blocks, in order.
     var admitted: [Int] = []
-    /// Slots of sequences that own none, oldest first.
+    /// Slots of sequences that own none, in order.
     var waiting: [Int] = []
     /// The step being executed, in the order of the plan.
     var shares: [Share] = []
@@ -82,7 +84,7 @@ package struct Scheduler {
         return plan.rowCount > 0
     }
 
-    /// The oldest admitted sequences that can run. Parked ones hold no seat: a stream that nobody reads costs memory
+    /// The first admitted sequences that can run. Parked ones hold no seat: a stream that nobody reads costs memory
     /// until someone needs it, never the place of another.
     private mutating func selectBatch() {
         batch.removeAll(keepingCapacity: true)
@@ -96,24 +98,24 @@ package struct Scheduler {
 
     // MARK: Memory
 
-    /// Makes sure that a decoding sequence's next token has a place, at the expense of parked and then of newer ones.
+    /// Makes sure that a decoding sequence's next token has a place, at the expense of parked and then of later ones.
     ///
-    /// - Returns: false when older sequences own all blocks; the sequence then waits with what it has.
+    /// - Returns: false when earlier sequences own all blocks; the sequence then waits with what it has.
     private mutating func secureBlocks(for slot: Int) -> Bool {
         while !pool.extend(&generations[slot].table, toHold: generations[slot].tokens.count) {
-            guard let victim = newestParked() ?? newestAdmitted(after: slot) else { return false }
+            guard let victim = lastParked() ?? lastAdmitted(after: slot) else { return false }
             preempt(victim)
         }
         return true
     }
 
-    private func newestParked() -> Int? {
+    private func lastParked() -> Int? {
         admitted.last { !generations[$0].isRunnable }
     }
 
-    private func newestAdmitted(after slot: Int) -> Int? {
-        guard let newest = admitted.last, generations[newest].age > generations[slot].age else { return nil }
-        return newest
+    private func lastAdmitted(after slot: Int) -> Int? {
+        guard let last = admitted.last, generations[last].order > generations[slot].order else { return nil }
+        return last
     }
 
     /// Takes a sequence's blocks. It keeps its tokens and its place in the order, and computes its keys and values again
@@ -125,12 +127,12 @@ package struct Scheduler {
         generations[slot].usage.preemptions += 1
         counters.preemptions += 1
         admitted.removeAll { $0 == slot }
-        generations.insert(slot, byAgeInto: &waiting)
+        generations.insert(slot, inOrderInto: &waiting)
     }
 
     // MARK: Admission
 
-    /// Admits waiting sequences in order of age while seats, rows and memory last. The first that does not fit ends it:
+    /// Admits waiting sequences in order while seats, rows and memory last. The first that does not fit ends it:
     /// a small request never overtakes a large one for ever.
     private mutating func admit(now: UInt64) {
         var seats = limits.maxNumSeqs - batch.count { generations[$0].isAdmitted }
@@ -143,7 +145,7 @@ package struct Scheduler {
             }
             guard allocate(slot) else { return }
             waiting.removeAll { $0 == slot }
-            generations.insert(slot, byAgeInto: &admitted)
+            generations.insert(slot, inOrderInto: &admitted)
             generations[slot].isAdmitted = true
             if generations[slot].startedAt == nil { generations[slot].startedAt = now }
             appendShare(of: slot)
@@ -154,7 +156,7 @@ package struct Scheduler {
 
     /// Gives a sequence blocks for all its tokens at once, so that a prefill once begun is not stopped by want of
     /// memory. One block for each sequence of the step is left over: a newcomer that would be preempted as soon as an
-    /// older one grows had better wait.
+    /// earlier one grows had better wait.
     private mutating func allocate(_ slot: Int) -> Bool {
         let tokenCount = generations[slot].tokens.count
         let cached = pool.adoptPrefix(
@@ -164,7 +166,7 @@ package struct Scheduler {
             generations[other].isRunnable ? sum : sum + generations[other].table.blocks.count
         }
         if missing <= pool.availableCount + parkedBlocks {
-            while missing > pool.availableCount, let victim = newestParked() { preempt(victim) }
+            while missing > pool.availableCount, let victim = lastParked() { preempt(victim) }
             if missing <= pool.availableCount, pool.extend(&generations[slot].table, toHold: tokenCount) {
                 generations[slot].computed = cached
                 if generations[slot].startedAt == nil { generations[slot].usage.cachedTokens = cached }

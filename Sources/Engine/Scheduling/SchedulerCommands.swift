@@ -15,7 +15,7 @@ extension Scheduler {
                 request, id: id, tag: tag, receiver: receiver, seed: seed,
                 modelEndTokens: tokenizer.endTokens.filter(vocabulary.contains), now: now))
         while outboxes.count <= receiver { outboxes.append(EventBatch()) }
-        generations.insert(slot, byAgeInto: &waiting)
+        generations.insert(slot, inOrderInto: &waiting)
         if let deadline = request.deadline { earliestDeadline = min(deadline, earliestDeadline ?? .max) }
     }
 
@@ -38,12 +38,6 @@ extension Scheduler {
     package mutating func grant(_ id: RequestID, creditLimit: UInt32) {
         guard let slot = generations.slot(of: id) else { return }
         generations[slot].creditLimit = max(generations[slot].creditLimit, creditLimit)
-    }
-
-    /// Parks a request, or lets it run again.
-    package mutating func hold(_ id: RequestID, _ isHeld: Bool) {
-        guard let slot = generations.slot(of: id) else { return }
-        generations[slot].isHeld = isHeld
     }
 
     /// When `schedule` must be called again although nothing can run: a deadline may pass then. nil for never.

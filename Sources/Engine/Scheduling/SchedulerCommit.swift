@@ -105,8 +105,9 @@ extension Scheduler {
         if listed.count != generations.count || Set(listed).count != listed.count {
             return "a sequence is in no list or in two"
         }
-        for list in [admitted, waiting] where !list.elementsEqual(list.sorted { age($0) < age($1) }) {
-            return "a list is not in order of age"
+        for list in [admitted, waiting] {
+            let isInOrder = zip(list, list.dropFirst()).allSatisfy { generations[$0].order < generations[$1].order }
+            if !isInOrder { return "a list is not in order" }
         }
         for slot in waiting where generations[slot].computed != 0 || !generations[slot].table.blocks.isEmpty {
             return "a waiting sequence owns blocks"
@@ -116,8 +117,6 @@ extension Scheduler {
         }
         return pool.audit(tables: generations.slots.lazy.map { generations[$0].table })
     }
-
-    private func age(_ slot: Int) -> UInt64 { generations[slot].age }
 }
 
 extension Generation {

@@ -27,7 +27,7 @@ extension Scheduler {
         package var running = 0
         /// Not admitted, able to run.
         package var waiting = 0
-        /// Without credit or held.
+        /// Without credit.
         package var parked = 0
 
         package init(running: Int = 0, waiting: Int = 0, parked: Int = 0) {

@@ -83,12 +83,14 @@ public struct ChatTemplate: Sendable {
     }
 
     /// The system message that a ChatML template writes out in full: what stands between the opening of a system turn
-    /// and `<|im_end|>` with no quote, that is no template code, between them.
+    /// and the next `<|im_end|>` with no quote, that is no template code, between them. Each turn is looked at once:
+    /// nothing bounds how many of either mark a file has.
     private static func chatMLSystemMessage(_ source: String) -> String? {
         let text = source.replacing("\\n", with: "\n")
-        for range in text.ranges(of: "<|im_start|>system\n") {
-            guard let end = text[range.upperBound...].firstRange(of: "<|im_end|>") else { continue }
-            let message = text[range.upperBound..<end.lowerBound]
+        let turns = text.split(separator: "<|im_end|>", omittingEmptySubsequences: false).dropLast()
+        for turn in turns {
+            guard let opening = turn.ranges(of: "<|im_start|>system\n").last else { continue }
+            let message = turn[opening.upperBound...]
             if !message.contains("'") && !message.contains("\"") { return String(message) }
         }
         return nil

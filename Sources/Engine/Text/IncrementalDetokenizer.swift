@@ -4,7 +4,7 @@
 /// maximal part of a character that cannot be completed becomes one U+FFFD. Each byte is looked at once.
 ///
 /// The states are those of the UTF-8 decoder of <https://encoding.spec.whatwg.org/#utf-8-decoder>.
-public struct IncrementalDetokenizer: Sendable {
+package struct IncrementalDetokenizer: Sendable {
     /// U+FFFD.
     private static let replacement: [UInt8] = [0xEF, 0xBF, 0xBD]
 
@@ -16,15 +16,15 @@ public struct IncrementalDetokenizer: Sendable {
     private var allowed: ClosedRange<UInt8> = 0x80...0xBF
 
     /// Starts with nothing held.
-    public init() {}
+    package init() {}
 
     /// Appends to `text` the characters that `bytes` complete.
-    public mutating func append(_ bytes: [UInt8], into text: inout [UInt8]) {
+    package mutating func append(_ bytes: [UInt8], into text: inout [UInt8]) {
         for byte in bytes { append(byte, into: &text) }
     }
 
     /// Appends what is still held, once no more bytes come: an unfinished character becomes U+FFFD.
-    public mutating func finish(into text: inout [UInt8]) {
+    package mutating func finish(into text: inout [UInt8]) {
         if missing > 0 { replaceHeld(into: &text) }
     }
 

@@ -4,13 +4,13 @@
 /// exactly the longest end of the text that is a proper prefix of some stop string: each string runs its own
 /// Knuth-Morris-Pratt matcher, whose state is the length of that prefix. Each byte costs a bounded number of steps per
 /// string.
-public struct StopMatcher: Sendable {
+package struct StopMatcher: Sendable {
     private var strings: [StopString]
     /// Text that may become a stop string: `held.count` is the largest `matched`.
     private var held: [UInt8] = []
 
     /// - Parameter stopStrings: none of them empty; empty ones never match.
-    public init(_ stopStrings: [String]) {
+    package init(_ stopStrings: [String]) {
         strings = stopStrings.filter { !$0.isEmpty }.map { StopString(Array($0.utf8)) }
     }
 
@@ -19,7 +19,7 @@ public struct StopMatcher: Sendable {
     /// - Parameter text: the next part, whole characters; so is what is released.
     /// - Returns: whether a stop string is complete. It and what follows are dropped, and the matcher must not be used
     ///   any more.
-    public mutating func append(_ text: [UInt8], into released: inout [UInt8]) -> Bool {
+    package mutating func append(_ text: [UInt8], into released: inout [UInt8]) -> Bool {
         for byte in text {
             var longestMatch = 0
             var longestPrefix = 0
@@ -40,7 +40,7 @@ public struct StopMatcher: Sendable {
     }
 
     /// Appends what is still held, once no more text comes.
-    public mutating func finish(into released: inout [UInt8]) {
+    package mutating func finish(into released: inout [UInt8]) {
         released.append(contentsOf: held)
         held.removeAll()
     }

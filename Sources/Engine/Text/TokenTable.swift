@@ -27,8 +27,8 @@ package struct TokenTable: Sendable {
     /// Number of tokens.
     package var count: Int { kinds.count }
 
-    /// Adds the next token from the text that a file gives it. Returns false, and adds nothing, when the table's
-    /// 4 GiB are full.
+    /// Adds the next token from the text that a file gives it. Returns false when the table's 4 GiB are
+    /// full; it is of no use then.
     package mutating func append(_ text: UnsafeRawBufferPointer, kind: Kind) -> Bool {
         let decoded = kind == .normal && ByteAlphabet.decode(text, to: &bytes)
         if !decoded { bytes.append(contentsOf: text) }

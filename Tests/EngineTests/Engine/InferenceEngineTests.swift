@@ -138,24 +138,6 @@ struct InferenceEngineTests {
         #expect(rig.engine.statistics().blocksOwned == 0)
     }
 
-    @Test("A hold parks, its end runs on")
-    func hold() throws {
-        var rig = try Rig()
-        let request = GenerationRequest.test(maxTokens: 40) {
-            ($0.creditLimit, $0.stop.ignoreEndOfSequence) = (5, true)
-        }
-        let id = try rig.submit(request)
-        rig.wait(for: 5, tokensOf: id)
-        rig.engine.hold(id, true)
-        rig.engine.grant(id, creditLimit: .max)
-        let other = try rig.submit(.test(salt: 2), number: 2)
-        rig.wait(for: [other])
-        #expect(rig.collector[id].tokens.count == 5)
-        rig.engine.hold(id, false)
-        rig.wait(for: [id])
-        #expect(rig.collector[id].tokens.count == 40)
-    }
-
     @Test("A deadline ends a parked request although nothing runs")
     func deadline() throws {
         var rig = try Rig()

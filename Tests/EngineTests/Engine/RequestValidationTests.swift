@@ -49,6 +49,8 @@ struct RequestValidationTests {
         },
         RequestFault("65 stop tokens", "65", "64") { $0.stop.stopTokenIDs = [Int32](repeating: 1, count: 65) },
         RequestFault("stop token past the vocabulary", "stop_token_ids[0]") { $0.stop.stopTokenIDs = [300] },
+        RequestFault("priority below", "priority", "-1", "0...7") { $0.priority = -1 },
+        RequestFault("priority above", "priority", "8") { $0.priority = 8 },
         RequestFault("context", "93", "8", "100", "--max-model-len", code: .tooLarge) {
             $0.prompt = [Int32](repeating: 1, count: 93)
         },

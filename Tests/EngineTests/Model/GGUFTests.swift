@@ -244,6 +244,50 @@ struct BadFile: CustomTestStringConvertible, Sendable {
         #expect(rejected > count && rejected < count * 8 / 3)
     }
 
+    /// Whatever many changes at once do to the header, the answer is an error or a model that can be used.
+    @Test func noMutationTraps() {
+        let sound = ["llama", "qwen2"].map { TinyModel.writer(architecture: $0) }
+        let files = sound.map { (bytes: $0.bytes(), header: $0.header().count) }
+        var random = TestRandom(seed: 20)
+        var accepted = 0
+        for round in 0..<5_000 {
+            var (bytes, header) = files[round % files.count]
+            for _ in 0...random.below(4) { mutate(&bytes, within: header, &random) }
+            guard let checkpoint = try? load(bytes) else { continue }
+            accepted += 1
+            use(checkpoint)
+        }
+        #expect(accepted > 0)
+    }
+
+    private func mutate(_ bytes: inout [UInt8], within header: Int, _ random: inout TestRandom) {
+        let place = random.below(header)
+        let extremes: [UInt64] = [0, 1, 4, 1 << 16, 1 << 31, 1 << 32, 1 << 62, 1 << 63, .max, .max - 7]
+        switch random.below(5) {
+        case 0: bytes[place] = UInt8(random.below(256))
+        case 1:
+            let width = [1, 4, 8][random.below(3)]
+            let value = GGUFWriter.bytes(extremes[random.below(extremes.count)])
+            bytes.replaceSubrange(place..<place + width, with: value.prefix(width))
+        case 2: bytes.removeSubrange(place..<min(place + 1 + random.below(16), header))
+        case 3: bytes.insert(contentsOf: bytes[place..<place + 1 + random.below(64)], at: random.below(header))
+        default: bytes.swapAt(place, random.below(header))
+        }
+    }
+
+    private func use(_ checkpoint: GGUFCheckpoint) {
+        let tokens = checkpoint.tokenizer.encode(" the then 12\u{E9}<|im_end|>", parseSpecial: true)
+        var text: [UInt8] = []
+        for token in tokens { checkpoint.tokenizer.appendBytes(of: token, to: &text) }
+        _ = try? ChatTemplate(source: checkpoint.chatTemplateSource)
+        #expect(checkpoint.configuration.rotaryFrequencies.count == checkpoint.configuration.rotaryDimension / 2)
+        for role in checkpoint.configuration.tensorRoles {
+            guard let tensor = try? checkpoint.tensor(role) else { continue }
+            var row = [Float](repeating: 0, count: tensor.columns)
+            row.withUnsafeMutableBufferPointer { tensor.dequantize(row: tensor.rows - 1, into: $0) }
+        }
+    }
+
     @Test func filesAndNamesThatAreNotThere() {
         let missing = #expect(throws: EngineError.self) {
             try locateModel("tiny", directories: ["/nowhere", "/else"])

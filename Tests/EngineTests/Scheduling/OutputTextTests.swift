@@ -59,6 +59,17 @@ struct OutputTextTests {
         #expect(byEnd.string == "abST" && byEnd.reason == .stop)
     }
 
+    @Test(
+        "Bytes of an unfinished character come out as U+FFFD at any end, after text that was held",
+        arguments: [[], ["STOP"]])
+    func danglingBytes(stops: [String]) throws {
+        let said = bytes("abST") + [0xF0, 0x9F]
+        let byLength = try output(of: said) { $0.stop.stopStrings = stops }
+        #expect(byLength.string == "abST\u{FFFD}" && byLength.reason == .length)
+        let byEnd = try output(of: said + [FakeTokenizer.end, 97]) { $0.stop.stopStrings = stops }
+        #expect(byEnd.string == "abST\u{FFFD}" && byEnd.reason == .stop)
+    }
+
     @Test("End and stop tokens end the output and have no text")
     func endTokens() throws {
         let said = bytes("abc") + [FakeTokenizer.end] + bytes("de")

@@ -10,7 +10,6 @@ struct SchedulerRandomTests {
     private struct Expectation {
         var whole: Output
         var creditLimit: UInt32
-        var isHeld = false
         var isCancelled = false
     }
 
@@ -26,7 +25,6 @@ struct SchedulerRandomTests {
             case 0..<3: try add()
             case 3..<5 where !live.isEmpty: grant(live[random.below(live.count)])
             case 5 where !live.isEmpty: cancel(live[random.below(live.count)])
-            case 6 where !live.isEmpty: hold(live[random.below(live.count)], random.below(2) == 0)
             default: step()
             }
         }
@@ -39,6 +37,7 @@ struct SchedulerRandomTests {
             request.stop.maxTokens = min(random.below(30) + 1, capacity - request.prompt.count + 1)
             request.stop.minTokens = random.below(3) == 0 ? min(4, request.stop.maxTokens) : 0
             request.cacheScope = UInt64(random.below(2))
+            request.priority = random.below(3)
             let whole = try SchedulerHarness.alone(request)
             request.creditLimit = random.below(3) == 0 ? UInt32(random.below(6)) : .max
             let id = harness.add(request)
@@ -51,11 +50,6 @@ struct SchedulerRandomTests {
             let limit = old >= 1_000 ? old : old + UInt32(random.below(8))
             harness.scheduler.grant(id, creditLimit: limit)
             expectations[id]?.creditLimit = limit
-        }
-
-        private mutating func hold(_ id: RequestID, _ isHeld: Bool) {
-            harness.scheduler.hold(id, isHeld)
-            expectations[id]?.isHeld = isHeld
         }
 
         private mutating func cancel(_ id: RequestID) {
@@ -80,7 +74,7 @@ struct SchedulerRandomTests {
         }
 
         private func isRunnable(_ id: RequestID) -> Bool {
-            guard let expectation = expectations[id], !expectation.isHeld else { return false }
+            guard let expectation = expectations[id] else { return false }
             return harness.collector[id].tokens.count < Int(expectation.creditLimit)
         }
 
@@ -97,7 +91,6 @@ struct SchedulerRandomTests {
         /// Lets everything run to its end.
         mutating func finish() {
             for id in live {
-                hold(id, false)
                 harness.scheduler.grant(id, creditLimit: .max)
                 expectations[id]?.creditLimit = .max
             }

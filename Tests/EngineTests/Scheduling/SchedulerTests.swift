@@ -101,6 +101,57 @@ struct SchedulerTests {
         #expect(harness.scheduler.counters.preemptions > 0)
     }
 
+    // MARK: Priority
+
+    @Test("Urgent requests are admitted first, older ones first among equals")
+    func admissionOrder() throws {
+        var harness = try SchedulerHarness(maxNumSeqs: 1)
+        let running = harness.add(.test(maxTokens: 5) { ($0.priority, $0.stop.ignoreEndOfSequence) = (7, true) })
+        harness.step()
+        let priorities = [5, 3, 3, 0, 7, 0, 3]
+        let ids = priorities.enumerated().map { number, priority in
+            harness.add(.test(salt: UInt64(number), maxTokens: 2) { $0.priority = priority })
+        }
+        var ended: [RequestID] = []
+        while harness.step() {
+            ended += ([running] + ids).filter { harness.collector[$0].isEnded && !ended.contains($0) }
+        }
+        #expect(ended == [running] + [3, 5, 1, 2, 6, 0, 4].map { ids[$0] }, "nobody stops a sequence that runs")
+    }
+
+    @Test("The least urgent lose their blocks, whatever their age, and yield what they yield alone")
+    func preemptionOrder() throws {
+        var harness = try SchedulerHarness(blocks: 12, maxNumBatchedTokens: 32)
+        let requests = [6, 6, 0, 3].enumerated().map { number, priority in
+            GenerationRequest.test(prompt: 6, salt: UInt64(number), maxTokens: 40) {
+                ($0.priority, $0.stop.ignoreEndOfSequence) = (priority, true)
+            }
+        }
+        let ids = requests.map { harness.add($0) }
+        harness.run()
+        let preemptions = ids.map { harness.collector[$0].usage?.preemptions ?? -1 }
+        #expect(preemptions[2] == 0)
+        #expect(preemptions[1] > 0, "the last in order is the first victim")
+        #expect(harness.collector[ids[2]].usage?.decodeNanoseconds == 39_000, "the first advances in every step")
+        for (id, request) in zip(ids, requests) {
+            #expect(harness.collector[id].isSame(as: try SchedulerHarness.alone(request)))
+        }
+    }
+
+    @Test("Under a steady load of its own priority, every request gets its turn")
+    func noStarvation() throws {
+        var harness = try SchedulerHarness(blocks: 20, maxNumSeqs: 2)
+        // The first needs nearly the whole pool: smaller ones that came later must not pass it for ever.
+        _ = harness.add(.test(maxTokens: 30))
+        let large = harness.add(.test(prompt: 70, salt: 1, maxTokens: 5))
+        for salt in 2..<200 where !harness.collector[large].isEnded {
+            _ = harness.add(.test(salt: UInt64(salt), maxTokens: 10) { $0.stop.ignoreEndOfSequence = true })
+            _ = harness.add(.test(salt: UInt64(salt), maxTokens: 10) { $0.priority = 7 })
+            harness.step()
+        }
+        #expect(harness.collector[large].isEnded)
+    }
+
     @Test("A sequence that fills the pool alone finishes")
     func exactFit() throws {
         var harness = try SchedulerHarness(blocks: 5, blockSize: 4)
@@ -148,24 +199,6 @@ struct SchedulerTests {
             #expect(harness.collector[slow].tokens.count == 8 + consumed)
         }
         #expect(harness.collector[slow].reason == .length)
-    }
-
-    @Test("A held sequence leaves the batch in prefill and in decoding, and comes back unchanged")
-    func hold() throws {
-        var harness = try SchedulerHarness(maxNumSeqs: 8, maxNumBatchedTokens: 8)
-        let request = GenerationRequest.test(prompt: 30, maxTokens: 10)
-        let id = harness.add(request)
-        for _ in 0..<20 where !harness.collector[id].isEnded {
-            let ran = harness.step()
-            #expect(ran)
-            let rows = harness.scheduler.counters.rows
-            harness.scheduler.hold(id, true)
-            let ranHeld = harness.step()
-            #expect(!ranHeld)
-            #expect(harness.scheduler.counters.rows == rows)
-            harness.scheduler.hold(id, false)
-        }
-        #expect(harness.collector[id].isSame(as: try SchedulerHarness.alone(request)))
     }
 
     @Test("Parked sequences hold no seat, and lose their blocks first")

@@ -62,6 +62,13 @@ import Testing
         #expect(error?.message.contains(fix) == true)
     }
 
+    /// Looked at from each mark to the end, this source would take hours.
+    @Test(.timeLimit(.minutes(1)), arguments: ["", "'<|im_end|>"])
+    func manyMarksInATemplateCostNoMore(end: String) throws {
+        let source = String(repeating: "<|im_start|>system\n", count: 50_000) + end
+        #expect(try ChatTemplate(source: source).render([ChatMessage(role: "user", content: "a")]).count == 6)
+    }
+
     @Test func anEmptyConversationIsRefused() throws {
         let template = try ChatTemplate(source: nil, name: "chatml")
         #expect(throws: EngineError.self) { try template.render([]) }

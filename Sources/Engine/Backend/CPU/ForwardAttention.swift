@@ -86,7 +86,7 @@ extension ForwardWorker {
     /// From queries to `inputs`, or to partial results when the step is split.
     func attend(_ layer: Int) {
         let heads = step.model.keyValueHeadCount
-        member.share(step.tiles.tiles.count * heads) { chunk in
+        member.share(step.tileCount * heads) { chunk in
             attend(layer, head: chunk % heads, tile: step.tiles.tiles[chunk / heads])
         }
     }
@@ -137,7 +137,7 @@ extension ForwardWorker {
 
     /// Merges what a split step left, and quantizes the rows for the next matrix.
     func collect(for next: ProjectionGroup) {
-        forEach(step.plan.rowCount) { row in
+        forEach(step.rowCount) { row in
             if step.tiles.isSplit { merge(row) }
             quantize(row, for: next)
         }

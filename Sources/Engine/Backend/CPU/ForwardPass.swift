@@ -31,7 +31,8 @@ final class ForwardPass {
             partials: tiles.isSplit ? plan.rowCount * model.headCount * tiles.segmentCount * partialLength : 0)
         let step = ForwardStep(
             model: model, weights: weights, cache: cache, frequencies: frequencies, buffers: buffers,
-            plan: copy plan, tiles: tiles)
+            plan: copy plan, tiles: tiles, rowCount: plan.rowCount, sampleCount: plan.samples.count,
+            tileCount: tiles.tiles.count)
         team.run(ForwardJob(step: step, scratch: scratch))
         return buffers.logits
     }

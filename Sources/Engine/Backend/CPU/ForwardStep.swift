@@ -11,6 +11,11 @@ struct ForwardStep {
     let buffers: StepBuffers
     let plan: StepPlan
     let tiles: AttentionTiles
+    // Counts of parts, apart from the arrays: a late thread walks through the stages by these alone while the engine
+    // fills its plan anew.
+    let rowCount: Int
+    let sampleCount: Int
+    let tileCount: Int
 
     /// Query heads that share a KV head.
     var groupSize: Int { model.headCount / model.keyValueHeadCount }
@@ -58,10 +63,10 @@ struct ForwardWorker {
             gate(for: weights.down)
             multiply(weights.down, into: step.buffers.residual, stride: step.residualStride, adding: true)
         }
-        guard !step.plan.samples.isEmpty else { return }
+        guard step.sampleCount > 0 else { return }
         normalizeSampledRows()
         let output = step.weights.output
-        multiply(output, into: step.buffers.logits, stride: output.width, rowCount: step.plan.samples.count)
+        multiply(output, into: step.buffers.logits, stride: output.width, rowCount: step.sampleCount)
     }
 
     // MARK: - Matrices
@@ -71,7 +76,7 @@ struct ForwardWorker {
         _ group: ProjectionGroup, into outputs: UnsafeMutablePointer<Float>, stride: Int, adding: Bool = false,
         rowCount: Int? = nil
     ) {
-        let rows = rowCount ?? step.plan.rowCount
+        let rows = rowCount ?? step.rowCount
         let split = MatrixSplit(group, rows: rows, threads: member.teamCount)
         let activations = ck_activations(
             values: step.buffers.inputs, quants: step.buffers.quants, blocks: step.buffers.blocks,
@@ -103,7 +108,7 @@ struct ForwardWorker {
         let embedding = step.weights.embedding
         let rowByteCount = embedding.bytes.count / embedding.rows
         let half = step.model.rotaryDimension / 2
-        forEach(step.plan.rowCount) { row in
+        forEach(step.rowCount) { row in
             let token = Int(step.plan.tokens[row])
             ck_dequantize(
                 embedding.type.storage, embedding.bytes.baseAddress.map { $0 + token * rowByteCount },
@@ -117,12 +122,12 @@ struct ForwardWorker {
     }
 
     private func normalize(by weight: UnsafePointer<Float>, for next: ProjectionGroup) {
-        forEach(step.plan.rowCount) { row in normalize(row, into: row, by: weight, for: next) }
+        forEach(step.rowCount) { row in normalize(row, into: row, by: weight, for: next) }
     }
 
     /// The last row of each sampled sequence becomes row `sample` of the inputs.
     private func normalizeSampledRows() {
-        forEach(step.plan.samples.count) { sample in
+        forEach(step.sampleCount) { sample in
             let sequence = Int(step.plan.samples[sample].sequence)
             let row = Int(step.plan.rowStart[sequence + 1]) - 1
             normalize(row, into: sample, by: step.weights.outputNorm, for: step.weights.output)
@@ -142,7 +147,7 @@ struct ForwardWorker {
         let model = step.model
         let group = step.weights.layers[layer].queryKeyValue
         let half = model.rotaryDimension / 2
-        forEach(step.plan.rowCount) { row in
+        forEach(step.rowCount) { row in
             let query = step.buffers.outputs + row * group.width
             let key = query + group.projections[1].column
             let value = query + group.projections[2].column
@@ -161,7 +166,7 @@ struct ForwardWorker {
     private func gate(for next: ProjectionGroup) {
         let width = step.model.feedForwardLength
         let stride = 2 * ForwardStep.padded(width)
-        forEach(step.plan.rowCount) { row in
+        forEach(step.rowCount) { row in
             let gate = step.buffers.outputs + row * stride
             ck_swiglu(gate, gate + stride / 2, width, step.buffers.inputs + row * width)
             quantize(row, for: next)

@@ -27,6 +27,7 @@ final class SamplingStage {
 
 private final class SamplingJob: TeamJob, @unchecked Sendable {  // immutable; each row and result has one writer
     private let tasks: [SampleTask]
+    private let taskCount: Int  // apart from the array, which a late thread does not touch
     private let logits: UnsafeMutablePointer<Float>
     private let stride: Int
     private let vocabularySize: Int
@@ -39,6 +40,7 @@ private final class SamplingJob: TeamJob, @unchecked Sendable {  // immutable; e
         samplers owner: SamplerMemory
     ) {
         self.tasks = tasks
+        taskCount = tasks.count
         self.logits = logits
         self.stride = stride
         self.vocabularySize = vocabularySize
@@ -48,7 +50,7 @@ private final class SamplingJob: TeamJob, @unchecked Sendable {  // immutable; e
     }
 
     func run(as member: TeamMember) {
-        member.share(tasks.count) { index in
+        member.share(taskCount) { index in
             let row = UnsafeMutableBufferPointer(start: logits + index * stride, count: vocabularySize)
             results[index].pointee.removeAll()
             samplers[member.index].sample(row, tasks[index], into: &results[index].pointee)
