@@ -40,7 +40,7 @@ let package = Package(
     targets: [
         room("Protocol"),
         room("Transport", ["CLinux", "COpenSSL"]),
-        room("Engine", ["CKernels", "CLinux"]),
+        room("Engine", ["CKernels"]),
         room("Server", ["LMProtocol", "LMTransport", "LMEngine"]),
         room("Client", ["LMProtocol", "LMTransport"]),
         room("Support"),
@@ -63,7 +63,7 @@ let package = Package(
         tests("EngineTests", ["LMEngine"]),
         tests("SupportTests", ["LMSupport"]),
         tests("ServerTests", ["LMServer", "LMProtocol", "LMEngine"]),
-        tests("ClientTests", ["LMClient", "LMServer", "LMEngine"]),
+        tests("ClientTests", ["LMClient", "LMProtocol", "LMTransport"]),
         tests("EndToEndTests", ["LMSupport", "LMClient"]),
     ]
 )

@@ -12,7 +12,7 @@ extension ServerConnection {
             let tag = UInt64(number) << 32 | UInt64(stream)
             let id = try model.engine.submit(request, tag: tag, to: loop.mailbox)
             generations[stream] = Generation(
-                request: id, seed: request.sampling.seed, clientLimit: message.creditLimit,
+                stream: stream, request: id, seed: request.sampling.seed, clientLimit: message.creditLimit,
                 granted: request.creditLimit)
             var accept = AcceptMessage()
             accept.requestID = "\(loop.shared.instance)-\(id)"

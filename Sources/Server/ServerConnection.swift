@@ -25,24 +25,11 @@ final class ServerConnection: ChannelHandler {
     private var opens: TokenBucket
     private var cancels: TokenBucket
     private var controls: TokenBucket
-    private var touched: [UInt32] = []
-    private var isTaking = false
+    /// Streams that took tokens in this turn; see ServerConnection+Answers.swift.
+    var touched: [Generation] = []
+    var isTaking = false
     /// The client writes no more: leave when its last stream has ended.
     private var isInputEnded = false
-
-    /// A request of this connection that is in the engine.
-    struct Generation {
-        let request: RequestID
-        let seed: UInt64?
-        /// Tokens with an index below this may be sent: what the client says.
-        var clientLimit: UInt32
-        /// Tokens with an index below this may be produced: what the engine was told.
-        var granted: UInt32
-        /// Tokens taken from the engine.
-        var taken: UInt32 = 0
-        /// Tokens that wait for the end of the turn.
-        var pending = TokensMessage(firstIndex: 0)
-    }
 
     /// Takes over an accepted socket.
     init(number: UInt32, socket: AcceptedSocket, tls: TLSContext?, loop: ServerLoop) {
@@ -108,8 +95,9 @@ final class ServerConnection: ChannelHandler {
             try refuse(stream, ErrorMessage(error))
         case .credit(let stream, let credit):
             try spend(&controls, "control frames")
-            generations[stream]?.clientLimit = credit.limit
-            grant(stream)
+            guard let generation = generations[stream] else { return }
+            generation.clientLimit = credit.limit
+            grant(generation)
         case .cancel(let stream, _):
             try spend(&cancels, "cancels")
             guard let generation = generations[stream] else { return }
@@ -190,108 +178,14 @@ final class ServerConnection: ChannelHandler {
         leaveIfDone()
     }
 
-    private func leaveIfDone() {
+    func leaveIfDone() {
         if loop.isDraining || isInputEnded, wire.openStreamCount == 0 { channel?.closeAfterFlush() }
     }
 
-    // MARK: - Events from the engine
-
-    /// True for the first event of a turn: `flushEvents` is owed from then on.
-    func isFirstOfTurn() -> Bool {
-        defer { isTaking = true }
-        return !isTaking
-    }
-
-    /// Takes one event of this connection's; `flushEvents` sends what was taken.
-    ///
-    /// - Parameters:
-    ///   - text: of a token event.
-    ///   - logprobs: of a token event, the chosen token's first.
-    func take(_ event: GenerationEvent, text: Span<UInt8>, logprobs: ArraySlice<TokenLogprob>) {
-        let stream = UInt32(truncatingIfNeeded: event.tag)
-        guard generations[stream] != nil else { return }
-        do throws(WireError) {
-            switch event.kind {
-            case .token(let id, let index, _):
-                try append(id, index, text, logprobs, to: stream)
-            case .finished(let reason, let usage):
-                try flush(stream)
-                var message = FinishMessage(reason: .init(reason))
-                message.usage = UsageReport(usage)
-                message.seed = generations.removeValue(forKey: stream)?.seed
-                try send { (wire, bytes) throws(WireError) in
-                    try wire.sendFinish(on: stream, message, into: &bytes)
-                }
-                leaveIfDone()
-            case .failed(let error, let usage):
-                try flush(stream)
-                generations[stream] = nil
-                var message = ErrorMessage(error)
-                message.usage = UsageReport(usage)
-                try refuse(stream, message)
-                leaveIfDone()
-            }
-        } catch {
-            fail(ErrorMessage(error))
-        }
-    }
-
-    private func append(
-        _ id: Int32, _ index: UInt32, _ text: Span<UInt8>, _ logprobs: ArraySlice<TokenLogprob>, to stream: UInt32
-    ) throws(WireError) {
-        // Text beyond a frame's limit can only be the flush of a held-back stop string prefix plus a token: both small.
-        if let pending = generations[stream]?.pending, pending.count > 0, !pending.hasRoom(forText: text.count) {
-            try flush(stream)
-        }
-        if generations[stream]?.pending.count == 0 {
-            generations[stream]?.pending.removeAll(firstIndex: index)
-            touched.append(stream)
-        }
-        generations[stream]?.taken = index + 1
-        try generations[stream]?.pending.append(id: id, text: text)
-        for logprob in logprobs {
-            try generations[stream]?.pending.append(.init(token: logprob.token, value: logprob.logprob))
-        }
-    }
-
-    private func flush(_ stream: UInt32) throws(WireError) {
-        guard let pending = generations[stream]?.pending, pending.count > 0 else { return }
-        try send { (wire, bytes) throws(WireError) in try wire.sendTokens(on: stream, pending, into: &bytes) }
-        generations[stream]?.pending.removeAll(firstIndex: 0)
-    }
-
-    /// Sends the tokens taken in this turn: those of one stream in one frame.
-    func flushEvents() {
-        isTaking = false
-        do throws(WireError) {
-            for stream in touched {
-                try flush(stream)
-                grant(stream)
-            }
-        } catch {
-            fail(ErrorMessage(error))
-        }
-        touched.removeAll(keepingCapacity: true)
-    }
-
-    // MARK: - Slow readers, silence, the end
-
-    /// Lets the engine produce what the client allows, but never more than a window beyond what was taken, and nothing
-    /// new while the socket is congested: a reader that does not drain it stops its own sequences, and nobody else's.
-    private func grant(_ stream: UInt32) {
-        guard channel?.isCongested == false, let generation = generations[stream] else { return }
-        let window = loop.limits.aheadTokens
-        let (end, overflow) = generation.taken.addingReportingOverflow(window)
-        let limit = min(generation.clientLimit, overflow ? .max : end)
-        // In steps of half a window: a command for each token would be waste.
-        guard limit > generation.granted, limit == generation.clientLimit || limit - generation.granted >= window / 2
-        else { return }
-        generations[stream]?.granted = limit
-        loop.model.engine.grant(generation.request, creditLimit: limit)
-    }
+    // MARK: - Silence and the end
 
     func channelWritabilityChanged(_ channel: Channel) {
-        for stream in generations.keys { grant(stream) }
+        for generation in generations.values { grant(generation) }
     }
 
     private func checkOutbound() {

@@ -24,7 +24,7 @@ struct Map {
         return [
             "Protocol": Room("LMProtocol", [], system: []),
             "Transport": Room("LMTransport", ["CLinux", "COpenSSL"], system: bare),
-            "Engine": Room("LMEngine", ["CKernels", "CLinux"], system: bare),
+            "Engine": Room("LMEngine", ["CKernels"], system: bare),
             "Server": Room("LMServer", ["LMProtocol", "LMTransport", "LMEngine"], system: bare),
             "Client": Room("LMClient", ["LMProtocol", "LMTransport"], system: bare),
             "Support": Room("LMSupport", [], system: tools),
