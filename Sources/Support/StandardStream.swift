@@ -58,8 +58,15 @@ package func describeSystemError(_ number: Int32) -> String {
     String(cString: strerror(number))
 }
 
-/// Makes writing to a closed pipe an error of the write rather than the death of the process, so that the program can
-/// still tell the server to stop.
-package func ignoreBrokenPipeSignal() {
+/// To be called first in every program.
+///
+/// Writing to a closed pipe becomes an error of the write rather than the death of the process, so that the program can
+/// still tell the server to stop. And a standard descriptor that was closed (`>&-`) is opened on /dev/null: otherwise
+/// the next socket would get its number, and text for a person would go to the server.
+package func prepareProcess() {
     signal(SIGPIPE, SIG_IGN)
+    // The lowest free number is given out first, so the loop ends with the first number above the standard ones.
+    var descriptor: Int32
+    repeat { descriptor = open("/dev/null", O_RDWR) } while (0...STDERR_FILENO).contains(descriptor)
+    if descriptor >= 0 { close(descriptor) }
 }

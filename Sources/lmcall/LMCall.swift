@@ -5,10 +5,10 @@ import LMSupport
 /// The command line client: parses, configures, runs.
 @main enum LMCall {
     static func main() async {
+        prepareProcess()
         // Before any other thread exists, so that all of them leave signals to the listener.
         let interruption = Interruption()
         do {
-            ignoreBrokenPipeSignal()
             exitProgram(try await run(try InputText.arguments(), interruption))
         } catch {
             exitProgram(interruption.exitCode ?? reportFailure(error, program: "lmcall"))

@@ -5,8 +5,8 @@ import LMSupport
 /// The load test program: parses, configures, runs, reports.
 @main enum LMLoad {
     static func main() async {
+        prepareProcess()
         do {
-            ignoreBrokenPipeSignal()
             exitProgram(try await run(try InputText.arguments()))
         } catch {
             exitProgram(reportFailure(error, program: "lmload"))

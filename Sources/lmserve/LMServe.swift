@@ -3,8 +3,8 @@ import LMSupport
 /// The server program: parses, configures, runs.
 @main enum LMServe {
     static func main() {
+        prepareProcess()
         do {
-            ignoreBrokenPipeSignal()
             let arguments = try InputText.arguments()
             exitProgram(
                 try arguments.first == "bench" ? bench(Array(arguments.dropFirst())) : serve(arguments))

@@ -1,5 +1,6 @@
 import Glibc
 import LMClient
+import TestKit
 import Testing
 
 extension RealModelTests {
@@ -105,7 +106,7 @@ extension RealModelTests {
 
         /// Starts requests and leaves each in one of four ways, somewhere between the first instant and the tenth token.
         private func leaveEarly(_ server: Server, times: Int, seed: UInt64) async throws {
-            var random = SplitMix(state: seed)
+            var random = TestRandom(seed: seed)
             var client = try client(server)
             for index in 0..<times {
                 let tokens = Int.random(in: 0...9, using: &random)
@@ -149,18 +150,5 @@ private struct Footprint {
             separator: " ")
         let resident = try #require(Int(pages[1]))
         residentKiB = resident * 4
-    }
-}
-
-/// Steele, Lea and Flood, "Fast splittable pseudorandom number generators".
-private struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
     }
 }

@@ -74,6 +74,15 @@ extension RealModelTests {
             #expect(outcome.output.isEmpty)
         }
 
+        @Test func closedStandardStreamsAreNotMistakenForSockets() throws {
+            let server = try Server()
+            let lmcall = try Programs.path("lmcall")
+            let call = try ChildProcess(
+                "/bin/sh", ["-c", "exec \"$0\" -T0 --max-tokens 4 hi >&- <&-", lmcall],
+                environment: ["LMCALL_HOST": server.address])
+            #expect(try call.finish().status == 0)
+        }
+
         @Test func aPortInUseIsSaid() throws {
             let server = try Server()
             let model = try #require(Programs.model)

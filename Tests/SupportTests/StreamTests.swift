@@ -13,7 +13,7 @@ import Testing
     }
 
     @Test func aLongWriteIsWholeAndAGoneReaderIsSaid() async throws {
-        ignoreBrokenPipeSignal()
+        prepareProcess()
         let (reading, writing) = try connectedPair()
         let text = String(repeating: "0123456789", count: 30_000)
         let reader = Task.detached {
