@@ -4,7 +4,7 @@ import LMProtocol
 import LMTransport
 import Testing
 
-@Suite("The client and its connection", .timeLimit(.minutes(1)))
+@Suite("The client and its connection", .timeLimit(.minutes(5)))
 struct ConnectionTests {
     private func request(_ count: Int) -> GenerateRequest {
         var request = GenerateRequest("hi")

@@ -2,7 +2,7 @@ import LMClient
 import LMProtocol
 import Testing
 
-@Suite("Token streams", .timeLimit(.minutes(1)))
+@Suite("Token streams", .timeLimit(.minutes(5)))
 struct StreamTests {
     private func request(_ count: Int, window: Int? = nil) -> GenerateRequest {
         var request = GenerateRequest("hi")

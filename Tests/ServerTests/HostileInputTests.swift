@@ -4,7 +4,7 @@ import LMServer
 import TestKit
 import Testing
 
-@Suite(.serialized, .timeLimit(.minutes(2))) struct HostileInputTests {
+@Suite(.serialized, .timeLimit(.minutes(5))) struct HostileInputTests {
     @Test(
         "bytes that are no lmcall end their own connection",
         arguments: [

@@ -5,7 +5,7 @@ import LMServer
 import TestKit
 import Testing
 
-@Suite(.serialized, .timeLimit(.minutes(2))) struct LifecycleTests {
+@Suite(.serialized, .timeLimit(.minutes(5))) struct LifecycleTests {
     @Test("calls are answered") func calls() throws {
         let server = try TestServer()
         let client = try server.client()

@@ -4,7 +4,7 @@ import LMServer
 import TestKit
 import Testing
 
-@Suite(.serialized, .timeLimit(.minutes(2))) struct StreamingTests {
+@Suite(.serialized, .timeLimit(.minutes(5))) struct StreamingTests {
     @Test("a stream's tokens are numbered, whole and counted")
     func oneStream() throws {
         let server = try TestServer()

@@ -2,7 +2,7 @@ import LMEngine
 import TestKit
 import Testing
 
-@Suite("Inference engine", .timeLimit(.minutes(1)))
+@Suite("Inference engine", .timeLimit(.minutes(5)))
 struct InferenceEngineTests {
     /// An engine on the fake back end with an inbox.
     private struct Rig {

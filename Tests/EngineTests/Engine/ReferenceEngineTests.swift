@@ -4,7 +4,7 @@ import Testing
 
 /// The engine with real arithmetic: what the fake back end cannot show is whether a prefix hit, a chunk or a recompute
 /// changes a bit of the logits.
-@Suite("Engine on the reference back end", .timeLimit(.minutes(1)))
+@Suite("Engine on the reference back end", .timeLimit(.minutes(5)))
 struct ReferenceEngineTests {
     private static let generated = 40
 

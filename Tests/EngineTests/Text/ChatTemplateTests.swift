@@ -63,7 +63,7 @@ import Testing
     }
 
     /// Looked at from each mark to the end, this source would take hours.
-    @Test(.timeLimit(.minutes(1)), arguments: ["", "'<|im_end|>"])
+    @Test(.timeLimit(.minutes(5)), arguments: ["", "'<|im_end|>"])
     func manyMarksInATemplateCostNoMore(end: String) throws {
         let source = String(repeating: "<|im_start|>system\n", count: 50_000) + end
         #expect(try ChatTemplate(source: source).render([ChatMessage(role: "user", content: "a")]).count == 6)
