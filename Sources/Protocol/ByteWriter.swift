@@ -27,7 +27,8 @@ extension [UInt8] {
             try body(&self)
             header.length = count - start - Limits.header
             guard header.length <= limit else {
-                throw WireError(.tooLarge, "\(kind) of \(header.length) bytes; the peer accepts \(limit)")
+                throw WireError(
+                    .tooLarge, "\(kind) would take \(header.length) bytes, the other end accepts \(limit); send less")
             }
         } catch {
             removeSubrange(start...)
