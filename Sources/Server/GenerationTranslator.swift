@@ -4,10 +4,12 @@ internal import LMProtocol
 extension ServedModel {
     /// What the engine is asked for a GENERATE frame; absent values get the server's defaults.
     ///
-    /// - Parameter now: monotonic nanoseconds of the frame's arrival; the deadline counts from here.
+    /// - Parameters:
+    ///   - now: monotonic nanoseconds of the frame's arrival; the deadline counts from here.
+    ///   - seed: for a request that brings none.
     /// - Throws: what the translation itself finds wrong; ranges are checked by `InferenceEngine.submit`.
     func request(
-        _ message: GenerateMessage, limits: ServerLimits, now: UInt64
+        _ message: GenerateMessage, limits: ServerLimits, now: UInt64, seed: UInt64
     ) throws(EngineError) -> GenerationRequest {
         guard UInt64(message.timeout) <= limits.requestTimeout else {
             throw EngineError(
@@ -15,7 +17,7 @@ extension ServedModel {
         }
         let prompt = try tokens(of: message.prompt, isRaw: message.isRaw, limit: limits.promptBytes)
         var request = GenerationRequest(prompt: prompt)
-        request.sampling = SamplingParameters(message.sampling)
+        request.sampling = SamplingParameters(message.sampling, seed: seed)
         request.stop = StopConditions(message.stop)
         if message.stop.maxTokens == nil {
             let room = engine.capacity.maxModelLength - prompt.count
@@ -30,7 +32,7 @@ extension ServedModel {
 }
 
 extension SamplingParameters {
-    fileprivate init(_ wire: GenerateMessage.Sampling) {
+    fileprivate init(_ wire: GenerateMessage.Sampling, seed: UInt64) {
         self.init()
         if let value = wire.temperature { temperature = value }
         if let value = wire.topP { topP = value }
@@ -40,7 +42,7 @@ extension SamplingParameters {
         if let value = wire.presencePenalty { presencePenalty = value }
         if let value = wire.frequencyPenalty { frequencyPenalty = value }
         // Drawn here rather than in the engine so that ACCEPT can name it before the first token.
-        seed = wire.seed ?? UInt64.random(in: .min ... .max)
+        self.seed = wire.seed ?? seed
         logprobs = wire.logprobs.map(Int.init)
     }
 }

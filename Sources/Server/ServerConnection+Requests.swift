@@ -7,7 +7,8 @@ extension ServerConnection {
     func generate(on stream: UInt32, _ message: GenerateMessage) throws(WireError) {
         do throws(EngineError) {
             let model = try loop.shared.model(named: message.model)
-            var request = try model.request(message, limits: loop.limits, now: loop.now)
+            var request = try model.request(
+                message, limits: loop.limits, now: loop.now, seed: loop.eventLoop.system.random())
             request.cacheScope = tenant
             let tag = UInt64(number) << 32 | UInt64(stream)
             let id = try model.engine.submit(request, tag: tag, to: loop.mailbox)
