@@ -193,7 +193,7 @@ extension ClientConnection {
         case .error(let stream, let message): end(stream, .failure(LMError(message)))
         case .goAway(_, let refused): leave(refused)
         case .pong, .progress, .ignored: break
-        case .generate, .call, .rejected, .credit, .cancel:
+        case .generate, .resume, .call, .rejected, .credit, .cancel:
             preconditionFailure("a client's connection yields no requests")
         }
     }

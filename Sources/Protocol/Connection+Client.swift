@@ -32,6 +32,23 @@ extension Connection {
         return stream
     }
 
+    /// Opens a stream with RESUME; returns and throws like `sendGenerate`.
+    ///
+    /// - Parameter checksum: of the text of all tokens before `message.nextIndex`; nil when it is not known, then the one in
+    ///   FINISH is not compared.
+    package mutating func sendResume(
+        _ message: ResumeMessage, checksum: CRC32C?, into bytes: inout [UInt8]
+    ) throws(WireError) -> UInt32 {
+        let stream = try nextStream()
+        try append(.resume, stream: stream, into: &bytes) { message.encode(into: &$0) }
+        var state = StreamState(kind: .generation, nextIndex: message.nextIndex, creditLimit: message.creditLimit)
+        state.consumed = message.nextIndex
+        state.checksum = checksum
+        streams[stream] = state
+        lastStream = stream
+        return stream
+    }
+
     /// Opens a stream with CALL; returns and throws like `sendGenerate`.
     package mutating func sendCall(_ message: CallMessage, into bytes: inout [UInt8]) throws(WireError) -> UInt32 {
         let stream = try nextStream()
@@ -41,13 +58,16 @@ extension Connection {
         return stream
     }
 
-    /// Appends CREDIT; nothing when the stream has ended, was cancelled, or has this credit already.
+    /// Appends CREDIT; nothing when the stream has ended, was cancelled, or knows this already.
     package mutating func sendCredit(
         on stream: UInt32, _ message: CreditMessage, into bytes: inout [UInt8]
     ) throws(WireError) {
-        guard var state = streams[stream], !state.isCancelled, message.limit > state.creditLimit else { return }
+        guard var state = streams[stream], !state.isCancelled,
+            message.limit > state.creditLimit || message.consumed > state.consumed
+        else { return }
         try append(.credit, stream: stream, into: &bytes) { message.encode(into: &$0) }
-        state.creditLimit = message.limit
+        state.creditLimit = max(state.creditLimit, message.limit)
+        state.consumed = max(state.consumed, message.consumed)
         streams[stream] = state
     }
 
@@ -83,8 +103,9 @@ extension Connection {
             streams[stream] = state
             return .accept(stream, message)
         case .tokens:
-            let message = try TokensMessage(payload)
+            let message = try TokensMessage(payload, at: state.nextIndex)
             try state.advance(from: message.firstIndex, by: message.count)
+            state.checksum?.update(message.text.span.bytes)
             streams[stream] = state
             return .tokens(stream, message)
         case .progress:
@@ -92,8 +113,13 @@ extension Connection {
             return .progress(stream, try ProgressMessage(payload))
         case .finish:
             try state.checkAccepted()
+            let message = try FinishMessage(payload)
+            guard message.tokens == state.nextIndex else {
+                throw .malformed("\(message.tokens) tokens in all where \(state.nextIndex) were sent")
+            }
             streams[stream] = nil
-            return .finish(stream, try FinishMessage(payload))
+            if let checksum = state.checksum, checksum.value != message.checksum { return .error(stream, .damagedText) }
+            return .finish(stream, message)
         case .error:
             streams[stream] = nil
             return .error(stream, try ErrorMessage(payload))
@@ -112,4 +138,10 @@ extension Connection {
         for stream in refused { streams[stream] = nil }
         return .goAway(message, refused: refused)
     }
+}
+
+extension ErrorMessage {
+    /// What a client makes of a FINISH whose checksum is not that of the text it got.
+    fileprivate static let damagedText = ErrorMessage(
+        .internal, "the text does not have the checksum that the server says it has; do not use it")
 }

@@ -14,11 +14,13 @@ extension Connection {
         case maxStreams(UInt32)
         /// Server: a request.
         case generate(UInt32, GenerateMessage)
+        /// Server: a generation to be continued on this stream.
+        case resume(UInt32, ResumeMessage)
         /// Server: a question.
         case call(UInt32, CallMessage)
         /// Server: a request whose content is wrong; to be answered by `sendError` on this stream.
         case rejected(UInt32, WireError)
-        /// Server: what the client lets it send. The limit is the effective one and never shrinks.
+        /// Server: what the client lets it send. Both numbers are the effective ones and never shrink.
         case credit(UInt32, CreditMessage)
         /// Server: end the stream soon, by `sendFinish` with `.cancelled`, unless it ends by itself first.
         case cancel(UInt32, CancelReason)

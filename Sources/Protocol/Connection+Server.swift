@@ -45,11 +45,14 @@ extension Connection {
         try append(.progress, stream: stream, into: &bytes) { message.encode(into: &$0) }
     }
 
-    /// Appends FINISH and closes the stream, which must have been accepted.
+    /// Appends FINISH and closes the stream, which must have been accepted and sent as many tokens as the message says.
     package mutating func sendFinish(
         on stream: UInt32, _ message: FinishMessage, into bytes: inout [UInt8]
     ) throws(WireError) {
-        try update(stream, for: .finish) { (state) throws(WireError) in try state.checkAccepted() }
+        try update(stream, for: .finish) { (state) throws(WireError) in
+            try state.checkAccepted()
+            guard state.nextIndex == message.tokens else { throw .malformed("\(state.nextIndex) tokens were sent") }
+        }
         try append(.finish, stream: stream, into: &bytes) { message.encode(into: &$0) }
         try closeStream(stream, into: &bytes)
     }
@@ -113,7 +116,7 @@ extension Connection {
         _ kind: FrameKind, _ header: FrameHeader, _ payload: consuming ByteReader
     ) throws(WireError) -> Action {
         switch kind {
-        case .generate, .call: try receiveOpening(kind, header, payload)
+        case .generate, .resume, .call: try receiveOpening(kind, header, payload)
         case .credit: try receiveCredit(header, CreditMessage(payload))
         case .cancel: try receiveCancel(header, payload)
         default: throw .malformed("\(kind) from a client")
@@ -129,17 +132,24 @@ extension Connection {
         }
         guard header.stream <= streamGrant else { throw .malformed("only streams up to \(streamGrant) are granted") }
         lastStream = header.stream
+        streams[header.stream] = StreamState(kind: .generation)
         do throws(WireError) {
-            if kind == .call {
-                streams[header.stream] = StreamState(kind: .generation)
+            switch kind {
+            case .call:
                 let message = try CallMessage(payload)
                 streams[header.stream] = StreamState(kind: .call(message.method))
                 return .call(header.stream, message)
+            case .resume:
+                let message = try ResumeMessage(payload)
+                streams[header.stream] = StreamState(
+                    kind: .generation, nextIndex: message.nextIndex, creditLimit: message.creditLimit,
+                    consumed: message.nextIndex)
+                return .resume(header.stream, message)
+            default:
+                let message = try GenerateMessage(payload)
+                streams[header.stream]?.creditLimit = message.creditLimit
+                return .generate(header.stream, message)
             }
-            streams[header.stream] = StreamState(kind: .generation)
-            let message = try GenerateMessage(payload)
-            streams[header.stream]?.creditLimit = message.creditLimit
-            return .generate(header.stream, message)
         } catch {
             guard error.code != .protocolViolation else { throw error }
             return .rejected(header.stream, error)
@@ -152,9 +162,11 @@ extension Connection {
         guard message.consumed <= state.nextIndex else {
             throw .malformed("\(message.consumed) tokens consumed of \(state.nextIndex) sent")
         }
+        guard message.limit > state.creditLimit || message.consumed > state.consumed else { return .ignored(header) }
         state.creditLimit = max(state.creditLimit, message.limit)
+        state.consumed = max(state.consumed, message.consumed)
         streams[header.stream] = state
-        return .credit(header.stream, CreditMessage(limit: state.creditLimit, consumed: message.consumed))
+        return .credit(header.stream, CreditMessage(limit: state.creditLimit, consumed: state.consumed))
     }
 
     private mutating func receiveCancel(

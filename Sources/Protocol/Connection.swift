@@ -84,7 +84,7 @@ package struct Connection: Sendable {
 
     /// Tokens that may still be sent on a stream before more credit comes; 0 if it is not open.
     package func credit(on stream: UInt32) -> UInt32 {
-        streams[stream].map { $0.creditLimit - $0.nextIndex } ?? 0
+        streams[stream].map { $0.creditLimit - min($0.creditLimit, $0.nextIndex) } ?? 0
     }
 
     /// Features that both ends announced.

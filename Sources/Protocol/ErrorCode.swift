@@ -45,10 +45,13 @@ package struct ErrorCode: RawRepresentable, Hashable, Sendable, CustomStringConv
     /// A defect of the server.
     package static let `internal` = ErrorCode(rawValue: 19)
 
+    /// A RESUME on another stream took the generation over.
+    package static let superseded = ErrorCode(rawValue: 20)
+
     private static let names = [
         "PROTOCOL", "FRAME_TOO_LARGE", "VERSION", "UNAUTHENTICATED", "FORBIDDEN", "INVALID", "TOO_LARGE", "NOT_FOUND",
         "RATE_LIMITED", "OVERLOADED", "QUEUE_TIMEOUT", "DEADLINE", "CANCELLED", "SLOW_CONSUMER", "DRAINING",
-        "MODEL_OUTPUT", "ENGINE", "DEVICE", "INTERNAL",
+        "MODEL_OUTPUT", "ENGINE", "DEVICE", "INTERNAL", "SUPERSEDED",
     ]
 
     /// Every code of this version, in order of its number.

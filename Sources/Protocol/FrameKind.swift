@@ -18,6 +18,8 @@ package enum FrameKind: UInt8, Sendable, CaseIterable {
     case credit = 0x92
     /// Asks the server to end a stream.
     case cancel = 0x93
+    /// Opens a stream that continues a generation whose connection was lost.
+    case resume = 0x94
     /// The request is in the engine's queue.
     case accept = 0xA0
     /// Generated tokens.
@@ -48,7 +50,7 @@ package enum FrameKind: UInt8, Sendable, CaseIterable {
     package var scope: Scope {
         switch self {
         case .hello, .ping, .pong, .goAway, .maxStreams: .connection
-        case .generate, .call, .credit, .cancel, .accept, .tokens, .progress, .finish, .reply: .stream
+        case .generate, .call, .resume, .credit, .cancel, .accept, .tokens, .progress, .finish, .reply: .stream
         case .error: .either
         }
     }
@@ -57,7 +59,7 @@ package enum FrameKind: UInt8, Sendable, CaseIterable {
     package func maySend(_ role: Role, on stream: UInt32) -> Bool {
         switch self {
         case .hello, .ping, .pong: true
-        case .generate, .call, .credit, .cancel: role == .client
+        case .generate, .call, .resume, .credit, .cancel: role == .client
         case .goAway, .maxStreams, .accept, .tokens, .progress, .finish, .reply: role == .server
         case .error: role == .server || stream == 0
         }

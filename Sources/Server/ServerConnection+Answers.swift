@@ -13,6 +13,8 @@ final class Generation {
     var granted: UInt32
     /// Tokens taken from the engine.
     var taken: UInt32 = 0
+    /// Of the text of the tokens sent.
+    var checksum = CRC32C()
     /// Tokens that wait for the end of the turn; its arrays keep their memory from turn to turn.
     var pending = TokensMessage(firstIndex: 0)
 
@@ -45,7 +47,8 @@ extension ServerConnection {
             case .token(let id, let index, _): try append(id, index, text, logprobs, to: generation)
             case .finished(let reason, let usage):
                 try flush(generation)
-                var message = FinishMessage(reason: .init(reason))
+                var message = FinishMessage(
+                    reason: .init(reason), tokens: generation.taken, checksum: generation.checksum.value)
                 message.usage = UsageReport(usage)
                 message.seed = generation.seed
                 generations[generation.stream] = nil
@@ -84,6 +87,7 @@ extension ServerConnection {
 
     private func flush(_ generation: Generation) throws(WireError) {
         guard generation.pending.count > 0 else { return }
+        generation.checksum.update(generation.pending.text.span.bytes)
         try send { (wire, bytes) throws(WireError) in
             try wire.sendTokens(on: generation.stream, generation.pending, into: &bytes)
         }

@@ -88,6 +88,9 @@ final class ServerConnection: ChannelHandler {
         case .hello(let hello): try greet(hello)
         case .generate(let stream, let message):
             if try admits(stream, size: size) { try generate(on: stream, message) }
+        case .resume(let stream, _):
+            try spend(&controls, "control frames")
+            try refuse(stream, ErrorMessage(.notFound, "there is no such generation here (any more)"))
         case .call(let stream, let message):
             if try admits(stream, size: size) { try answer(message, on: stream) }
         case .rejected(let stream, let error):

@@ -68,6 +68,7 @@ final class ScriptedServer: Sendable {
         private let log: Watched<Log>
         private var remaining: [UInt32: Int] = [:]
         private var next: [UInt32: UInt32] = [:]
+        private var checksums: [UInt32: CRC32C] = [:]
 
         init(_ script: Script, _ log: Watched<Log>) {
             self.script = script
@@ -109,7 +110,9 @@ final class ScriptedServer: Sendable {
                 log.update { $0.sentTokens += 1 }
                 send { (wire, bytes) throws(WireError) in
                     var tokens = TokensMessage(firstIndex: index)
-                    try tokens.append(id: Int32(index), text: Array("t\(index) ".utf8).span)
+                    let text = Array("t\(index) ".utf8)
+                    checksums[stream, default: CRC32C()].update(text.span.bytes)
+                    try tokens.append(id: Int32(index), text: text.span)
                     try tokens.append(TokensMessage.Logprob(token: Int32(index), value: -0.5))
                     try wire.sendTokens(on: stream, tokens, into: &bytes)
                 }
@@ -118,7 +121,8 @@ final class ScriptedServer: Sendable {
 
         func finish(_ stream: UInt32, _ reason: FinishMessage.Reason) {
             remaining[stream] = nil
-            var message = FinishMessage(reason: reason)
+            var message = FinishMessage(
+                reason: reason, tokens: next[stream] ?? 0, checksum: checksums[stream]?.value ?? 0)
             message.seed = 7
             message.usage.completionTokens = next[stream] ?? 0
             log.update { $0.ended += 1 }

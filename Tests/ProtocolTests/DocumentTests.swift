@@ -17,7 +17,7 @@ struct DocumentTests {
     private func conversation() throws -> String {
         var lines: [String] = []
         func note(_ who: String, _ what: String, _ bytes: [UInt8]) {
-            lines.append("\(who)  \(what)")
+            lines.append(who.isEmpty ? what : "\(who)  \(what)")
             for start in stride(from: 0, to: bytes.count, by: 32) {
                 lines.append("   " + hex(bytes[start..<min(start + 32, bytes.count)]))
             }
@@ -28,6 +28,8 @@ struct DocumentTests {
         hello = HelloMessage(maxPayload: Limits.serverPayload)
         hello.agent = "lmserve/1"
         hello.keepAlive = 15_000
+        hello.resumeGrace = 30_000
+        hello.cancelBudget = .init(perSecond: 16, burst: 512)
         var server = Connection.server(hello)
         func send(_ who: String, _ what: String, _ frame: (inout Connection, inout [UInt8]) throws -> Void) throws {
             var bytes: [UInt8] = []
@@ -44,7 +46,9 @@ struct DocumentTests {
             try $0.start(into: &$1)
         }
         try send(
-            "S", "HELLO version 1, payloads to 1,114,112, agent \"lmserve/1\", keep-alive 15 s; MAX_STREAMS 128"
+            "S",
+            "HELLO version 1, payloads to 1,114,112, agent \"lmserve/1\", keep-alive 15 s, resume grace 30 s, "
+                + "CANCEL 16/s and 512 at once; MAX_STREAMS 128"
         ) {
             try $0.sendHello(into: &$1)
         }
@@ -52,12 +56,19 @@ struct DocumentTests {
         request.sampling.temperature = 0
         request.sampling.logprobs = 0
         request.stop.maxTokens = 16
-        try send("C", "GENERATE on stream 1: credit 4, prompt \"Hi!\", greedy, log-probabilities, at most 16 tokens") {
+        request.isResumable = true
+        try send(
+            "C",
+            "GENERATE on stream 1: credit 4, resumable, prompt \"Hi!\", greedy, log-probabilities, at most 16 tokens"
+        ) {
             _ = try $0.sendGenerate(request, into: &$1)
         }
         var accept = AcceptMessage()
         accept.requestID = "17"
-        try send("S", "ACCEPT, request id \"17\"") { try $0.sendAccept(on: 1, accept, into: &$1) }
+        accept.resumeToken = Opaque128(0x7766_5544_3322_1100, 0xFFEE_DDCC_BBAA_9988)
+        try send("S", "ACCEPT, request id \"17\", resume token 00 11 22 … ff") {
+            try $0.sendAccept(on: 1, accept, into: &$1)
+        }
         var tokens = TokensMessage(firstIndex: 0)
         let pieces: [(Int32, String, Float)] = [(19_556, "Hello", -0.25), (17, "", -0.5), (905, " 你", -1)]
         for (id, text, logprob) in pieces {
@@ -67,10 +78,27 @@ struct DocumentTests {
         try send("S", "TOKENS 0 to 2: \"Hello\", \"\", \" 你\"; log-probabilities -0.25, -0.5, -1") {
             try $0.sendTokens(on: 1, tokens, into: &$1)
         }
-        try send("C", "CREDIT to 7, 3 consumed") {
-            try $0.sendCredit(on: 1, CreditMessage(limit: 7, consumed: 3), into: &$1)
+        try send("C", "CREDIT to 6, 2 consumed") {
+            try $0.sendCredit(on: 1, CreditMessage(limit: 6, consumed: 2), into: &$1)
         }
-        var finish = FinishMessage(reason: .stop)
+        note("", "The connection breaks; on a second one, after the same handshake:", [])
+        let token = try #require(accept.resumeToken)
+        (client, server) = (try Pair().client, try Pair().server)
+        let resume = ResumeMessage(token: token, nextIndex: 2, creditLimit: 6)
+        try send("C", "RESUME on stream 1 from token 2, credit 6: tokens 0 and 1 were seen") {
+            _ = try $0.sendResume(resume, checksum: nil, into: &$1)
+        }
+        accept.startIndex = 2
+        try send("S", "ACCEPT from token 2, the same request id and resume token") {
+            try $0.sendAccept(on: 1, accept, into: &$1)
+        }
+        tokens.removeAll(firstIndex: 2)
+        try tokens.append(id: 905, text: Array(" 你".utf8).span)
+        try tokens.append(TokensMessage.Logprob(token: 905, value: -1))
+        try send("S", "TOKENS 2: \" 你\"") { try $0.sendTokens(on: 1, tokens, into: &$1) }
+        var checksum = CRC32C()
+        checksum.update(Array("Hello 你".utf8).span.bytes)
+        var finish = FinishMessage(reason: .stop, tokens: 3, checksum: checksum.value)
         finish.usage.promptTokens = 30
         finish.usage.completionTokens = 3
         finish.usage.queueTime = 150_000
@@ -78,7 +106,7 @@ struct DocumentTests {
         finish.usage.decodeTime = 24_000_000
         try send(
             "S",
-            "FINISH stop, 30 prompt tokens, 3 generated, queued 0.15 ms, prefill 80 ms, decode 24 ms; MAX_STREAMS 129"
+            "FINISH stop, 3 tokens, checksum of \"Hello 你\", 30 prompt tokens, 3 generated, queued 0.15 ms, prefill 80 ms, decode 24 ms; MAX_STREAMS 129"
         ) {
             try $0.sendFinish(on: 1, finish, into: &$1)
         }

@@ -37,6 +37,10 @@ struct FrameTests {
         hello = HelloMessage(maxPayload: Limits.serverPayload)
         hello.agent = "lm/1"
         hello.keepAlive = 15_000
+        hello.resumeGrace = 30_000
+        hello.cancelBudget = .init(perSecond: 16, burst: 512)
+        hello.controlBudget = .init(perSecond: 1, burst: 2)
+        hello.glitchBudget = .init(perSecond: 3, burst: 4)
         var server = Connection.server(hello)
 
         var sent: [UInt8] = []
@@ -57,8 +61,10 @@ struct FrameTests {
             sent
                 == bytes(
                     hex: """
-                        24 00 00 81 00 00 00 00 01 01 00 00 00 00 11 00 00 00 00 00 00 00 00 00 02 00 04 00 00 00 6c 6d
-                        2f 31 03 00 04 00 00 00 98 3a 00 00 04 00 00 86 00 00 00 00 80 00 00 00
+                        58 00 00 81 00 00 00 00 01 01 00 00 00 00 11 00 00 00 00 00 00 00 00 00 02 00 04 00 00 00 6c 6d
+                        2f 31 03 00 04 00 00 00 98 3a 00 00 04 00 04 00 00 00 30 75 00 00 05 00 08 00 00 00 10 00 00 00
+                        00 02 00 00 06 00 08 00 00 00 01 00 00 00 02 00 00 00 07 00 08 00 00 00 03 00 00 00 04 00 00 00
+                        04 00 00 86 00 00 00 00 80 00 00 00
                         """))
         #expect(try client.receiveAll(sent) == [.hello(hello), .maxStreams(128)])
         #expect(client.isOpen && server.isOpen && client.canOpenStream)
@@ -94,7 +100,9 @@ struct FrameTests {
     @Test(
         "an unknown ignorable field changes nothing, an unknown critical one fails the message", arguments: Vector.all)
     func unknownFields(_ vector: Vector) throws {
-        let extensible: Set<FrameKind> = [.generate, .call, .accept, .finish, .error, .reply]
+        let extensible: Set<FrameKind> = [
+            .generate, .resume, .call, .accept, .finish, .error, .reply,
+        ]
         guard let kind = FrameKind(rawValue: vector.bytes[3]), extensible.contains(kind) else { return }
         func appending(_ key: UInt16) -> [UInt8] {
             var payload = Array(vector.bytes.dropFirst(Limits.header))
@@ -106,7 +114,7 @@ struct FrameTests {
         #expect(try receiver.receiveAll(appending(0x7FFF)) == [vector.action])
 
         receiver = try vector.receiver()
-        if kind == .generate || kind == .call {
+        if kind == .generate || kind == .resume || kind == .call {
             let actions = try receiver.receiveAll(appending(0xFFFF))
             #expect(
                 actions == [

@@ -29,7 +29,8 @@ struct FuzzTests {
             try client.sendCancel(on: 1, .user, into: &bytes)
         }.bytes
         toClient += try pair.toClient { server, bytes in
-            try server.sendFinish(on: 1, .full, into: &bytes)
+            try server.sendFinish(
+                on: 1, FinishMessage(reason: .cancelled, tokens: 2, checksum: 0xC1D0_4330), into: &bytes)
             try server.sendGoAway(isFinal: true, grace: 1, reason: .draining, into: &bytes)
         }.bytes
         return (toServer, toClient)

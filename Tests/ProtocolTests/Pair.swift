@@ -106,6 +106,10 @@ extension GenerateMessage {
         message.stop.strings = ["\n", "END"]
         message.stop.tokens = [2, -1]
         message.stop.ignoresEndOfSequence = true
+        message.firstTokenTimeout = 1_500
+        message.idleTimeout = 2_500
+        message.isResumable = true
+        message.idempotencyKey = .sample
         return message
     }
 }
@@ -147,6 +151,11 @@ extension TokensMessage {
         try message.append(id: 9, text: [0x61].span)
         try message.append(Logprob(token: 9, value: -0.5))
         try message.append(Logprob(token: 8, value: -1))
+    }
+
+    static let wide = refilled { message throws(WireError) in
+        try message.append(id: 7, text: [UInt8](repeating: 0x78, count: 256).span)
+        try message.append(id: 9, text: [0x79].span)
     }
 
     private static func refilled(_ fill: (inout TokensMessage) throws(WireError) -> Void) -> TokensMessage {

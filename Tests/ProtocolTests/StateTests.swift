@@ -33,7 +33,7 @@ private enum Stage: CaseIterable {
             try pair.toServer { try $0.sendCancel(on: 1, .user, into: &$1) }
         case .closed:
             try pair.generate()
-            try pair.toClient { try $0.sendFinish(on: 1, FinishMessage(reason: .stop), into: &$1) }
+            try pair.toClient { try $0.sendFinish(on: 1, .empty, into: &$1) }
         case .call: try pair.call()
         case .refused:
             var late: [UInt8] = []
@@ -51,6 +51,7 @@ struct StateTests {
         "state x frame on the server",
         arguments: [
             (.generate, [.action, .violation, .violation, .violation, .violation, .violation, .ignored]),
+            (.resume, [.action, .violation, .violation, .violation, .violation, .violation, .ignored]),
             (.call, [.action, .violation, .violation, .violation, .violation, .violation, .ignored]),
             (.credit, [.violation, .action, .action, .action, .ignored, .violation, .ignored]),
             (.cancel, [.violation, .action, .action, .ignored, .ignored, .action, .ignored]),
@@ -58,6 +59,7 @@ struct StateTests {
     fileprivate func server(_ kind: FrameKind, _ expected: [Outcome]) throws {
         let payloads: [FrameKind: String] = [
             .generate: "40 00 00 00 00 00 00 00 03 00 00 00 02 00 02 00 00 00 68 69", .call: "01 00 00 00",
+            .resume: "01 02 03 04 05 06 07 08 09 0a 0b 0c 0d 0e 0f 10 03 00 00 00 40 00 00 00",
             .credit: "ff 00 00 00 00 00 00 00", .cancel: "01 00 00 00",
         ]
         for (stage, outcome) in zip(Self.order, expected) {
@@ -79,8 +81,9 @@ struct StateTests {
         ] as [(FrameKind, [Outcome])])
     fileprivate func client(_ kind: FrameKind, _ expected: [Outcome]) throws {
         let payloads: [FrameKind: String] = [
-            .accept: "00 00 00 00", .tokens: "00 00 00 00 01 00 00 00 07 00 00 00 00 00",
-            .progress: "01 00 00 00 00 00 00 00 00 00 00 00", .finish: "01 00 00 00", .error: "0a 00 01 00 00 00 00 00",
+            .accept: "00 00 00 00", .tokens: "00 00 01 00 07 00 00 00",
+            .progress: "01 00 00 00 00 00 00 00 00 00 00 00", .finish: "01 00 00 00 00 00 00 00 00 00 00 00",
+            .error: "0a 00 01 00 00 00 00 00",
             .reply: "",
         ]
         for (stage, outcome) in zip(Self.order, expected) {
@@ -161,8 +164,8 @@ struct StateTests {
         #expect(actions.count == 2)
         #expect(actions.allSatisfy { if case .ignored = $0 { true } else { false } })
 
-        actions = try pair.toClient { try $0.sendFinish(on: 1, FinishMessage(reason: .stop), into: &$1) }.actions
-        #expect(actions == [.finish(1, FinishMessage(reason: .stop))], "open streams go on, no new ones are granted")
+        actions = try pair.toClient { try $0.sendFinish(on: 1, .empty, into: &$1) }.actions
+        #expect(actions == [.finish(1, .empty)], "open streams go on, no new ones are granted")
     }
 
     @Test("the server cannot send out of order, beyond the credit, or on a stream that is over")
@@ -173,7 +176,7 @@ struct StateTests {
         let unaccepted = try pair.generate(credit: 3, accept: false)
         #expect(throws: WireError.self) { try pair.server.sendTokens(on: unaccepted, two, into: &bytes) }
         #expect(throws: WireError.self) {
-            try pair.server.sendFinish(on: unaccepted, FinishMessage(reason: .stop), into: &bytes)
+            try pair.server.sendFinish(on: unaccepted, .empty, into: &bytes)
         }
         try pair.server.sendAccept(on: unaccepted, AcceptMessage(), into: &bytes)
         try pair.server.sendTokens(on: unaccepted, two, into: &bytes)

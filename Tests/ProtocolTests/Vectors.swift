@@ -62,13 +62,14 @@ struct Vector: Sendable, CustomTestStringConvertible {
             "GENERATE with everything", from: .client, prepare: { _ in },
             send: { _ = try $0.sendGenerate(.full, into: &$1) },
             hex: """
-                c8 00 00 90 01 00 00 00 08 00 00 00 30 75 00 00 01 03 00 00 01 00 04 00 00 00 73 6d 6f 6c 10 00
+                f2 00 00 90 01 00 00 00 08 00 00 00 30 75 00 00 01 07 00 00 01 00 04 00 00 00 73 6d 6f 6c 10 00
                 04 00 00 00 00 00 00 3f 11 00 04 00 00 00 00 00 40 3f 12 00 04 00 00 00 28 00 00 00 13 00 04 00
                 00 00 00 00 80 3e 14 00 04 00 00 00 00 00 c0 3f 15 00 04 00 00 00 00 00 80 bf 16 00 04 00 00 00
                 00 00 00 40 17 00 08 00 00 00 07 00 00 00 00 00 00 00 18 00 01 00 00 00 02 20 00 04 00 00 00 64
-                00 00 00 21 00 04 00 00 00 05 00 00 00 22 00 08 00 00 00 02 00 00 00 ff ff ff ff 04 40 0e 00 00
-                00 06 73 79 73 74 65 6d 62 65 20 6b 69 6e 64 04 40 0b 00 00 00 04 75 73 65 72 e4 bd a0 e5 a5 bd
-                23 40 01 00 00 00 0a 23 40 03 00 00 00 45 4e 44
+                00 00 00 21 00 04 00 00 00 05 00 00 00 22 00 08 00 00 00 02 00 00 00 ff ff ff ff 24 00 04 00 00
+                00 dc 05 00 00 25 00 04 00 00 00 c4 09 00 00 28 00 10 00 00 00 01 02 03 04 05 06 07 08 09 0a 0b
+                0c 0d 0e 0f 10 04 40 0e 00 00 00 06 73 79 73 74 65 6d 62 65 20 6b 69 6e 64 04 40 0b 00 00 00 04
+                75 73 65 72 e4 bd a0 e5 a5 bd 23 40 01 00 00 00 0a 23 40 03 00 00 00 45 4e 44
                 """,
             action: .generate(1, .full)),
         Vector(
@@ -102,6 +103,11 @@ struct Vector: Sendable, CustomTestStringConvertible {
             hex: "08 00 00 92 01 00 00 00 80 00 00 00 03 00 00 00",
             action: .credit(1, CreditMessage(limit: 128, consumed: 3))),
         Vector(
+            "RESUME", from: .client, prepare: { _ in },
+            send: { _ = try $0.sendResume(.sample, checksum: nil, into: &$1) },
+            hex: "18 00 00 94 01 00 00 00 01 02 03 04 05 06 07 08 09 0a 0b 0c 0d 0e 0f 10 03 00 00 00 40 00 00 00",
+            action: .resume(1, .sample)),
+        Vector(
             "CANCEL", from: .client, prepare: { try $0.generate() },
             send: { try $0.sendCancel(on: 1, .user, into: &$1) },
             hex: "04 00 00 93 01 00 00 00 01 00 00 00",
@@ -123,36 +129,43 @@ struct Vector: Sendable, CustomTestStringConvertible {
             "ACCEPT", from: .server, prepare: { try $0.generate(accept: false) },
             send: { try $0.sendAccept(on: 1, .full, into: &$1) },
             hex: """
-                25 00 00 a0 01 00 00 00 00 00 00 00 01 00 03 00 00 00 72 2d 31 02 00 04 00 00 00 73 6d 6f 6c 03
-                00 08 00 00 00 07 00 00 00 00 00 00 00
+                3b 00 00 a0 01 00 00 00 00 00 00 00 01 00 03 00 00 00 72 2d 31 02 00 04 00 00 00 73 6d 6f 6c 03
+                00 08 00 00 00 07 00 00 00 00 00 00 00 04 00 10 00 00 00 01 02 03 04 05 06 07 08 09 0a 0b 0c 0d
+                0e 0f 10
                 """,
             action: .accept(1, .full)),
         Vector(
             "TOKENS", from: .server, prepare: { try $0.generate() },
             send: { try $0.sendTokens(on: 1, .two, into: &$1) },
-            hex: "17 00 00 a1 01 00 00 00 00 00 00 00 02 00 03 00 07 00 00 00 09 00 00 00 01 00 03 00 61 62 63",
+            hex: "10 00 00 a1 01 00 00 00 00 00 02 00 07 00 00 00 09 00 00 00 01 61 62 63",
             action: .tokens(1, .two)),
         Vector(
             "TOKENS with log-probabilities", from: .server, prepare: { try $0.generate() },
             send: { try $0.sendTokens(on: 1, .withLogprobs, into: &$1) },
             hex: """
-                27 00 00 a1 01 00 00 00 00 00 00 00 02 01 01 00 07 00 00 00 09 00 00 00 00 00 01 00 61 00 02 09
-                00 00 00 00 00 00 bf 08 00 00 00 00 00 80 bf
+                20 00 00 a1 01 00 00 00 00 00 02 01 07 00 00 00 09 00 00 00 00 00 02 09 00 00 00 00 00 00 bf 08
+                00 00 00 00 00 80 bf 61
                 """,
             action: .tokens(1, .withLogprobs)),
+        Vector(
+            "TOKENS with wide lengths", from: .server, prepare: { try $0.generate() },
+            send: { try $0.sendTokens(on: 1, .wide, into: &$1) },
+            hex: "0f 01 00 a1 01 00 00 00 00 00 02 02 07 00 00 00 09 00 00 00 00 01"
+                + String(repeating: " 78", count: 256) + " 79",
+            action: .tokens(1, .wide)),
         Vector(
             "PROGRESS", from: .server, prepare: { try $0.generate() },
             send: { try $0.sendProgress(on: 1, .sample, into: &$1) },
             hex: "0c 00 00 22 01 00 00 00 02 00 00 00 00 02 00 00 00 08 00 00",
             action: .progress(1, .sample)),
         Vector(
-            "FINISH", from: .server, prepare: { try $0.generate() },
+            "FINISH", from: .server, prepare: Vector.sentThree,
             send: { try $0.sendFinish(on: 1, .full, into: &$1) },
             hex: """
-                64 00 00 a2 01 00 00 00 01 00 00 00 10 00 04 00 00 00 0c 00 00 00 11 00 04 00 00 00 00 00 00 00
-                12 00 04 00 00 00 03 00 00 00 13 00 04 00 00 00 00 00 00 00 14 00 08 00 00 00 e8 03 00 00 00 00
-                00 00 15 00 08 00 00 00 d0 07 00 00 00 00 00 00 16 00 08 00 00 00 b8 0b 00 00 00 00 00 00 17 00
-                08 00 00 00 07 00 00 00 00 00 00 00
+                6c 00 00 a2 01 00 00 00 01 00 00 00 03 00 00 00 b7 3f 4b 36 10 00 04 00 00 00 0c 00 00 00 11 00
+                04 00 00 00 00 00 00 00 12 00 04 00 00 00 03 00 00 00 13 00 04 00 00 00 00 00 00 00 14 00 08 00
+                00 00 e8 03 00 00 00 00 00 00 15 00 08 00 00 00 d0 07 00 00 00 00 00 00 16 00 08 00 00 00 b8 0b
+                00 00 00 00 00 00 17 00 08 00 00 00 07 00 00 00 00 00 00 00
                 """,
             action: .finish(1, .full)),
         Vector(
@@ -225,8 +238,17 @@ extension AcceptMessage {
         message.requestID = "r-1"
         message.model = "smol"
         message.seed = 7
+        message.resumeToken = .sample
         return message
     }
+}
+
+extension Opaque128 {
+    static let sample = Opaque128(0x0807_0605_0403_0201, 0x100F_0E0D_0C0B_0A09)
+}
+
+extension ResumeMessage {
+    static let sample = ResumeMessage(token: .sample, nextIndex: 3, creditLimit: 64)
 }
 
 extension UsageReport {
@@ -242,8 +264,12 @@ extension UsageReport {
 }
 
 extension FinishMessage {
+    /// Of a generation without tokens.
+    static let empty = FinishMessage(reason: .stop, tokens: 0, checksum: 0)
+
+    /// Of the tokens "a", "b", "c".
     static var full: FinishMessage {
-        var message = FinishMessage(reason: .stop)
+        var message = FinishMessage(reason: .stop, tokens: 3, checksum: 0x364B_3FB7)
         message.usage = .sample
         message.seed = 7
         return message

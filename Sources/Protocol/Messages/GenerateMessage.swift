@@ -1,5 +1,5 @@
 /// GENERATE: opens a stream and asks for tokens. An absent value leaves the choice to the server.
-package struct GenerateMessage: Sendable, Equatable {
+package struct GenerateMessage: Sendable, Hashable {
     /// What the model continues.
     package var prompt: Prompt
     /// Name of the model; nil for the server's only or first one.
@@ -10,6 +10,14 @@ package struct GenerateMessage: Sendable, Equatable {
     package var creditLimit: UInt32
     /// Milliseconds from receipt after which the request fails with `deadline`; 0 for the server's own limit.
     package var timeout: UInt32 = 0
+    /// Milliseconds from receipt to the first token; nil for no such limit.
+    package var firstTokenTimeout: UInt32?
+    /// Milliseconds from one token to the next while there is credit; nil for no such limit.
+    package var idleTimeout: UInt32?
+    /// The generation outlives its connection for the server's resume grace.
+    package var isResumable = false
+    /// A second request with the same key continues the first one's generation. Makes the request resumable.
+    package var idempotencyKey: Opaque128?
     /// 0 (most urgent) to 7.
     package var priority: UInt8 = GenerateMessage.defaultPriority
     /// How tokens are chosen.
@@ -27,7 +35,7 @@ package struct GenerateMessage: Sendable, Equatable {
     }
 
     /// How tokens are chosen; ranges are the engine's and checked there.
-    package struct Sampling: Sendable, Equatable {
+    package struct Sampling: Sendable, Hashable {
         /// 0 is greedy.
         package var temperature: Float?
         /// Smallest set of tokens whose probability reaches this.
@@ -52,7 +60,7 @@ package struct GenerateMessage: Sendable, Equatable {
     }
 
     /// When the stream ends.
-    package struct Stop: Sendable, Equatable {
+    package struct Stop: Sendable, Hashable {
         /// Most tokens generated.
         package var maxTokens: UInt32?
         /// No stop token or stop string ends the output before this many tokens.
@@ -74,6 +82,7 @@ extension GenerateMessage {
     private enum Flag {
         static let raw: UInt8 = 1
         static let ignoreEndOfSequence: UInt8 = 2
+        static let resumable: UInt8 = 4
     }
 
     private enum Key {
@@ -90,6 +99,9 @@ extension GenerateMessage {
         static let maxTokens: UInt16 = 32
         static let minTokens: UInt16 = 33
         static let stopTokens: UInt16 = 34
+        static let firstTokenTimeout: UInt16 = 36
+        static let idleTimeout: UInt16 = 37
+        static let idempotencyKey: UInt16 = 40
         static let stopString: UInt16 = 35 | FieldKey.repeatableBit
     }
 
@@ -101,34 +113,36 @@ extension GenerateMessage {
         _ = try reader.integer(UInt16.self)
         var fields = try FieldReader(reader)
         var prompt = PromptFields()
-        var model: String?
-        var sampling = Sampling()
-        var stop = Stop()
+        // The prompt is known when all fields are read.
+        self.init(prompt: .tokens([]), creditLimit: creditLimit)
         while let key = try fields.next() {
             if try prompt.read(key, &fields) { continue }
             if try sampling.read(key, &fields) { continue }
             if try stop.read(key, &fields) { continue }
             switch key {
             case Key.model: model = try fields.text("model", limit: Limits.name)
+            case Key.firstTokenTimeout: firstTokenTimeout = try fields.integer()
+            case Key.idleTimeout: idleTimeout = try fields.integer()
+            case Key.idempotencyKey: idempotencyKey = try fields.opaque()
             default: try fields.skip()
             }
         }
         guard priority <= 7 else { throw WireError(.invalid, "priority \(priority) is not in 0...7") }
-        self.init(prompt: try prompt.finish(), creditLimit: creditLimit)
+        self.prompt = try prompt.finish()
         self.timeout = timeout
         self.priority = priority
-        self.model = model
-        self.sampling = sampling
-        self.stop = stop
         isRaw = flags & Flag.raw != 0
-        self.stop.ignoresEndOfSequence = flags & Flag.ignoreEndOfSequence != 0
+        stop.ignoresEndOfSequence = flags & Flag.ignoreEndOfSequence != 0
+        isResumable = flags & Flag.resumable != 0
     }
 
     func encode(into bytes: inout [UInt8]) {
         bytes.append(integer: creditLimit)
         bytes.append(integer: timeout)
         bytes.append(priority)
-        bytes.append((isRaw ? Flag.raw : 0) | (stop.ignoresEndOfSequence ? Flag.ignoreEndOfSequence : 0))
+        bytes.append(
+            (isRaw ? Flag.raw : 0) | (stop.ignoresEndOfSequence ? Flag.ignoreEndOfSequence : 0)
+                | (isResumable ? Flag.resumable : 0))
         bytes.append(integer: UInt16(0))
         bytes.appendField(Key.model, text: model)
         prompt.encode(into: &bytes, .scalar)
@@ -136,6 +150,9 @@ extension GenerateMessage {
         bytes.appendField(Key.maxTokens, integer: stop.maxTokens)
         bytes.appendField(Key.minTokens, integer: stop.minTokens)
         if !stop.tokens.isEmpty { bytes.appendField(Key.stopTokens, integers: stop.tokens) }
+        bytes.appendField(Key.firstTokenTimeout, integer: firstTokenTimeout)
+        bytes.appendField(Key.idleTimeout, integer: idleTimeout)
+        bytes.appendField(Key.idempotencyKey, opaque: idempotencyKey)
         prompt.encode(into: &bytes, .repeated)
         for string in stop.strings { bytes.appendField(Key.stopString, text: string) }
     }

@@ -1,5 +1,5 @@
 /// What a request gives the model to continue; shared by GENERATE and the tokenize call.
-package enum Prompt: Sendable, Equatable {
+package enum Prompt: Sendable, Hashable {
     /// Text.
     case text(String)
     /// Token ids, used as they are.
@@ -31,7 +31,7 @@ package enum Prompt: Sendable, Equatable {
 }
 
 /// One message of a conversation.
-package struct PromptMessage: Sendable, Equatable {
+package struct PromptMessage: Sendable, Hashable {
     /// Who speaks, as the chat template names it: `system`, `user`, `assistant`, `tool`.
     package var role: String
     /// What was said.

@@ -89,46 +89,62 @@ package struct TokensMessage: Sendable, Equatable {
     }
 }
 
-// The layout: u32 first index, u8 count, u8 flags, u16 text bytes, count x i32 id, count x u16 text end, text; with the
-// log-probability flag, count x u8 entries, then for each entry i32 token, f32 value.
+// The layout: u16 low bits of the first index, u8 count, u8 flags, count x i32 id, text length of each token but the last as
+// u8 or with the wide flag u16; with the log-probability flag, count x u8 entries, then for each entry i32 token, f32 value;
+// text to the end.
 extension TokensMessage {
     private enum Flag {
         static let logprobs: UInt8 = 1
+        static let wide: UInt8 = 2
     }
 
-    init(_ reader: consuming ByteReader) throws(WireError) {
-        firstIndex = try reader.integer()
+    /// - Parameter nextIndex: of the first token that may come; the frame says its lowest bits only.
+    init(_ reader: consuming ByteReader, at nextIndex: UInt32) throws(WireError) {
+        firstIndex = nextIndex
+        let index: UInt16 = try reader.integer()
+        guard index == UInt16(truncatingIfNeeded: nextIndex) else {
+            throw .malformed("token \(index) (lowest 16 bits) where \(nextIndex) is next")
+        }
         let count = Int(try reader.integer(UInt8.self))
         let flags: UInt8 = try reader.integer()
-        let textCount = Int(try reader.integer(UInt16.self))
         guard count > 0 else { throw .malformed("no tokens") }
-        guard flags & ~Flag.logprobs == 0 else {
+        guard flags & ~(Flag.logprobs | Flag.wide) == 0 else {
             throw .malformed("flags \(flags) change the layout in an unknown way")
-        }
-        guard textCount <= Limits.tokensText else {
-            throw .malformed("\(textCount) bytes of text, limit \(Limits.tokensText)")
         }
         var idBytes = ByteReader(try reader.take(4 * count))
         ids = try idBytes.integers()
-        try readTextEnds(&reader, count: count, textCount: textCount)
-        text.append(try reader.take(textCount))
+        try readTextLengths(&reader, count: count - 1, isWide: flags & Flag.wide != 0)
         if flags & Flag.logprobs != 0 { try readLogprobs(&reader, count: count) }
-        try reader.finish()
+        try readText(&reader)
     }
 
-    private mutating func readTextEnds(_ reader: inout ByteReader, count: Int, textCount: Int) throws(WireError) {
-        textEnds.reserveCapacity(count)
+    private mutating func readTextLengths(
+        _ reader: inout ByteReader, count: Int, isWide: Bool
+    ) throws(WireError) {
+        textEnds.reserveCapacity(count + 1)
+        var end = 0
         for _ in 0..<count {
-            let start = textEnds.last ?? 0
-            let end: UInt16 = try reader.integer()
-            guard end >= start, Int(end) - Int(start) <= Limits.tokenText else {
-                throw .malformed("text of a token from \(start) to \(end), limit \(Limits.tokenText) bytes")
+            let length = isWide ? Int(try reader.integer(UInt16.self)) : Int(try reader.integer(UInt8.self))
+            end += length
+            guard length <= Limits.tokenText, end <= Limits.tokensText else {
+                throw .malformed(
+                    "\(length) bytes of text for a token and \(end) in all, limits \(Limits.tokenText) and "
+                        + "\(Limits.tokensText)")
             }
-            textEnds.append(end)
+            textEnds.append(UInt16(end))
         }
-        guard let end = textEnds.last, end == textCount else {
-            throw .malformed("the last token's text does not end at \(textCount)")
+    }
+
+    private mutating func readText(_ reader: inout ByteReader) throws(WireError) {
+        let start = Int(textEnds.last ?? 0)
+        let end = reader.remaining
+        guard start <= end, end - start <= Limits.tokenText, end <= Limits.tokensText else {
+            throw .malformed(
+                "\(end) bytes of text where the last token's begins at \(start), limits \(Limits.tokenText) for a token "
+                    + "and \(Limits.tokensText) in all")
         }
+        text.append(try reader.take(end))
+        textEnds.append(UInt16(end))
     }
 
     private mutating func readLogprobs(_ reader: inout ByteReader, count: Int) throws(WireError) {
@@ -149,14 +165,20 @@ extension TokensMessage {
     }
 
     func encode(into bytes: inout [UInt8]) {
-        bytes.append(integer: firstIndex)
+        let isWide = ids.indices.dropLast().contains { textRange($0).count > UInt8.max }
+        bytes.append(integer: UInt16(truncatingIfNeeded: firstIndex))
         bytes.append(UInt8(ids.count))
-        bytes.append(logprobs.isEmpty ? 0 : Flag.logprobs)
-        bytes.append(integer: UInt16(text.count))
+        bytes.append((logprobs.isEmpty ? 0 : Flag.logprobs) | (isWide ? Flag.wide : 0))
         for id in ids { bytes.append(integer: id) }
-        for end in textEnds { bytes.append(integer: end) }
+        for position in ids.indices.dropLast() {
+            let length = textRange(position).count
+            if isWide { bytes.append(integer: UInt16(length)) } else { bytes.append(UInt8(length)) }
+        }
+        if !logprobs.isEmpty { encodeLogprobs(into: &bytes) }
         bytes.append(contentsOf: text)
-        guard !logprobs.isEmpty else { return }
+    }
+
+    private func encodeLogprobs(into bytes: inout [UInt8]) {
         for position in ids.indices { bytes.append(UInt8(logprobRange(position).count)) }
         for logprob in logprobs {
             bytes.append(integer: logprob.token)
