@@ -65,7 +65,8 @@ final class EngineLoop: @unchecked Sendable {  // engine thread only, but for th
                     seed: CounterRandom.bits(seed: seed, position: Int(truncatingIfNeeded: id.rawValue)),
                     now: submittedAt)
             case .cancel(let id): scheduler.cancel(id)
-            case .grant(let id, let creditLimit): scheduler.grant(id, creditLimit: creditLimit)
+            case .grant(let id, let creditLimit):
+                scheduler.grant(id, creditLimit: creditLimit, now: MonotonicClock.now())
             case .shutDown:
                 scheduler.cancelAll()
                 isShutDown = true

@@ -25,6 +25,10 @@ public struct GenerationRequest: Sendable {
     public var creditLimit: UInt32 = .max
     /// Monotonic nanoseconds after which the request fails with `deadlineExceeded`; nil for none.
     public var deadline: UInt64?
+    /// Monotonic nanoseconds after which the request fails in the same way if it has no token yet; nil for none.
+    public var firstTokenDeadline: UInt64?
+    /// Nanoseconds that may pass between two tokens while there is credit for the second; nil for any number.
+    public var idleTimeout: UInt64?
     /// Cached prefixes are shared only among requests of the same scope. A server gives each tenant its own, so that no
     /// tenant learns another's prompt from how soon its own is answered.
     public var cacheScope: UInt64 = 0

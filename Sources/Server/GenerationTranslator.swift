@@ -27,6 +27,11 @@ extension ServedModel {
         request.creditLimit = min(message.creditLimit, limits.aheadTokens)
         let timeout = message.timeout == 0 ? limits.requestTimeout : UInt64(message.timeout)
         request.deadline = now &+ timeout * 1_000_000
+        for limit in [message.firstTokenTimeout, message.idleTimeout] where limit == 0 {
+            throw EngineError(.invalidRequest, "a timeout of 0 ms can never be met; leave it out for none")
+        }
+        request.firstTokenDeadline = message.firstTokenTimeout.map { now &+ UInt64($0) * 1_000_000 }
+        request.idleTimeout = message.idleTimeout.map { UInt64($0) * 1_000_000 }
         return request
     }
 }

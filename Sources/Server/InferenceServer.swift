@@ -62,9 +62,8 @@ public final class InferenceServer: Sendable {
         }
     }
 
-    /// Refuses new work, lets running streams end, and returns when all have, or when the drain timeout has passed.
+    /// Refuses new connections and soon new requests, lets running streams end, and returns when all have, or when the drain timeout has passed.
     public func drain() {
-        shared.model.engine.drain()
         loops[0].eventLoop.post { [listeners] in
             for listener in listeners { listener.close() }
         }

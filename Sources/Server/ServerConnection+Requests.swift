@@ -5,24 +5,73 @@ internal import LMTransport
 // Requests: from a frame to the engine, and calls to their answers.
 extension ServerConnection {
     func generate(on stream: UInt32, _ message: GenerateMessage) throws(WireError) {
+        if let key = message.idempotencyKey, let known = loop.resumable.generation(ofKey: key, tenant: tenant) {
+            return try repeated(message, of: known, on: stream)
+        }
         do throws(EngineError) {
             let model = try loop.shared.model(named: message.model)
             var request = try model.request(
                 message, limits: loop.limits, now: loop.now, seed: loop.eventLoop.system.random())
             request.cacheScope = tenant
-            let tag = UInt64(number) << 32 | UInt64(stream)
-            let id = try model.engine.submit(request, tag: tag, to: loop.mailbox)
-            generations[stream] = Generation(
-                stream: stream, request: id, seed: request.sampling.seed, clientLimit: message.creditLimit,
-                granted: request.creditLimit)
-            var accept = AcceptMessage()
-            accept.requestID = "\(loop.shared.instance)-\(id)"
-            accept.model = model.name
-            accept.seed = request.sampling.seed
-            try? send { (wire, bytes) throws(WireError) in try wire.sendAccept(on: stream, accept, into: &bytes) }
+            let generation = try loop.submit(
+                request, tenant: tenant, clientLimit: message.creditLimit, resumption: resumption(for: message))
+            generation.acceptance.requestID = "\(loop.shared.instance)-\(generation.request?.description ?? "")"
+            generation.acceptance.model = model.name
+            generation.acceptance.seed = request.sampling.seed
+            generation.acceptance.resumeToken = generation.resumption?.token
+            try? carry(generation, on: stream, from: 0, limit: message.creditLimit)
         } catch {
             try refuse(stream, ErrorMessage(error))
         }
+    }
+
+    func resume(on stream: UInt32, _ message: ResumeMessage) throws(WireError) {
+        guard let generation = loop.resumable.generation(of: message.token, tenant: tenant) else {
+            let what = "there is no such generation here (any more); ask again with GENERATE"
+            return try refuse(stream, ErrorMessage(.notFound, what))
+        }
+        try carryIfKept(generation, on: stream, from: message.nextIndex, limit: message.creditLimit)
+    }
+
+    private func repeated(
+        _ message: GenerateMessage, of generation: Generation, on stream: UInt32
+    ) throws(WireError) {
+        guard generation.resumption?.fingerprint == message.fingerprint else {
+            let what = "the idempotency key belongs to a request that is not the same; use a new key"
+            return try refuse(stream, ErrorMessage(.invalid, what))
+        }
+        try carryIfKept(generation, on: stream, from: 0, limit: message.creditLimit)
+    }
+
+    private func carryIfKept(
+        _ generation: Generation, on stream: UInt32, from index: UInt32, limit: UInt32
+    ) throws(WireError) {
+        do throws(WireError) {
+            try generation.checkKept(from: index)
+        } catch {
+            return try refuse(stream, ErrorMessage(error))
+        }
+        try carry(generation, on: stream, from: index, limit: limit)
+    }
+
+    /// Accepts a stream as the one that carries a generation.
+    private func carry(
+        _ generation: Generation, on stream: UInt32, from index: UInt32, limit: UInt32
+    ) throws(WireError) {
+        var acceptance = generation.acceptance
+        acceptance.startIndex = index
+        generations[stream] = generation
+        generation.attach(to: self, stream, from: index, limit: limit)
+        try send { (wire, bytes) throws(WireError) in try wire.sendAccept(on: stream, acceptance, into: &bytes) }
+        generation.flush()
+    }
+
+    private func resumption(for message: GenerateMessage) -> Generation.Resumption? {
+        guard message.isResumable || message.idempotencyKey != nil, loop.limits.resumeGrace > 0 else { return nil }
+        let system = loop.eventLoop.system
+        return Generation.Resumption(
+            token: Opaque128(system.random(), system.random()), key: message.idempotencyKey,
+            fingerprint: message.fingerprint)
     }
 
     func answer(_ call: CallMessage, on stream: UInt32) throws(WireError) {
@@ -56,6 +105,15 @@ extension ServerConnection {
         case .detokenize(let tokens, let name): return .detokenize(try shared.model(named: name).text(of: tokens))
         case .statistics: return .statistics(shared.model.engine.statistics().reply)
         }
+    }
+}
+
+extension GenerateMessage {
+    /// The same for two frames that differ in nothing but the credit they start with.
+    fileprivate var fingerprint: Int {
+        var message = self
+        message.creditLimit = 0
+        return message.hashValue
     }
 }
 

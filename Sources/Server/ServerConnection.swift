@@ -4,14 +4,15 @@ internal import LMTransport
 
 /// One client: the wire's state machine between a channel and the engine. Loop thread only.
 ///
-/// Requests go to the engine as they arrive; what comes back is collected by `take` and leaves as one write when the
-/// loop's turn ends.
+/// Requests go to the engine as they arrive; what comes back passes through their `Generation`s, and leaves as one write when
+/// the loop's turn ends.
 final class ServerConnection: ChannelHandler {
-    /// Unique on its loop for as long as the server runs: the upper half of an engine request's tag.
+    /// Unique on its loop for as long as the server runs.
     let number: UInt32
     unowned let loop: ServerLoop
     private(set) var channel: Channel?
     var wire: Connection
+    /// By the stream that carries them.
     var generations: [UInt32: Generation] = [:]
     /// Whose key opened the connection; 0 without keys. Tenants never share cached prefixes: how fast an answer comes
     /// would tell one what another asked.
@@ -25,9 +26,13 @@ final class ServerConnection: ChannelHandler {
     private var opens: TokenBucket
     private var cancels: TokenBucket
     private var controls: TokenBucket
-    /// Streams that took tokens in this turn; see ServerConnection+Answers.swift.
-    var touched: [Generation] = []
-    var isTaking = false
+    private var glitches: TokenBucket
+    private var requestCount = 0
+    /// When this connection is asked to go, however busy it is.
+    private let oldAge: UInt64
+    /// The final GOAWAY was sent: leave when the last stream has ended.
+    private var isLeaving = false
+    private var hasWarned = false
     /// The client writes no more: leave when its last stream has ended.
     private var isInputEnded = false
 
@@ -41,9 +46,15 @@ final class ServerConnection: ChannelHandler {
         opens = TokenBucket(loop.limits.openRate, now: now)
         cancels = TokenBucket(loop.limits.cancelRate, now: now)
         controls = TokenBucket(loop.limits.controlRate, now: now)
+        glitches = TokenBucket(loop.limits.glitchRate, now: now)
+        oldAge = now &+ loop.limits.connectionAge(spread: loop.eventLoop.system.random()) * 1_000_000
         var hello = HelloMessage(maxPayload: Limits.serverPayload)
         hello.agent = loop.shared.agent
-        hello.keepAlive = UInt32(loop.limits.pingInterval)
+        hello.keepAlive = UInt32(clamping: loop.limits.pingInterval)
+        hello.resumeGrace = UInt32(clamping: loop.limits.resumeGrace)
+        hello.cancelBudget = loop.limits.cancelRate.budget
+        hello.controlBudget = loop.limits.controlRate.budget
+        hello.glitchBudget = loop.limits.glitchRate.budget
         wire = .server(hello)
         var options = ChannelOptions()
         options.highWater = loop.limits.outboundSoftBytes
@@ -88,27 +99,26 @@ final class ServerConnection: ChannelHandler {
         case .hello(let hello): try greet(hello)
         case .generate(let stream, let message):
             if try admits(stream, size: size) { try generate(on: stream, message) }
-        case .resume(let stream, _):
-            try spend(&controls, "control frames")
-            try refuse(stream, ErrorMessage(.notFound, "there is no such generation here (any more)"))
+        case .resume(let stream, let message):
+            if try admits(stream, size: size) { try resume(on: stream, message) }
         case .call(let stream, let message):
             if try admits(stream, size: size) { try answer(message, on: stream) }
         case .rejected(let stream, let error):
-            try spend(&controls, "bad requests")
+            try spend(&glitches, "bad requests")
             try refuse(stream, ErrorMessage(error))
         case .credit(let stream, let credit):
             try spend(&controls, "control frames")
-            guard let generation = generations[stream] else { return }
-            generation.clientLimit = credit.limit
-            grant(generation)
+            generations[stream]?.credit(credit)
         case .cancel(let stream, _):
-            try spend(&cancels, "cancels")
-            guard let generation = generations[stream] else { return }
-            loop.model.engine.cancel(generation.request)
+            let generation = generations[stream]
+            // A prefill costs a thousand times what a CANCEL costs its sender.
+            try spend(&cancels, "cancels", cost: generation?.hasTokens == false ? 4 : 1)
+            generation?.cancel()
         case .ping(let opaque):
             try spend(&controls, "control frames")
             try send { (wire, bytes) throws(WireError) in try wire.sendPong(opaque, into: &bytes) }
-        case .pong, .ignored: try spend(&controls, "control frames")
+        case .pong: try spend(&controls, "control frames")
+        case .ignored: try spend(&glitches, "frames without effect")
         case .error: channel?.close()
         case .goAway, .maxStreams, .accept, .tokens, .progress, .finish, .reply:
             throw WireError(.internal, "a server's connection yields no \(action)")
@@ -124,13 +134,15 @@ final class ServerConnection: ChannelHandler {
             tenant = owner
         }
         try send { (wire, bytes) throws(WireError) in try wire.sendHello(into: &bytes) }
-        if loop.isDraining { sayGoodbye() }
+        if loop.isDraining { leave(.draining, grace: loop.limits.drainTimeout) }
     }
 
     /// Whether the client may ask this now; if not, the stream is ended.
     private func admits(_ stream: UInt32, size: Int) throws(WireError) -> Bool {
+        requestCount += 1
+        if requestCount == loop.limits.connectionRequests { leave(ErrorCode(rawValue: 0), grace: 0) }
         if opens.take(1 + Double(size) / 1_024, now: loop.now) { return true }
-        try spend(&controls, "refused requests")
+        try spend(&glitches, "refused requests")
         try refuse(
             stream,
             ErrorMessage(
@@ -138,8 +150,10 @@ final class ServerConnection: ChannelHandler {
         return false
     }
 
-    private func spend(_ bucket: inout TokenBucket, _ what: String) throws(WireError) {
-        guard bucket.take(1, now: loop.now) else { throw WireError(.rateLimited, "too many \(what) on one connection") }
+    private func spend(_ bucket: inout TokenBucket, _ what: String, cost: Double = 1) throws(WireError) {
+        guard bucket.take(cost, now: loop.now) else {
+            throw WireError(.rateLimited, "too many \(what) on one connection")
+        }
     }
 
     // MARK: - Frames out
@@ -164,31 +178,57 @@ final class ServerConnection: ChannelHandler {
         channel?.closeAfterFlush()
     }
 
-    /// Asks the client to open no more streams here, and leaves as soon as the open ones have ended.
-    func sayGoodbye() {
-        let grace = UInt32(clamping: loop.limits.drainTimeout)
+    // MARK: - Going away
+
+    /// Asks the client to open new streams elsewhere, soon after refuses them, and ends when the open ones have ended.
+    ///
+    /// - Parameter grace: milliseconds that open streams have left; 0 for all the time they need.
+    func leave(_ reason: ErrorCode, grace: UInt64) {
         guard wire.isOpen else {
-            channel?.closeAfterFlush()
+            if loop.isDraining { channel?.closeAfterFlush() }
             return
         }
+        guard !hasWarned else { return }
+        hasWarned = true
+        sayGoodbye(isFinal: false, reason, grace)
+        // Requests that cross the warning on the wire have arrived by then.
+        loop.eventLoop.schedule(after: .milliseconds(loop.limits.goAwayDelay)) { [weak self] in
+            guard let self, wire.isOpen else { return }
+            sayGoodbye(isFinal: true, reason, grace)
+            isLeaving = true
+            leaveIfDone()
+        }
+    }
+
+    private func sayGoodbye(isFinal: Bool, _ reason: ErrorCode, _ grace: UInt64) {
         do throws(WireError) {
             try send { (wire, bytes) throws(WireError) in
-                try wire.sendGoAway(isFinal: true, grace: grace, reason: .draining, into: &bytes)
+                try wire.sendGoAway(isFinal: isFinal, grace: UInt32(clamping: grace), reason: reason, into: &bytes)
             }
         } catch {
             fail(ErrorMessage(error))
         }
-        leaveIfDone()
     }
 
     func leaveIfDone() {
-        if loop.isDraining || isInputEnded, wire.openStreamCount == 0 { channel?.closeAfterFlush() }
+        if isLeaving || isInputEnded, wire.openStreamCount == 0 { channel?.closeAfterFlush() }
+    }
+
+    /// Fails every open stream, and leaves.
+    func endStreams(_ message: ErrorMessage) {
+        let streams = wire.openStreams
+        abandonGenerations()
+        for stream in streams { fail(stream, message) }
+        channel?.closeAfterFlush()
     }
 
     // MARK: - Silence and the end
 
+    /// Whether the socket is full: tokens had better wait with their generation.
+    var isCongested: Bool { channel?.isCongested == true }
+
     func channelWritabilityChanged(_ channel: Channel) {
-        for generation in generations.values { grant(generation) }
+        for generation in generations.values { generation.flush() }
     }
 
     private func checkOutbound() {
@@ -207,6 +247,7 @@ final class ServerConnection: ChannelHandler {
             let limit = loop.limits.frameDeadline
             return fail(ErrorMessage(.protocolViolation, "a frame is not complete \(limit) ms after its first byte"))
         }
+        if now > oldAge { leave(ErrorCode(rawValue: 0), grace: 0) }
         let silence = elapsed(since: lastHeard)
         if wire.openStreamCount == 0, silence > loop.limits.idleTimeout {
             fail(ErrorMessage(.draining, "idle for \(silence / 1_000) s"))
@@ -230,7 +271,45 @@ final class ServerConnection: ChannelHandler {
     }
 
     private func abandonGenerations() {
-        for generation in generations.values { loop.model.engine.cancel(generation.request) }
+        let lost = generations.values
         generations.removeAll()
+        for generation in lost { generation.connectionLost() }
+    }
+}
+
+// What a generation asks of the connection that carries it.
+extension ServerConnection {
+    /// Sends as many tokens of `range` as fit one frame.
+    ///
+    /// - Returns: the index after the last one sent; nil when the connection failed.
+    func sendTokens(on stream: UInt32, from tokens: borrowing TokenBuffer, in range: Range<UInt32>) -> UInt32? {
+        do throws(WireError) {
+            try tokens.fill(&loop.frame, with: range)
+            try send { (wire, bytes) throws(WireError) in try wire.sendTokens(on: stream, loop.frame, into: &bytes) }
+            return range.lowerBound + UInt32(loop.frame.count)
+        } catch {
+            fail(ErrorMessage(error))
+            return nil
+        }
+    }
+
+    /// Ends a stream.
+    func finish(_ stream: UInt32, _ message: FinishMessage) {
+        end(stream) { (wire, bytes) throws(WireError) in try wire.sendFinish(on: stream, message, into: &bytes) }
+    }
+
+    /// Ends a stream with an error.
+    func fail(_ stream: UInt32, _ message: ErrorMessage) {
+        end(stream) { (wire, bytes) throws(WireError) in try wire.sendError(on: stream, message, into: &bytes) }
+    }
+
+    private func end(_ stream: UInt32, _ encode: (inout Connection, inout [UInt8]) throws(WireError) -> Void) {
+        generations[stream] = nil
+        do throws(WireError) {
+            try send(encode)
+            leaveIfDone()
+        } catch {
+            fail(ErrorMessage(error))
+        }
     }
 }

@@ -2,18 +2,23 @@ internal import LMEngine
 internal import LMProtocol
 internal import LMTransport
 
-/// The server's part of one I/O loop: its connections and the mailbox in which the engine leaves their events.
-/// Loop thread only, but for what is said otherwise.
+/// The server's part of one I/O loop: its connections, their generations, and the mailbox in which the engine leaves
+/// their events. Loop thread only, but for what is said otherwise.
 final class ServerLoop: @unchecked Sendable {  // immutable, or touched on the loop thread only
     let eventLoop: EventLoop
     let shared: SharedState
     let mailbox: EventMailbox
     private(set) var isDraining = false
+    /// Generations by the tag of their events.
+    private var generations = SlotTable<Generation>()
+    private(set) var resumable = ResumableGenerations()
+    /// The frame that is being filled; its arrays keep their memory.
+    var frame = TokensMessage(firstIndex: 0)
 
     private var connections: [UInt32: ServerConnection] = [:]
     private var nextNumber: UInt32 = 0
     private var batch = EventBatch()
-    private var active: [ServerConnection] = []
+    private var touched: [Generation] = []
 
     var limits: ServerLimits { shared.limits }
     var model: ServedModel { shared.model }
@@ -38,6 +43,10 @@ final class ServerLoop: @unchecked Sendable {  // immutable, or touched on the l
     private func tickLater() {
         eventLoop.schedule(after: Self.tickInterval) { [self] in
             for connection in connections.values { connection.tick(now: now) }
+            for generation in generations.all { generation.checkReader(now: now) }
+            for generation in resumable.all {
+                if let expiry = generation.expiry, expiry <= now, generation.connection == nil { generation.abandon() }
+            }
             tickLater()
         }
     }
@@ -53,38 +62,90 @@ final class ServerLoop: @unchecked Sendable {  // immutable, or touched on the l
         shared.connectionClosed()
     }
 
-    /// The engine left events: hand them to their connections, then let each connection write once.
+    /// The engine left events: hand them to their generations, then let each of those send what it has.
     private func drainMailbox() {
         mailbox.drain(into: &batch)
         deliver(batch)
-        for connection in active { connection.flushEvents() }
-        active.removeAll(keepingCapacity: true)
+        for generation in touched where generation.isTouched { generation.flush() }
+        touched.removeAll(keepingCapacity: true)
     }
 
     private func deliver(_ batch: borrowing EventBatch) {
         var (textStart, logprobStart) = (0, 0)
         for event in batch.events {
-            var textEnd = textStart
-            if case .token(_, _, let length) = event.kind { textEnd += length }
-            let logprobEnd = logprobStart + event.logprobCount
-            if let connection = connections[UInt32(truncatingIfNeeded: event.tag >> 32)] {
-                if connection.isFirstOfTurn() { active.append(connection) }
-                connection.take(
-                    event, text: batch.text.span.extracting(textStart..<textEnd),
-                    logprobs: batch.logprobs[logprobStart..<logprobEnd])
+            let generation = generations[event.tag]
+            switch event.kind {
+            case .token(let id, _, let length):
+                let (textEnd, logprobEnd) = (textStart + length, logprobStart + event.logprobCount)
+                if let generation {
+                    touch(generation)
+                    generation.take(
+                        id: id, text: batch.text.span.extracting(textStart..<textEnd),
+                        logprobs: batch.logprobs[logprobStart..<logprobEnd])
+                }
+                (textStart, logprobStart) = (textEnd, logprobEnd)
+            case .finished(let reason, let usage): generation?.finish(reason, usage)
+            case .failed(let error, let usage): generation?.fail(error, usage)
             }
-            (textStart, logprobStart) = (textEnd, logprobEnd)
         }
     }
 
-    /// Says goodbye to every client; a connection leaves when its last stream has ended.
+    private func touch(_ generation: Generation) {
+        guard !generation.isTouched else { return }
+        generation.isTouched = true
+        touched.append(generation)
+    }
+
+    /// Says goodbye to every client; a connection leaves when its last stream has ended. Who is away cannot come back.
     func drain() {
         isDraining = true
-        for connection in connections.values { connection.sayGoodbye() }
+        for generation in resumable.all where generation.connection == nil { generation.abandon() }
+        for connection in connections.values { connection.leave(.draining, grace: limits.drainTimeout) }
     }
 
     /// Ends what is still running.
     func endConnections(_ message: ErrorMessage) {
-        for connection in connections.values { connection.fail(message) }
+        for connection in connections.values { connection.endStreams(message) }
     }
+}
+
+// The generations of the loop.
+extension ServerLoop {
+    /// Monotonic nanoseconds at which a generation is forgotten whose client is lost now.
+    var expiryOfResumable: UInt64 { now &+ limits.resumeGrace * 1_000_000 }
+
+    /// Gives a request to the engine; its generation knows its stream when `attach` was called.
+    func submit(
+        _ request: GenerationRequest, tenant: UInt64, clientLimit: UInt32, resumption: Generation.Resumption?
+    ) throws(EngineError) -> Generation {
+        let generation = generations.insert { tag in
+            Generation(tag: tag, loop: self, tenant: tenant, clientLimit: clientLimit, granted: request.creditLimit)
+        }
+        do throws(EngineError) {
+            generation.submitted(as: try model.engine.submit(request, tag: generation.tag, to: mailbox))
+        } catch {
+            generations.remove(generation.tag)
+            throw error
+        }
+        generation.resumption = resumption
+        resumable.insert(generation)
+        return generation
+    }
+
+    /// Nothing is known of it from now on; the engine's further events about it are dropped.
+    func forget(_ generation: Generation) {
+        generations.remove(generation.tag)
+        resumable.remove(generation)
+    }
+
+    /// It has ended, and is kept in case its client did not learn of it.
+    func keepEnded(_ generation: Generation) {
+        generations.remove(generation.tag)
+        for excess in resumable.noteEnd(of: generation, limit: limits.endedBytes) where excess.connection == nil {
+            resumable.remove(excess)
+        }
+    }
+
+    /// Ends with its connection from now on.
+    func dropResumption(of generation: Generation) { resumable.remove(generation) }
 }

@@ -63,15 +63,59 @@ import Testing
         #expect(throws: (any Error).self) { try RawClient(port: server.port).greet() }
     }
 
+    @Test("a draining server warns, takes what crosses the warning, and then refuses") func twoPhases() throws {
+        let server = try TestServer { $0.limits.goAwayDelay = 1_500 }
+        let client = try server.client()
+        let open = try client.generate(.greedy("open", maxTokens: 20, credit: 2))
+        let finished = ThreadHandle { server.server.drain() }
+        // The warning is on its way, and this client has not read it.
+        try client.pause(milliseconds: 100)
+        let crossing = try client.generate(.greedy("crossing", maxTokens: 20))
+        var answer = Answer()
+        var messages: [GoAwayMessage] = []
+        while messages.count < 2 || !answer.isComplete {
+            let action = try client.next()
+            answer.take(action, crossing)
+            if case .goAway(let message, _) = action { messages.append(message) }
+        }
+        #expect(messages.map(\.lastStream) == [GoAwayMessage.warning, crossing])
+        #expect(messages.allSatisfy { $0.reason == .draining && $0.grace == 30_000 })
+        #expect(answer.finish == .length)
+        try client.send { (wire, bytes) throws(WireError) in try wire.sendCancel(on: open, .user, into: &bytes) }
+        try client.waitForEnd()
+        finished.join()
+    }
+
+    @Test("a connection that is old, or has asked enough, is asked to go and loses nothing", arguments: [true, false])
+    func age(_ isOld: Bool) throws {
+        let server = try TestServer {
+            $0.limits.goAwayDelay = 100
+            if isOld { $0.limits.connectionAge = 1 } else { $0.limits.connectionRequests = 1 }
+        }
+        let client = try server.client()
+        let stream = try client.generate(.greedy("last one", maxTokens: 20, credit: 2))
+        var finals = 0
+        while finals == 0 {
+            if case .goAway(let message, _) = try client.next(), message.lastStream != GoAwayMessage.warning {
+                finals += 1
+                #expect(message.lastStream == stream && message.reason.rawValue == 0)
+            }
+        }
+        try client.send { (wire, bytes) throws(WireError) in
+            try wire.sendCredit(on: stream, CreditMessage(limit: 20, consumed: 2), into: &bytes)
+        }
+        #expect(try client.collect(stream).finish == .length)
+        try client.waitForEnd()
+    }
+
     @Test("a stream that outlives the drain timeout is told so") func drainTimeout() throws {
         let server = try TestServer { $0.limits.drainTimeout = 50 }
         let client = try server.client()
-        _ = try client.generate(.greedy("parked for ever", maxTokens: 20, credit: 2))
+        let stream = try client.generate(.greedy("parked for ever", maxTokens: 20, credit: 2))
         #expect(server.wait { $0.parked == 1 })
         let finished = ThreadHandle { server.server.drain() }
-        var code: ErrorCode?
-        while code == nil { if case .error(0, let message) = try client.next() { code = message.code } }
-        #expect(code == .draining)
+        #expect(try client.collect(stream).error == .draining)
+        try client.waitForEnd()
         finished.join()
         #expect(server.isIdle())
     }

@@ -9,6 +9,8 @@ final class RawClient {
 
     private let descriptor: Int32
     private var inbound: [UInt8] = []
+    /// Of the ERROR that ended the connection.
+    private var lastWord = "nothing"
     private(set) var wire: Connection
 
     /// Connects to a port of this machine; nothing is sent.
@@ -79,8 +81,9 @@ final class RawClient {
             let bytes = inbound
             let action = try wire.receive(bytes.span.bytes, consumed: &consumed)
             inbound.removeFirst(consumed)
+            if case .error(0, let message)? = action { lastWord = message.message }
             if let action { return action }
-            guard try receive() else { throw Failure(message: "the server closed") }
+            guard try receive() else { throw Failure(message: "the server closed after saying: \(lastWord)") }
         }
     }
 
@@ -97,6 +100,11 @@ final class RawClient {
         guard count >= 0 else { throw Failure(message: "receive: \(String(cString: strerror(errno)))") }
         inbound += chunk[..<count]
         return count > 0
+    }
+
+    /// Does nothing for a while; what arrives is read later.
+    func pause(milliseconds: UInt32) throws {
+        guard usleep(milliseconds * 1_000) == 0 else { throw Failure(message: "interrupted") }
     }
 
     /// Ends our side, as a client that has no more to ask.

@@ -19,6 +19,8 @@ struct Generation {
         var priority: Int
         var cacheScope: UInt64
         var deadline: UInt64?
+        var firstTokenDeadline: UInt64?
+        var idleTimeout: UInt64?
         var submittedAt: UInt64
     }
 
@@ -35,6 +37,8 @@ struct Generation {
     var usage = Usage()
     var startedAt: UInt64?
     var firstTokenAt: UInt64?
+    /// When it last yielded a token, or got credit for the next one.
+    var waitingSince: UInt64?
 
     /// - Parameter seed: used when the request has none.
     init(
@@ -48,7 +52,8 @@ struct Generation {
             minTokens: request.stop.minTokens,
             endTokens: request.stop.stopTokenIDs + (request.stop.ignoreEndOfSequence ? [] : modelEndTokens),
             promptLength: request.prompt.count, priority: request.priority, cacheScope: request.cacheScope,
-            deadline: request.deadline, submittedAt: now)
+            deadline: request.deadline, firstTokenDeadline: request.firstTokenDeadline,
+            idleTimeout: request.idleTimeout, submittedAt: now)
         tokens = request.prompt
         text = OutputText(stopStrings: request.stop.stopStrings)
         creditLimit = request.creditLimit
@@ -61,6 +66,19 @@ struct Generation {
     var remaining: Int { tokens.count - computed }
     /// Whether the receiver can take another token.
     var isRunnable: Bool { produced < Int(creditLimit) }
+    /// When the request fails if nothing happens before; nil for never. Earlier after a token than before the first only
+    /// through `idleTimeout`.
+    var nextDeadline: (time: UInt64, what: String)? {
+        let idle = terms.idleTimeout.flatMap { timeout in
+            isRunnable ? waitingSince.map { $0 &+ timeout } : nil
+        }
+        let first = firstTokenAt == nil ? terms.firstTokenDeadline : nil
+        var earliest = (time: terms.deadline ?? .max, what: "deadline")
+        if let first, first < earliest.time { earliest = (first, "first token's deadline") }
+        if let idle, idle < earliest.time { earliest = (idle, "next token's deadline") }
+        return earliest.time == .max ? nil : earliest
+    }
+
     /// The sequence's place among all: urgent ones before others, older ones before newer.
     var order: (priority: Int, number: UInt64) { (terms.priority, terms.id.rawValue) }
 

@@ -16,7 +16,7 @@ extension Scheduler {
                 modelEndTokens: tokenizer.endTokens.filter(vocabulary.contains), now: now))
         while outboxes.count <= receiver { outboxes.append(EventBatch()) }
         generations.insert(slot, inOrderInto: &waiting)
-        if let deadline = request.deadline { earliestDeadline = min(deadline, earliestDeadline ?? .max) }
+        noteDeadline(of: slot)
     }
 
     /// Ends a request at once, whether it waits, prefills or decodes; one that has ended already is none to end.
@@ -35,9 +35,21 @@ extension Scheduler {
     }
 
     /// Raises the number of tokens that a request may have produced; credit never falls.
-    package mutating func grant(_ id: RequestID, creditLimit: UInt32) {
-        guard let slot = generations.slot(of: id) else { return }
-        generations[slot].creditLimit = max(generations[slot].creditLimit, creditLimit)
+    ///
+    /// - Parameter now: monotonic nanoseconds.
+    package mutating func grant(_ id: RequestID, creditLimit: UInt32, now: UInt64) {
+        guard let slot = generations.slot(of: id), creditLimit > generations[slot].creditLimit else { return }
+        let wasParked = !generations[slot].isRunnable
+        generations[slot].creditLimit = creditLimit
+        guard wasParked, generations[slot].firstTokenAt != nil else { return }
+        generations[slot].waitingSince = now
+        noteDeadline(of: slot)
+    }
+
+    /// Makes sure that `expire` looks at a sequence in time.
+    mutating func noteDeadline(of slot: Int) {
+        guard let deadline = generations[slot].nextDeadline else { return }
+        earliestDeadline = min(deadline.time, earliestDeadline ?? .max)
     }
 
     /// When `schedule` must be called again although nothing can run: a deadline may pass then. nil for never.
@@ -48,18 +60,21 @@ extension Scheduler {
         guard let earliest = earliestDeadline, earliest <= now else { return }
         earliestDeadline = nil
         for slot in generations.slots {
-            guard let deadline = generations[slot].terms.deadline else { continue }
-            if deadline > now {
-                earliestDeadline = min(deadline, earliestDeadline ?? .max)
-            } else {
-                let produced = generations[slot].produced
-                fail(
-                    slot,
-                    EngineError(
-                        .deadlineExceeded,
-                        "the deadline passed after \(produced) of \(generations[slot].terms.maxTokens) tokens"))
-            }
+            guard let deadline = generations[slot].nextDeadline else { continue }
+            if !failIfLate(slot, deadline, now: now) { noteDeadline(of: slot) }
         }
+    }
+
+    /// Whether the deadline had passed; the request has failed then.
+    mutating func failIfLate(_ slot: Int, _ deadline: (time: UInt64, what: String), now: UInt64) -> Bool {
+        guard deadline.time <= now else { return false }
+        let produced = generations[slot].produced
+        fail(
+            slot,
+            EngineError(
+                .deadlineExceeded,
+                "the \(deadline.what) passed after \(produced) of \(generations[slot].terms.maxTokens) tokens"))
+        return true
     }
 
     /// Ends a step that the back end could not execute. What it wrote is dropped and computed again; a sequence that

@@ -40,7 +40,9 @@ extension Scheduler {
                     "the model yielded no finite logits for token \(generations[slot].produced) of the output"))
         }
         publishBlocks(of: slot)
+        if let deadline = generations[slot].nextDeadline, failIfLate(slot, deadline, now: now) { return }
         generations[slot].accept(token, now: now)
+        if generations[slot].terms.idleTimeout != nil { noteDeadline(of: slot) }
         counters.tokensGenerated += 1
 
         let receiver = generations[slot].terms.receiver
@@ -128,6 +130,7 @@ extension Generation {
         let started = startedAt ?? terms.submittedAt
         let first = firstTokenAt ?? now
         firstTokenAt = first
+        waitingSince = now
         usage.queueNanoseconds = started &- terms.submittedAt
         usage.prefillNanoseconds = first &- started
         usage.decodeNanoseconds = now &- first

@@ -48,7 +48,7 @@ struct SchedulerRandomTests {
         private mutating func grant(_ id: RequestID) {
             guard let old = expectations[id]?.creditLimit else { return }
             let limit = old >= 1_000 ? old : old + UInt32(random.below(8))
-            harness.scheduler.grant(id, creditLimit: limit)
+            harness.scheduler.grant(id, creditLimit: limit, now: harness.now)
             expectations[id]?.creditLimit = limit
         }
 
@@ -91,7 +91,7 @@ struct SchedulerRandomTests {
         /// Lets everything run to its end.
         mutating func finish() {
             for id in live {
-                harness.scheduler.grant(id, creditLimit: .max)
+                harness.scheduler.grant(id, creditLimit: .max, now: harness.now)
                 expectations[id]?.creditLimit = .max
             }
             harness.run()

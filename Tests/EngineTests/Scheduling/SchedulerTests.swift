@@ -193,8 +193,8 @@ struct SchedulerTests {
         #expect(harness.collector[fast].tokens.count == 60)
         #expect(harness.scheduler.census == Scheduler.Census(running: 0, waiting: 0, parked: 1))
         for consumed in 1...32 {
-            harness.scheduler.grant(slow, creditLimit: UInt32(8 + consumed))
-            harness.scheduler.grant(slow, creditLimit: 3)  // credit never falls
+            harness.scheduler.grant(slow, creditLimit: UInt32(8 + consumed), now: harness.now)
+            harness.scheduler.grant(slow, creditLimit: 3, now: harness.now)  // credit never falls
             harness.run()
             #expect(harness.collector[slow].tokens.count == 8 + consumed)
         }
@@ -217,7 +217,7 @@ struct SchedulerTests {
         harness.run()
         #expect(harness.collector[busy].tokens.count == 30)
         #expect(harness.collector[busy].usage?.preemptions == 0)
-        for id in parked { harness.scheduler.grant(id, creditLimit: .max) }
+        for id in parked { harness.scheduler.grant(id, creditLimit: .max, now: harness.now) }
         harness.run()
         for (number, id) in parked.enumerated() {
             let alone = try SchedulerHarness.alone(
@@ -312,7 +312,7 @@ struct SchedulerTests {
             let parked = harness.add(
                 .test(salt: 3, maxTokens: 30) { ($0.creditLimit, $0.stop.ignoreEndOfSequence) = (2, true) })
             harness.run()
-            harness.scheduler.grant(parked, creditLimit: .max)
+            harness.scheduler.grant(parked, creditLimit: .max, now: harness.now)
             harness.run()
             if failures == 1 {
                 #expect(harness.collector[id].isSame(as: try SchedulerHarness.alone(request)))

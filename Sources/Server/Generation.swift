@@ -1,0 +1,250 @@
+internal import LMEngine
+internal import LMProtocol
+
+/// A request on its way through the engine, and when its stream can be resumed, for some time after its end. Loop thread
+/// only.
+///
+/// The engine's events come in by `take` and leave by `flush` at the end of the loop's turn: what the client's credit
+/// allows goes to the connection that carries the stream now, if there is one.
+final class Generation {
+    /// Finds this object in the loop's table; comes back with each of the engine's events.
+    let tag: UInt64
+    unowned let loop: ServerLoop
+    /// Whose request it is: nobody else may resume it.
+    let tenant: UInt64
+    /// What ACCEPT says, but for its start index.
+    var acceptance = AcceptMessage()
+    /// Its names for a client that comes back; nil when it ends with its connection.
+    var resumption: Resumption?
+    private(set) var request: RequestID?
+
+    /// Where the tokens go; nil while the client is away.
+    private(set) var connection: ServerConnection?
+    private var stream: UInt32 = 0
+    private var tokens = TokenBuffer()
+    private var checksum = CRC32C()
+    /// Tokens whose text is in `checksum`.
+    private var checksummed: UInt32 = 0
+    /// Tokens with an index below this were sent on the present stream.
+    private var sent: UInt32 = 0
+    /// Tokens with an index below this will not be asked for again.
+    private var consumed: UInt32 = 0
+    /// Tokens with an index below this may be sent: what the client says.
+    private var clientLimit: UInt32
+    /// Tokens with an index below this may be produced: what the engine was told.
+    private var granted: UInt32
+    private var end: End?
+    /// `flush` is owed at the end of this turn.
+    var isTouched = false
+    /// When the engine had produced all it was granted, as far as the ticks saw.
+    private var stalledSince: UInt64?
+    /// When to forget it; nil while its client is there and it runs.
+    private(set) var expiry: UInt64?
+
+    /// By what a client finds its generation again.
+    struct Resumption {
+        var token: Opaque128
+        var key: Opaque128?
+        /// Of the request, so that one key does not stand for two.
+        var fingerprint: Int
+    }
+
+    private enum End {
+        case finished(FinishMessage)
+        case failed(ErrorMessage)
+    }
+
+    init(tag: UInt64, loop: ServerLoop, tenant: UInt64, clientLimit: UInt32, granted: UInt32) {
+        self.tag = tag
+        self.loop = loop
+        self.tenant = tenant
+        self.clientLimit = clientLimit
+        self.granted = granted
+    }
+
+    /// Memory that is kept for the client.
+    var byteCount: Int { tokens.byteCount }
+
+    /// The engine has produced something.
+    var hasTokens: Bool { taken > 0 }
+
+    /// The engine is done with it; what is left is kept for the client.
+    var hasEnded: Bool { end != nil }
+
+    /// Index after the last token that the engine produced and this loop took.
+    private var taken: UInt32 { tokens.endIndex }
+
+    /// The engine has it.
+    func submitted(as request: RequestID) { self.request = request }
+}
+
+// From the engine.
+extension Generation {
+    /// Takes one token.
+    func take(id: Int32, text: Span<UInt8>, logprobs: ArraySlice<TokenLogprob>) {
+        tokens.append(id: id, text: text, logprobs: logprobs)
+    }
+
+    /// The engine is done with it.
+    func finish(_ reason: FinishReason, _ usage: Usage) {
+        updateChecksum()
+        var message = FinishMessage(reason: .init(reason), tokens: taken, checksum: checksum.value)
+        message.usage = UsageReport(usage)
+        message.seed = acceptance.seed
+        finish(.finished(message))
+    }
+
+    /// The engine gave it up.
+    func fail(_ error: EngineError, _ usage: Usage) {
+        var message = ErrorMessage(error)
+        message.usage = UsageReport(usage)
+        finish(.failed(message))
+    }
+
+    private func finish(_ end: End) {
+        self.end = end
+        if resumption == nil {
+            loop.forget(self)
+        } else {
+            expiry = loop.expiryOfResumable
+            loop.keepEnded(self)
+        }
+        flush()
+    }
+
+    private func updateChecksum() {
+        guard checksummed < taken else { return }
+        tokens.addText(from: checksummed, to: &checksum)
+        checksummed = taken
+    }
+
+    /// Sends what may be sent, and lets the engine go on. While the socket is congested tokens wait here, so that they
+    /// leave in fewer and larger frames; the end waits for nothing.
+    func flush() {
+        isTouched = false
+        updateChecksum()
+        guard let connection else { return grant() }
+        if !connection.isCongested || end != nil { sendTokens(on: connection) }
+        sendEnd()
+        grant()
+    }
+
+    private func sendTokens(on connection: ServerConnection) {
+        while sent < min(taken, clientLimit) {
+            guard let next = connection.sendTokens(on: stream, from: tokens, in: sent..<min(taken, clientLimit)) else {
+                return
+            }
+            sent = next
+        }
+        if resumption == nil { tokens.drop(below: sent) }
+    }
+
+    private func sendEnd() {
+        guard let end, let connection else { return }
+        switch end {
+        case .finished(let message):
+            guard sent == taken else { return }
+            self.connection = nil
+            connection.finish(stream, message)
+        case .failed(let message):
+            self.connection = nil
+            connection.fail(stream, message)
+        }
+    }
+
+    /// Lets the engine produce what the client allows, but never more than a window beyond what was taken, nor more than
+    /// is kept for a client that may come back, and nothing new while the socket is congested: a reader that does not
+    /// drain it stops its own sequences, and nobody else's.
+    private func grant() {
+        guard end == nil, connection?.isCongested != true, let request else { return }
+        let window = loop.limits.aheadTokens
+        var limit = min(clientLimit, taken.advancedClamping(by: window))
+        if resumption != nil { limit = min(limit, consumed.advancedClamping(by: loop.limits.replayTokens)) }
+        // In steps of half a window while the engine has something to do: a command for each token would be waste.
+        guard limit > granted, limit == clientLimit || taken >= granted || limit - granted >= window / 2 else { return }
+        granted = limit
+        stalledSince = nil
+        loop.model.engine.grant(request, creditLimit: limit)
+    }
+}
+
+// From the client.
+extension Generation {
+    /// The stream that carries the tokens from `index` on, and whose client has those before.
+    func attach(to connection: ServerConnection, _ stream: UInt32, from index: UInt32, limit: UInt32) {
+        self.connection?.fail(
+            self.stream, ErrorMessage(.superseded, "the generation goes on on another stream, as RESUME asked"))
+        self.connection = connection
+        self.stream = stream
+        sent = index
+        consumed = max(consumed, index)
+        clientLimit = limit
+        stalledSince = nil
+        if end == nil { expiry = nil }
+        tokens.drop(below: consumed)
+    }
+
+    /// Whether tokens from this index on can still be sent.
+    ///
+    /// - Throws: `notFound` or `invalid`, as section 5.7 of docs/protocol.md says.
+    func checkKept(from index: UInt32) throws(WireError) {
+        guard index >= tokens.firstIndex else {
+            throw WireError(.notFound, "tokens before \(tokens.firstIndex) were consumed and are not kept any more")
+        }
+        guard index <= taken else {
+            throw WireError(.invalid, "token \(index) is wanted, but only \(taken) were generated so far")
+        }
+    }
+
+    /// The client takes more, or has taken more.
+    func credit(_ message: CreditMessage) {
+        clientLimit = max(clientLimit, message.limit)
+        consumed = max(consumed, message.consumed)
+        tokens.drop(below: consumed)
+        flush()
+    }
+
+    /// The client wants no more of it.
+    func cancel() {
+        guard end == nil, let request else { return }
+        loop.dropResumption(of: self)
+        resumption = nil
+        loop.model.engine.cancel(request)
+    }
+
+    /// The connection is gone: without a client that may come back there is nothing to go on for.
+    func connectionLost() {
+        connection = nil
+        guard resumption != nil, !loop.isDraining else { return abandon() }
+        expiry = loop.expiryOfResumable
+    }
+
+    /// Ends it without telling anybody.
+    func abandon() {
+        if end == nil, let request { loop.model.engine.cancel(request) }
+        loop.forget(self)
+    }
+
+    /// Called about once a second: fails a stream whose reader takes nothing for too long.
+    func checkReader(now: UInt64) {
+        guard end == nil, connection != nil, taken >= granted else {
+            stalledSince = nil
+            return
+        }
+        guard let since = stalledSince else { return stalledSince = now }
+        let silence = (now &- since) / 1_000_000
+        guard silence > loop.limits.stallTimeout else { return }
+        if let request { loop.model.engine.cancel(request) }
+        loop.forget(self)
+        end = .failed(
+            ErrorMessage(.slowConsumer, "no credit for \(silence) ms; take the tokens faster, or ask for fewer"))
+        flush()
+    }
+}
+
+extension UInt32 {
+    fileprivate func advancedClamping(by distance: UInt32) -> UInt32 {
+        let (result, overflow) = addingReportingOverflow(distance)
+        return overflow ? .max : result
+    }
+}
