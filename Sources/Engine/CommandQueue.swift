@@ -42,8 +42,11 @@ final class CommandQueue: @unchecked Sendable {  // all mutable fields behind `m
 
     /// Queues a valid request.
     ///
+    /// - Parameter now: monotonic nanoseconds.
     /// - Throws: `EngineError.draining` after `close`, `overloaded` when the engine holds as many as it may.
-    func submit(_ request: GenerationRequest, tag: UInt64, mailbox: EventMailbox) throws(EngineError) -> RequestID {
+    func submit(
+        _ request: GenerationRequest, tag: UInt64, mailbox: EventMailbox, now: UInt64
+    ) throws(EngineError) -> RequestID {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
         if isClosed { throw EngineError(.draining, "the engine is shutting down; send the request to another server") }
@@ -53,7 +56,7 @@ final class CommandQueue: @unchecked Sendable {  // all mutable fields behind `m
         liveCount += 1
         lastID += 1
         let id = RequestID(rawValue: lastID)
-        append(.submit(request, id: id, tag: tag, mailbox: mailbox, submittedAt: MonotonicClock.now()))
+        append(.submit(request, id: id, tag: tag, mailbox: mailbox, submittedAt: now))
         return id
     }
 

@@ -1,9 +1,10 @@
 import Synchronization
 
-/// The engine thread's work: commands, a plan, a step, its events; again. Sleeps when nothing can run.
+/// The engine thread's work in turns: commands, a plan, a step, its events. Sleeps when nothing can run.
 final class EngineLoop: @unchecked Sendable {  // engine thread only, but for the immutable and the locked fields below
     // Any thread.
     let queue: CommandQueue
+    let clock: MonotonicClock
     let published: Mutex<EngineStatistics>
 
     // Engine thread only.
@@ -15,13 +16,15 @@ final class EngineLoop: @unchecked Sendable {  // engine thread only, but for th
     private var statistics = EngineStatistics()
     private var commands: [CommandQueue.Command] = []
     private var retiredCount = 0
+    private var hasWork = false
     private var isShutDown = false
 
     /// - Parameter seed: from which requests without a seed get theirs.
-    init(backend: any Backend, scheduler: Scheduler, queue: CommandQueue, seed: UInt64) {
+    init(backend: any Backend, scheduler: Scheduler, queue: CommandQueue, clock: MonotonicClock, seed: UInt64) {
         self.backend = backend
         self.scheduler = scheduler
         self.queue = queue
+        self.clock = clock
         self.seed = seed
         statistics.blocksTotal = scheduler.pool.blockCount
         statistics.blocksFree = scheduler.pool.freeCount
@@ -30,29 +33,35 @@ final class EngineLoop: @unchecked Sendable {  // engine thread only, but for th
 
     /// Runs until the shutdown; the thread's whole life.
     func run() {
-        var hasWork = false
-        while !isShutDown {
-            queue.take(into: &commands, patience: hasWork ? .none : patienceWhenIdle)
-            obeyCommands()
-            let start = MonotonicClock.now()
-            hasWork = scheduler.schedule(now: start)
-            if hasWork { step(since: start) }
-            publish()
-        }
+        while !isShutDown { turn() }
     }
 
-    private var patienceWhenIdle: CommandQueue.Patience {
-        scheduler.nextDeadline.map { .until($0) } ?? .forever
+    /// One turn.
+    ///
+    /// - Parameter canWait: false not to sleep when nothing can run.
+    func turn(canWait: Bool = true) {
+        queue.take(into: &commands, patience: canWait ? patience : .none)
+        obeyCommands()
+        let start = clock.now()
+        hasWork = scheduler.schedule(now: start)
+        if hasWork { step(since: start) }
+        publish()
+    }
+
+    /// How long the next turn may wait for a command.
+    var patience: CommandQueue.Patience {
+        if hasWork { return .none }
+        return scheduler.nextDeadline.map { .until($0) } ?? .forever
     }
 
     private func step(since start: UInt64) {
         do throws(EngineError) {
             try backend.execute(scheduler.plan, into: &result)
-            scheduler.commit(result, now: MonotonicClock.now())
+            scheduler.commit(result, now: clock.now())
         } catch {
             scheduler.stepFailed(error)
         }
-        statistics.lastStepNanoseconds = MonotonicClock.now() - start
+        statistics.lastStepNanoseconds = clock.now() - start
         statistics.totalStepNanoseconds += statistics.lastStepNanoseconds
     }
 

@@ -11,7 +11,8 @@ public final class InferenceEngine: Sendable {
     public let capacity: EngineCapacity
     private let validator: RequestValidator
     private let loop: EngineLoop
-    private let thread: pthread_t
+    /// Nil for an engine whose owner gives it its turns.
+    private let thread = Mutex<pthread_t?>(nil)
 
     /// Reserves the KV pool and starts the engine thread.
     ///
@@ -20,8 +21,23 @@ public final class InferenceEngine: Sendable {
     ///   - tokenizer: the model's; gives tokens their text and says which end an answer.
     ///   - model: the shape of the model that `backend` runs.
     /// - Throws: `EngineError.invalidRequest` for options out of range, `insufficientMemory` if the pool has no room.
-    public init(
+    public convenience init(
         backend: any Backend, tokenizer: any Tokenizer, model: ModelConfiguration, options: EngineOptions
+    ) throws(EngineError) {
+        var random = SystemRandomNumberGenerator()
+        try self.init(
+            backend: backend, tokenizer: tokenizer, model: model, options: options, clock: .system, seed: random.next())
+        let thread = try Self.start(loop)
+        self.thread.withLock { $0 = thread }
+    }
+
+    /// Reserves the KV pool of an engine without a thread: its owner calls `turn`.
+    ///
+    /// - Parameter seed: from which requests without a seed get theirs.
+    /// - Throws: as the public initializer.
+    package init(
+        backend: any Backend, tokenizer: any Tokenizer, model: ModelConfiguration, options: EngineOptions,
+        clock: MonotonicClock, seed: UInt64
     ) throws(EngineError) {
         capacity = try EngineCapacity(
             options: options, contextLength: model.contextLength, bytesPerToken: backend.keyValueBytesPerToken,
@@ -35,11 +51,9 @@ public final class InferenceEngine: Sendable {
             pool: BlockPool(
                 blockCount: capacity.blockCount, blockSize: capacity.blockSize, prefixCaching: options.prefixCaching),
             tokenizer: tokenizer)
-        var random = SystemRandomNumberGenerator()
         loop = EngineLoop(
             backend: backend, scheduler: scheduler, queue: CommandQueue(maxNumRequests: options.maxNumRequests),
-            seed: random.next())
-        thread = try Self.start(loop)
+            clock: clock, seed: seed)
     }
 
     deinit { shutdown() }
@@ -55,7 +69,7 @@ public final class InferenceEngine: Sendable {
         _ request: GenerationRequest, tag: UInt64, to mailbox: EventMailbox
     ) throws(EngineError) -> RequestID {
         try validator.check(request)
-        return try loop.queue.submit(request, tag: tag, mailbox: mailbox)
+        return try loop.queue.submit(request, tag: tag, mailbox: mailbox, now: loop.clock.now())
     }
 
     /// Ends a request with `finished(.cancelled)`; nothing happens if it has ended.
@@ -73,10 +87,23 @@ public final class InferenceEngine: Sendable {
     /// Cancels all requests and waits for the engine thread to end; from that thread itself, it does not wait.
     public func shutdown() {
         guard loop.queue.shutDown() else { return }
+        guard let thread = thread.withLock(\.self) else { return loop.turn() }
         if pthread_equal(pthread_self(), thread) != 0 {
             pthread_detach(thread)
         } else {
             pthread_join(thread, nil)
+        }
+    }
+
+    /// One turn of an engine without a thread: obeys commands, executes at most one step and tells its events.
+    ///
+    /// - Returns: monotonic nanoseconds at which the next turn is due even without a command; nil for never.
+    package func turn() -> UInt64? {
+        loop.turn(canWait: false)
+        switch loop.patience {
+        case .none: return loop.clock.now()
+        case .until(let deadline): return deadline
+        case .forever: return nil
         }
     }
 
