@@ -71,12 +71,14 @@ public struct RetryPolicy: Sendable {
 
     /// How long to wait before attempt `attempt` + 1; nil to give up.
     ///
-    /// - Parameter attempt: attempts made so far, 1 or more.
-    package func delay(after attempt: Int, _ error: LMError) -> Duration? {
+    /// - Parameters:
+    ///   - attempt: attempts made so far, 1 or more.
+    ///   - random: 64 random bits.
+    package func delay(after attempt: Int, _ error: LMError, random: UInt64) -> Duration? {
         guard error.isRetryable, attempt <= limit else { return nil }
         let bound = min(maximumDelay, initialDelay * (1 << min(attempt - 1, 20)))
         let asked = error.retryAfter ?? .zero
         guard asked <= maximumDelay else { return nil }
-        return asked + bound * Double.random(in: 0..<1)
+        return asked + bound * (Double(random >> 11) * 0x1p-53)
     }
 }

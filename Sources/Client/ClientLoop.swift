@@ -14,24 +14,27 @@ final class ClientLoop: @unchecked Sendable {
     private let isStopped = Mutex(false)
     // Loop thread only.
     private var current: ClientConnection?
-    /// All connections that are not over: the current one, and those that finish their streams.
-    private var connections: [ObjectIdentifier: ClientConnection] = [:]
+    /// All connections that are not over: the current one, and the few that finish their streams.
+    private var connections: [ClientConnection] = []
+    /// Attempts whose time has not come, by number.
+    private var delayed: [UInt64: Exchange] = [:]
+    private var lastNumber: UInt64 = 0
 
-    init(_ configuration: ClientConfiguration) throws(LMError) {
+    /// - Parameter loop: not started yet.
+    /// - Throws: `configuration`.
+    init(_ configuration: ClientConfiguration, on loop: EventLoop) throws(LMError) {
         self.configuration = configuration
+        self.loop = loop
         hello = Self.hello(configuration)
         do throws(TransportError) {
             endpoint = try Endpoint(configuration.endpoint)
             tls = try configuration.tls.map { (tls) throws(TransportError) in
                 try TLSContext.client(authorityFile: tls.authorityFile, applicationProtocol: Connection.alpn)
             }
-            loop = try EventLoop(name: "lmclient")
-            try loop.start()
         } catch {
             throw LMError(.configuration, error.description)
         }
         guard configuration.apiKey == nil || tls != nil || endpoint.isOnThisMachine else {
-            loop.stop()
             throw LMError(
                 .configuration,
                 "the API key would cross the network to \(endpoint) unencrypted; connect with TLS (in lmcall and lmload: "
@@ -46,11 +49,14 @@ final class ClientLoop: @unchecked Sendable {
         return hello
     }
 
-    /// Starts an attempt. From any thread.
-    func submit(_ exchange: Exchange) {
+    /// 64 unpredictable bits. From any thread.
+    func random() -> UInt64 { loop.system.random() }
+
+    /// Starts an attempt after `delay`. From any thread.
+    func submit(_ exchange: Exchange, after delay: Duration) {
         let isAccepted = isStopped.withLock { isStopped in
             guard !isStopped else { return false }
-            loop.post { [self] in place(exchange) }
+            loop.post { [self] in delay == .zero ? place(exchange) : place(exchange, after: delay) }
             return true
         }
         if !isAccepted { exchange.end(.failure(.closed)) }
@@ -62,11 +68,22 @@ final class ClientLoop: @unchecked Sendable {
             guard !isStopped else { return false }
             isStopped = true
             loop.post { [self] in
-                for connection in connections.values { connection.close(.closed) }
+                for connection in connections { connection.close(.closed) }
+                for exchange in delayed.values { exchange.end(.failure(.closed)) }
+                delayed = [:]
             }
             return true
         }
         if isFirst { loop.stop() }
+    }
+
+    private func place(_ exchange: Exchange, after delay: Duration) {
+        lastNumber += 1
+        let number = lastNumber
+        delayed[number] = exchange
+        loop.schedule(after: delay) { [self] in
+            if delayed.removeValue(forKey: number) != nil { place(exchange) }
+        }
     }
 
     private func place(_ exchange: Exchange) {
@@ -74,10 +91,10 @@ final class ClientLoop: @unchecked Sendable {
         let connection = ClientConnection(to: endpoint, on: loop, tls: tls, hello: hello, configuration) {
             [weak self] connection in
             guard let self else { return }
-            connections[ObjectIdentifier(connection)] = nil
+            connections.removeAll { $0 === connection }
             if current === connection { current = nil }
         }
-        connections[ObjectIdentifier(connection)] = connection
+        connections.append(connection)
         current = connection
         connection.open(exchange)
     }

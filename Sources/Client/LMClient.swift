@@ -1,5 +1,5 @@
 internal import LMProtocol
-internal import LMTransport
+package import LMTransport
 
 /// A client of one lmcall server.
 ///
@@ -19,10 +19,28 @@ public final class LMClient: Sendable {
     /// Checks the configuration and starts the client's thread; connects nothing yet.
     ///
     /// - Throws: `configuration` or `invalid`.
-    public init(_ configuration: ClientConfiguration) throws(LMError) {
+    public convenience init(_ configuration: ClientConfiguration) throws(LMError) {
+        let eventLoop: EventLoop
+        do throws(TransportError) {
+            eventLoop = try EventLoop(name: "lmclient")
+        } catch {
+            throw LMError(.configuration, error.description)
+        }
+        try self.init(configuration, on: eventLoop)
+        do throws(TransportError) {
+            try eventLoop.start()
+        } catch {
+            throw LMError(.configuration, error.description)
+        }
+    }
+
+    /// A client on a loop that its owner starts or gives its turns.
+    ///
+    /// - Throws: `configuration` or `invalid`.
+    package init(_ configuration: ClientConfiguration, on loop: EventLoop) throws(LMError) {
         self.configuration = configuration
         window = try GenerateRequest.window(configuration.window)
-        loop = try ClientLoop(configuration)
+        self.loop = try ClientLoop(configuration, on: loop)
     }
 
     deinit { loop.stop() }
@@ -39,9 +57,9 @@ public final class LMClient: Sendable {
         let window = try request.window.map { (window) throws(LMError) in try GenerateRequest.window(window) }
         let credit = window ?? self.window
         let message = try request.message(window: credit)
-        return try await repeating { () async throws(LMError) in
+        return try await repeating { (delay) async throws(LMError) in
             let exchange = Exchange(.generate(message))
-            loop.submit(exchange)
+            loop.submit(exchange, after: delay)
             await exchange.wait(for: .acceptance)
             switch exchange.answer {
             case .success(let acceptance): return TokenStream(exchange, acceptance, window: credit, client: self)
@@ -112,9 +130,9 @@ public final class LMClient: Sendable {
     private static let wrongReply = LMError(.protocolViolation, "the server answered another question")
 
     private func call(_ message: CallMessage) async throws(LMError) -> ReplyMessage {
-        try await repeating { () async throws(LMError) in
+        try await repeating { (delay) async throws(LMError) in
             let exchange = Exchange(.call(message))
-            loop.submit(exchange)
+            loop.submit(exchange, after: delay)
             await exchange.wait(for: .progress)
             switch exchange.outcome {
             case .success(.reply(let reply)): return reply
@@ -126,17 +144,22 @@ public final class LMClient: Sendable {
     }
 
     /// Makes attempts until one succeeds, fails for good, or the policy gives up.
+    ///
+    /// - Parameter attempt: to be made after the delay that it is given.
     private func repeating<Success>(
-        _ attempt: () async throws(LMError) -> Success
+        _ attempt: (Duration) async throws(LMError) -> Success
     ) async throws(LMError) -> Success {
         var attempts = 0
+        var delay = Duration.zero
         while true {
             do throws(LMError) {
-                return try await attempt()
+                return try await attempt(delay)
             } catch {
                 attempts += 1
-                guard let delay = configuration.retry.delay(after: attempts, error) else { throw error }
-                do { try await Task.sleep(for: delay) } catch { throw .taskCancelled }
+                guard let next = configuration.retry.delay(after: attempts, error, random: loop.random()) else {
+                    throw error
+                }
+                delay = next
             }
         }
     }

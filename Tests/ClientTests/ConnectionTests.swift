@@ -165,12 +165,13 @@ struct ConnectionTests {
         policy.limit = 30
         for attempt in 1...30 {
             let bound = min(policy.maximumDelay, policy.initialDelay * (1 << min(attempt - 1, 20)))
-            let delay = policy.delay(after: attempt, LMError(.overloaded, "", isRetryable: true))
+            let random = UInt64.random(in: .min ... .max)
+            let delay = policy.delay(after: attempt, LMError(.overloaded, "", isRetryable: true), random: random)
             #expect(delay.map { $0 >= .zero && $0 <= bound } == true)
         }
-        #expect(policy.delay(after: 31, LMError(.overloaded, "", isRetryable: true)) == nil)
-        #expect(policy.delay(after: 1, LMError(.invalid, "")) == nil)
-        #expect(RetryPolicy.none.delay(after: 1, LMError(.overloaded, "", isRetryable: true)) == nil)
+        #expect(policy.delay(after: 31, LMError(.overloaded, "", isRetryable: true), random: 0) == nil)
+        #expect(policy.delay(after: 1, LMError(.invalid, ""), random: 0) == nil)
+        #expect(RetryPolicy.none.delay(after: 1, LMError(.overloaded, "", isRetryable: true), random: 0) == nil)
     }
 
     @Test("a connection lost in mid-stream fails its streams, and the next request opens another")
