@@ -1,7 +1,7 @@
 internal import Glibc
 internal import LMEngine
 internal import LMProtocol
-internal import LMTransport
+package import LMTransport
 
 /// Serves a running model to clients over TCP, TLS and Unix-domain sockets.
 ///
@@ -18,25 +18,45 @@ public final class InferenceServer: Sendable {
     ///
     /// - Throws: when the configuration would serve strangers without TLS and keys, or an address, certificate or key
     ///   cannot be used.
-    public init(model: ServedModel, configuration: ServerConfiguration) throws(ServerError) {
+    public convenience init(model: ServedModel, configuration: ServerConfiguration) throws(ServerError) {
+        let eventLoops: [EventLoop]
+        do throws(TransportError) {
+            eventLoops = try (0..<max(1, configuration.ioThreads)).map { (index) throws(TransportError) in
+                try EventLoop(name: "io-\(index)")
+            }
+        } catch {
+            throw ServerError(error.description)
+        }
+        try self.init(model: model, configuration: configuration, on: eventLoops)
+        do throws(TransportError) {
+            for loop in eventLoops { try loop.start() }
+        } catch {
+            throw ServerError(error.description)
+        }
+    }
+
+    /// Binds every address on the first of `eventLoops`, of which there is one or more; the owner starts them or gives
+    /// them their turns.
+    ///
+    /// - Throws: as the public initializer.
+    package init(
+        model: ServedModel, configuration: ServerConfiguration, on eventLoops: [EventLoop]
+    ) throws(ServerError) {
         do throws(TransportError) {
             let endpoints = try configuration.resolvedAddresses()
             if let problem = configuration.exposure(of: endpoints) { throw problem }
-            let shared = SharedState(
-                model: model, configuration: configuration, started: LinuxSystem().monotonicNanoseconds())
-            let loops = try (0..<max(1, configuration.ioThreads)).map { (index) throws(TransportError) in
-                ServerLoop(eventLoop: try EventLoop(name: "io-\(index)"), shared: shared)
-            }
+            let shared = SharedState(model: model, configuration: configuration, system: eventLoops[0].system)
             let tls = try configuration.tlsContext()
             let listeners = try endpoints.map { (address) throws(TransportError) in
-                try Listener(at: address, on: loops[0].eventLoop)
+                try Listener(at: address, on: eventLoops[0])
             }
+            // Last: a loop keeps what it was told to do, also when nobody runs it.
+            let loops = eventLoops.map { ServerLoop(eventLoop: $0, shared: shared) }
             addresses = listeners.map(\.address.description)
             self.loops = loops
             self.listeners = listeners
             self.shared = shared
             for listener in listeners { try Self.start(listener, for: loops, tls, shared) }
-            for loop in loops { try loop.start() }
         } catch {
             throw ServerError(error.description)
         }
@@ -49,7 +69,7 @@ public final class InferenceServer: Sendable {
         var turn = 0
         try listener.start { socket in
             guard shared.connectionOpened() else {
-                close(socket.descriptor)
+                loops[0].eventLoop.system.close(socket.descriptor)
                 return
             }
             let loop = loops[turn % loops.count]
@@ -62,19 +82,33 @@ public final class InferenceServer: Sendable {
         }
     }
 
-    /// Refuses new connections and soon new requests, lets running streams end, and returns when all have, or when the drain timeout has passed.
+    /// Refuses new connections and soon new requests, lets running streams end, and returns when all have, or when the
+    /// drain timeout has passed.
     public func drain() {
-        loops[0].eventLoop.post { [listeners] in
-            for listener in listeners { listener.close() }
-        }
-        for loop in loops { loop.eventLoop.post { loop.drain() } }
+        startDraining()
         if !waitUntilEmpty(milliseconds: shared.limits.drainTimeout) {
-            let message = ErrorMessage(.draining, "the server stops now; repeat the request on another one")
-            for loop in loops { loop.eventLoop.post { loop.endConnections(message) } }
+            endConnections()
             _ = waitUntilEmpty(milliseconds: Self.farewell)
         }
         stop()
     }
+
+    /// Refuses new connections and asks the clients to go.
+    package func startDraining() {
+        loops[0].eventLoop.post { [listeners] in
+            for listener in listeners { listener.close() }
+        }
+        for loop in loops { loop.eventLoop.post { loop.drain() } }
+    }
+
+    /// Ends what draining has left.
+    package func endConnections() {
+        let message = ErrorMessage(.draining, "the server stops now; repeat the request on another one")
+        for loop in loops { loop.eventLoop.post { loop.endConnections(message) } }
+    }
+
+    /// Connections that are open.
+    package var connectionCount: Int { shared.connectionCount }
 
     /// Milliseconds for the last frames to leave.
     private static let farewell: UInt64 = 1_000

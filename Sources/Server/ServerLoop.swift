@@ -27,17 +27,13 @@ final class ServerLoop: @unchecked Sendable {  // immutable, or touched on the l
 
     private static let tickInterval = Duration.seconds(1)
 
+    /// - Parameter eventLoop: not started yet.
     init(eventLoop: EventLoop, shared: SharedState) {
         self.eventLoop = eventLoop
         self.shared = shared
         mailbox = EventMailbox { eventLoop.wake() }
-    }
-
-    /// Starts the loop's thread.
-    func start() throws(TransportError) {
         eventLoop.onWake { [self] in drainMailbox() }
         tickLater()
-        try eventLoop.start()
     }
 
     private func tickLater() {

@@ -11,16 +11,17 @@ final class SharedState: Sendable {
     /// Monotonic nanoseconds.
     let started: UInt64
     /// Random per process, so that request ids of two servers or two runs never meet.
-    let instance = String(UInt64.random(in: .min ... .max), radix: 36)
+    let instance: String
 
     private let connections = Atomic(0)
 
-    init(model: ServedModel, configuration: ServerConfiguration, started: UInt64) {
+    init(model: ServedModel, configuration: ServerConfiguration, system: any System) {
         self.model = model
         limits = configuration.limits
         keys = configuration.keys
         agent = configuration.agent
-        self.started = started
+        started = system.monotonicNanoseconds()
+        instance = String(system.random(), radix: 36)
     }
 
     /// The model of that name, or the only one when there is no name.

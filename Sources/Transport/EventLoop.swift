@@ -97,7 +97,7 @@ extension EventLoop {
     }
 
     /// Closes all channels of the loop and waits until its thread has ended. Not from that thread. A loop that was never
-    /// started is closed by the caller.
+    /// started does by the caller what its thread would have done.
     package func stop() {
         inbox.withLock { $0.isStopping = true }
         wake()
@@ -106,7 +106,7 @@ extension EventLoop {
             return thread
         }
         if let thread { return thread.join() }
-        if threadID.load(ordering: .relaxed) == 0 { closeAll() }
+        if threadID.load(ordering: .relaxed) == 0 { finish() }
     }
 
     /// Runs `job` on the loop in its next turn. For rare things: it costs an allocation and a lock.
@@ -159,6 +159,10 @@ extension EventLoop {
     private func run() {
         threadID.store(UInt(pthread_self()), ordering: .relaxed)
         while !inbox.withLock({ $0.isStopping }) { turn() }
+        finish()
+    }
+
+    private func finish() {
         runInbox()
         closeAll()
     }

@@ -16,7 +16,8 @@ package final class Timer {
     /// Forgets the action; harmless after it ran.
     package func cancel() { action = nil }
 
-    func fire() {
+    /// Runs the action, once.
+    package func fire() {
         let action = self.action
         self.action = nil
         action?()
@@ -28,7 +29,7 @@ package final class Timer {
 }
 
 /// Timers by deadline, equal deadlines in the order they were made: a binary heap.
-struct TimerQueue {
+package struct TimerQueue {
     private var heap: [Timer] = []
     private var nextOrder: UInt64 = 0
     private var purgeAt = TimerQueue.smallestPurge
@@ -37,7 +38,11 @@ struct TimerQueue {
     /// cancel costs nothing and memory stays within twice what is needed.
     private static let smallestPurge = 64
 
-    mutating func add(at deadline: UInt64, _ action: @escaping () -> Void) -> Timer {
+    /// An empty queue.
+    package init() {}
+
+    /// Adds what is to be done at `deadline`, in nanoseconds of any clock.
+    package mutating func add(at deadline: UInt64, _ action: @escaping () -> Void) -> Timer {
         if heap.count >= purgeAt { purge() }
         let timer = Timer(deadline: deadline, order: nextOrder, action: action)
         nextOrder += 1
@@ -47,18 +52,19 @@ struct TimerQueue {
     }
 
     /// When the next timer is due; nil when there is none.
-    mutating func nextDeadline() -> UInt64? {
+    package mutating func nextDeadline() -> UInt64? {
         while let first = heap.first, !first.isPending { _ = removeFirst() }
         return heap.first?.deadline
     }
 
     /// Takes one timer that is due.
-    mutating func popDue(at now: UInt64) -> Timer? {
+    package mutating func popDue(at now: UInt64) -> Timer? {
         guard let deadline = nextDeadline(), deadline <= now else { return nil }
         return removeFirst()
     }
 
-    mutating func removeAll() { heap.removeAll() }
+    /// Forgets everything.
+    package mutating func removeAll() { heap.removeAll() }
 
     private mutating func purge() {
         let pending = heap.filter(\.isPending)
