@@ -209,8 +209,11 @@ extension EventLoop {
         let error = TransportError(.stopped, "serving on \(name)", "the loop was stopped")
         for registration in registrations { registration?.target.loopStopped(error) }
         while !closed.isEmpty { tellClosed() }
+        // Channels know their loop: what is kept here would keep both for ever.
         registrations.removeAll()
         timers.removeAll()
+        dirty.removeAll()
+        unfinished.removeAll()
         wakeHandler = nil
     }
 }

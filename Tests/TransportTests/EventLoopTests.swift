@@ -97,6 +97,23 @@ import Testing
         #expect(throws: TransportError.self) { try Peer(to: server.address) }
     }
 
+    /// A channel with something to write is known to its loop and knows it.
+    @Test func aStoppedLoopLetsItsChannelsGo() throws {
+        let server = try TestServer { Recorder.echo() }
+        weak var former: EventLoop?
+        do {
+            let loop = try EventLoop(name: "test")
+            former = loop
+            let handler = Recorder()
+            let channel = Channel(
+                connectingTo: try Endpoint(server.address.description), on: loop, handler: handler)
+            while handler.told.isEmpty { loop.turn() }
+            channel.write { $0.append(1) }
+            loop.stop()
+        }
+        #expect(former == nil)
+    }
+
     /// The kernel may report a descriptor that was closed earlier in the same turn, when a new socket has its number.
     @Test func eventsOfFormerDescriptorsReachNobody() throws {
         let system = ScriptedSystem(ScriptedSystem.Script())
