@@ -3,10 +3,9 @@ import Synchronization
 
 /// Runs one model for many requests at once, on a thread of its own.
 ///
-/// Every method returns at once and may be called from any thread; what happens to a request is told to its mailbox.
-/// Calls about one request take effect in the order in which they were made, before the next step begins: a cancelled
-/// request is in no step that starts after `cancel` returned.
-public final class InferenceEngine: Sendable {
+/// Calls about one request take effect before the next step begins: a cancelled request is in no step that starts after
+/// `cancel` returned.
+public final class InferenceEngine: GenerationEngine {
     /// What the engine can hold.
     public let capacity: EngineCapacity
     private let validator: RequestValidator
@@ -60,11 +59,7 @@ public final class InferenceEngine: Sendable {
 
     /// Validates a request and queues it.
     ///
-    /// - Parameters:
-    ///   - tag: comes back with each event.
-    ///   - mailbox: gets the request's events: tokens, then exactly one end.
-    /// - Throws: `invalidRequest` or `tooLarge` for a request that can never run, `overloaded` or `draining` for one that
-    ///   cannot run now. Then no event follows.
+    /// - Throws: as `GenerationEngine` says.
     public func submit(
         _ request: GenerationRequest, tag: UInt64, to mailbox: EventMailbox
     ) throws(EngineError) -> RequestID {

@@ -6,7 +6,7 @@ public struct ServedModel: Sendable {
     /// The name clients use.
     public let name: String
     /// Runs the model.
-    public let engine: InferenceEngine
+    public let engine: any GenerationEngine
     let tokenizer: any Tokenizer
     let template: ChatTemplate?
     let configuration: ModelConfiguration
@@ -20,7 +20,7 @@ public struct ServedModel: Sendable {
     ///   - device: what computes, for people.
     ///   - template: renders messages; nil when the model has none, then only raw prompts and token ids are served.
     public init(
-        name: String, engine: InferenceEngine, tokenizer: any Tokenizer, configuration: ModelConfiguration,
+        name: String, engine: any GenerationEngine, tokenizer: any Tokenizer, configuration: ModelConfiguration,
         template: ChatTemplate?, format: String, device: String
     ) {
         self.name = name
