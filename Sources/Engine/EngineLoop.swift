@@ -75,7 +75,7 @@ final class EngineLoop: @unchecked Sendable {  // engine thread only, but for th
                     now: submittedAt)
             case .cancel(let id): scheduler.cancel(id)
             case .grant(let id, let creditLimit):
-                scheduler.grant(id, creditLimit: creditLimit, now: MonotonicClock.now())
+                scheduler.grant(id, creditLimit: creditLimit, now: clock.now())
             case .shutDown:
                 scheduler.cancelAll()
                 isShutDown = true

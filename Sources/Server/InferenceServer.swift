@@ -45,8 +45,7 @@ public final class InferenceServer: Sendable {
         do throws(TransportError) {
             let endpoints = try configuration.resolvedAddresses()
             if let problem = configuration.exposure(of: endpoints) { throw problem }
-            let shared = SharedState(model: model, configuration: configuration, system: eventLoops[0].system)
-            let tls = try configuration.tlsContext()
+            let shared = try SharedState(model: model, configuration: configuration, system: eventLoops[0].system)
             let listeners = try endpoints.map { (address) throws(TransportError) in
                 try Listener(at: address, on: eventLoops[0])
             }
@@ -56,7 +55,7 @@ public final class InferenceServer: Sendable {
             self.loops = loops
             self.listeners = listeners
             self.shared = shared
-            for listener in listeners { try Self.start(listener, for: loops, tls, shared) }
+            for listener in listeners { try Self.start(listener, for: loops, shared) }
         } catch {
             throw ServerError(error.description)
         }
@@ -64,14 +63,15 @@ public final class InferenceServer: Sendable {
 
     /// Hands accepted sockets to the loops in turn.
     private static func start(
-        _ listener: Listener, for loops: [ServerLoop], _ tls: TLSContext?, _ shared: SharedState
+        _ listener: Listener, for loops: [ServerLoop], _ shared: SharedState
     ) throws(TransportError) {
         var turn = 0
         try listener.start { socket in
-            guard shared.connectionOpened() else {
+            guard shared.admission.enter(from: Source(socket.peer)) else {
                 loops[0].eventLoop.system.close(socket.descriptor)
                 return
             }
+            let tls = shared.access.tls
             let loop = loops[turn % loops.count]
             turn &+= 1
             if loop.eventLoop.isCurrent {
@@ -81,6 +81,18 @@ public final class InferenceServer: Sendable {
             }
         }
     }
+
+    /// Reads the key file, certificates and authorities again. New connections meet what is there now; of the open ones
+    /// only those end whose key is gone.
+    ///
+    /// - Throws: what is wrong with which file; then everything stays as it was.
+    public func reload() throws(ServerError) {
+        try shared.access.reload()
+        for loop in loops { loop.eventLoop.post { loop.renewIdentities() } }
+    }
+
+    /// Whole days until the server's certificate ends, negative once it has; nil without TLS.
+    public var certificateDaysLeft: Int? { shared.access.tls?.certificateDaysLeft }
 
     /// Refuses new connections and soon new requests, lets running streams end, and returns when all have, or when the
     /// drain timeout has passed.
@@ -108,17 +120,17 @@ public final class InferenceServer: Sendable {
     }
 
     /// Connections that are open.
-    package var connectionCount: Int { shared.connectionCount }
+    package var connectionCount: Int { shared.admission.total }
 
     /// Milliseconds for the last frames to leave.
     private static let farewell: UInt64 = 1_000
 
     private func waitUntilEmpty(milliseconds: UInt64) -> Bool {
         for _ in 0..<milliseconds / 10 {
-            if shared.connectionCount == 0 { return true }
+            if shared.admission.total == 0 { return true }
             usleep(10_000)
         }
-        return shared.connectionCount == 0
+        return shared.admission.total == 0
     }
 
     /// Closes every connection and ends the loops.
@@ -138,17 +150,12 @@ extension ServerConfiguration {
         return addresses
     }
 
-    /// Why these addresses may not be served: strangers would reach them without TLS or without keys.
-    fileprivate func exposure(of addresses: [SocketAddress]) -> TransportError? {
-        guard let open = addresses.first(where: { !$0.isLoopback }), tls == nil || keys == nil else { return nil }
+    /// Why these addresses may not be served: strangers would reach them without TLS, or without proving who they are.
+    package func exposure(of addresses: [SocketAddress]) -> TransportError? {
+        let isGuarded = tls != nil && (keys != nil || tls?.clientAuthority != nil)
+        guard !isGuarded, let open = addresses.first(where: { !$0.isLoopback }) else { return nil }
         return TransportError(
             .badAddress, "listening on \(open)", "the address can be reached from other machines",
-            advice: "Give --tls-cert, --tls-key and --api-key-file, or listen on 127.0.0.1.")
-    }
-
-    fileprivate func tlsContext() throws(TransportError) -> TLSContext? {
-        guard let tls else { return nil }
-        return try TLSContext.server(
-            certificateFile: tls.certificate, keyFile: tls.privateKey, applicationProtocol: Connection.alpn)
+            advice: "Give --tls-cert and --tls-key, and --api-key-file or --tls-client-ca; or listen on 127.0.0.1.")
     }
 }

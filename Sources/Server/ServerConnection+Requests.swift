@@ -75,6 +75,7 @@ extension ServerConnection {
     }
 
     func answer(_ call: CallMessage, on stream: UInt32) throws(WireError) {
+        if let refusal = refusal(of: call) { return try refuse(stream, refusal) }
         let reply: ReplyMessage
         do throws(EngineError) {
             reply = try self.reply(to: call)
@@ -103,7 +104,7 @@ extension ServerConnection {
             let model = try shared.model(named: name)
             return .tokenize(try model.tokens(of: prompt, isRaw: isRaw, limit: loop.limits.promptBytes))
         case .detokenize(let tokens, let name): return .detokenize(try shared.model(named: name).text(of: tokens))
-        case .statistics: return .statistics(shared.model.engine.statistics().reply)
+        case .statistics: return .statistics(shared.statistics)
         }
     }
 }

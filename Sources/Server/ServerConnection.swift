@@ -14,9 +14,9 @@ final class ServerConnection: ChannelHandler {
     var wire: Connection
     /// By the stream that carries them.
     var generations: [UInt32: Generation] = [:]
-    /// Whose key opened the connection; 0 without keys. Tenants never share cached prefixes: how fast an answer comes
-    /// would tell one what another asked.
-    private(set) var tenant: UInt64 = 0
+    let source: Source
+    /// Who said HELLO here; nil before.
+    var identity: Identity?
 
     private var lastHeard: UInt64
     private let accepted: UInt64
@@ -40,6 +40,7 @@ final class ServerConnection: ChannelHandler {
     init(number: UInt32, socket: AcceptedSocket, tls: TLSContext?, loop: ServerLoop) {
         self.number = number
         self.loop = loop
+        source = Source(socket.peer)
         let now = loop.now
         accepted = now
         lastHeard = now
@@ -123,18 +124,6 @@ final class ServerConnection: ChannelHandler {
         case .goAway, .maxStreams, .accept, .tokens, .progress, .finish, .reply:
             throw WireError(.internal, "a server's connection yields no \(action)")
         }
-    }
-
-    private func greet(_ hello: HelloMessage) throws(WireError) {
-        if let keys = loop.shared.keys {
-            guard let owner = keys.tenant(of: hello.credential?.secret) else {
-                throw WireError(
-                    .unauthenticated, "the server asks for a key that it knows; give one with --key-file or LMCALL_KEY")
-            }
-            tenant = owner
-        }
-        try send { (wire, bytes) throws(WireError) in try wire.sendHello(into: &bytes) }
-        if loop.isDraining { leave(.draining, grace: loop.limits.drainTimeout) }
     }
 
     /// Whether the client may ask this now; if not, the stream is ended.
@@ -243,6 +232,7 @@ final class ServerConnection: ChannelHandler {
             if elapsed(since: accepted) > loop.limits.helloDeadline { channel?.close() }
             return
         }
+        if let identity, identity.end != .max, Access.now >= identity.end { return renewIdentity() }
         if let partialSince, elapsed(since: partialSince) > loop.limits.frameDeadline {
             let limit = loop.limits.frameDeadline
             return fail(ErrorMessage(.protocolViolation, "a frame is not complete \(limit) ms after its first byte"))

@@ -2,8 +2,20 @@ internal import LMProtocol
 
 /// Every maximum of the server that is not the protocol's or the engine's, with its reason.
 public struct ServerLimits: Sendable {
-    /// Connections per server: at 64 KiB each for buffers and TLS they stay under 1 GiB.
+    /// Connections per server that have said HELLO: at 64 KiB each for buffers and TLS they stay under 1 GiB.
     public var connections = 10_000
+    /// Connections that have not yet said HELLO: at `helloDeadline` each, 200 new ones a second come and go.
+    public var strangers = 1_024
+    /// Connections per IPv4 address or IPv6 /64 network of another machine: a gateway needs a few, an office behind one
+    /// address some hundreds.
+    public var connectionsPerSource = 256
+    /// Those of them that have not yet said HELLO: one address cannot take all places of strangers.
+    public var strangersPerSource = 32
+    /// Connections per tenant: one tenant cannot take all places. Each carries a hundred streams.
+    public var connectionsPerTenant = 512
+    /// Failed authentications per second and address, and burst: ten a minute forgive a restarting service with an old
+    /// key; who fails more often waits a second for each answer.
+    public var failureRate = Rate(perSecond: 10.0 / 60, burst: 10)
     /// Milliseconds from accept to a complete HELLO: a round trip to anywhere and back fits ten times.
     public var helloDeadline: UInt64 = 5_000
     /// Milliseconds from a frame's first byte to its last: a megabyte over a slow line, not a trickle that keeps its

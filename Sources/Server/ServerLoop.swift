@@ -55,7 +55,7 @@ final class ServerLoop: @unchecked Sendable {  // immutable, or touched on the l
 
     func remove(_ connection: ServerConnection) {
         connections[connection.number] = nil
-        shared.connectionClosed()
+        shared.admission.leave(connection.identity?.tenant, from: connection.source)
     }
 
     /// The engine left events: hand them to their generations, then let each of those send what it has.
@@ -84,6 +84,11 @@ final class ServerLoop: @unchecked Sendable {  // immutable, or touched on the l
             case .failed(let error, let usage): generation?.fail(error, usage)
             }
         }
+    }
+
+    /// Ends the connections whose keys are not accepted any more.
+    func renewIdentities() {
+        for connection in connections.values { connection.renewIdentity() }
     }
 
     private func touch(_ generation: Generation) {

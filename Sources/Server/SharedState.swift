@@ -1,24 +1,24 @@
 internal import LMEngine
+internal import LMProtocol
 internal import LMTransport
-internal import Synchronization
 
-/// What all loops of a server share. Immutable but for two counters.
+/// What all loops of a server share.
 final class SharedState: Sendable {
     let model: ServedModel
     let limits: ServerLimits
-    let keys: APIKeys?
+    let access: Access
+    let admission: Admission
     let agent: String
     /// Monotonic nanoseconds.
     let started: UInt64
     /// Random per process, so that request ids of two servers or two runs never meet.
     let instance: String
 
-    private let connections = Atomic(0)
-
-    init(model: ServedModel, configuration: ServerConfiguration, system: any System) {
+    init(model: ServedModel, configuration: ServerConfiguration, system: any System) throws(TransportError) {
         self.model = model
         limits = configuration.limits
-        keys = configuration.keys
+        access = try Access(configuration)
+        admission = Admission(configuration.limits)
         agent = configuration.agent
         started = system.monotonicNanoseconds()
         instance = String(system.random(), radix: 36)
@@ -32,17 +32,11 @@ final class SharedState: Sendable {
         throw EngineError(.modelNotFound, "there is no model '\(name)' here; this server has '\(model.name)'")
     }
 
-    /// False when the server is full; then the connection is not counted.
-    func connectionOpened() -> Bool {
-        guard connections.add(1, ordering: .relaxed).newValue <= limits.connections else {
-            connections.subtract(1, ordering: .relaxed)
-            return false
-        }
-        return true
+    /// Counters and gauges of model and server.
+    var statistics: [StatisticReply] {
+        model.engine.statistics().reply
+            + (admission.statistics + access.statistics).map {
+                StatisticReply(name: $0.0, value: UInt64(clamping: $0.1))
+            }
     }
-
-    /// Connections of all loops.
-    var connectionCount: Int { connections.load(ordering: .relaxed) }
-
-    func connectionClosed() { connections.subtract(1, ordering: .relaxed) }
 }

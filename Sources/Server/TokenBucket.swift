@@ -1,5 +1,5 @@
 /// Allows `burst` events at once and `perSecond` in the long run.
-struct TokenBucket {
+struct TokenBucket: Sendable {
     private let rate: ServerLimits.Rate
     private var level: Double
     private var updated: UInt64
@@ -21,5 +21,10 @@ struct TokenBucket {
         guard level >= cost else { return false }
         level -= cost
         return true
+    }
+
+    /// Whether nothing was taken lately: as good as a new one.
+    func isFull(now: UInt64) -> Bool {
+        level + Double(now &- updated) / 1_000_000_000 * rate.perSecond >= rate.burst
     }
 }

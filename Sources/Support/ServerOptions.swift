@@ -6,6 +6,10 @@ package struct ServerOptions {
     package var usesTLS = false
     /// Authorities to trust instead of the system's; turns TLS on.
     package var authorityFile: String?
+    /// Certificate chain to show to the server; turns TLS on.
+    package var certificateFile: String?
+    /// Private key of the certificate.
+    package var privateKeyFile: String?
     /// Where the API key is.
     package var keyFile: String?
     /// How long connecting may take.
@@ -28,12 +32,35 @@ package struct ServerOptions {
                 "--tls-ca", as: .text("FILE"), to: path.appending(path: \.authorityFile),
                 "connect with TLS, trusting the authorities in this PEM file"),
             .value(
+                "--tls-cert", as: .text("FILE"), to: path.appending(path: \.certificateFile),
+                "connect with TLS, proving who you are with this certificate chain, PEM"),
+            .value(
+                "--tls-key", as: .text("FILE"), to: path.appending(path: \.privateKeyFile),
+                "private key of the certificate, PEM"),
+            .value(
                 "--key-file", as: .text("FILE"), to: path.appending(path: \.keyFile),
                 "file with the API key ('-' is standard input); also LMCALL_KEY"),
             .value(
                 "--connect-timeout", as: .duration(), to: path.appending(path: \.connectTimeout),
                 "give up connecting after this (default 5s)"),
         ]
+    }
+
+    /// How a connection with TLS is made; nil for a plain one.
+    ///
+    /// - Throws: a usage error when a certificate or its key is missing.
+    package func encryption() throws(ProgramError) -> Encryption? {
+        let certificate = try CertificateFiles(certificate: certificateFile, key: privateKeyFile)
+        guard usesTLS || authorityFile != nil || certificate != nil else { return nil }
+        return Encryption(authorityFile: authorityFile, certificate: certificate)
+    }
+
+    /// What TLS trusts, and what it shows.
+    package struct Encryption {
+        /// Authorities to trust instead of the system's.
+        package let authorityFile: String?
+        /// Proves who the client is.
+        package let certificate: CertificateFiles?
     }
 
     /// The host with the default port where it has none.
@@ -53,6 +80,26 @@ package struct ServerOptions {
         let key = text.split(whereSeparator: \.isNewline).first.map(String.init) ?? ""
         guard !key.isEmpty else { throw ProgramError(.badInput, "\(keyFile): the first line holds no key") }
         return key
+    }
+}
+
+/// A certificate chain and its private key, as `--tls-cert` and `--tls-key` name them.
+package struct CertificateFiles {
+    /// The chain.
+    package let certificate: String
+    /// Its key.
+    package let key: String
+
+    /// Nil without either.
+    ///
+    /// - Throws: a usage error when one is missing.
+    package init?(certificate: String?, key: String?) throws(ProgramError) {
+        switch (certificate, key) {
+        case (nil, nil): return nil
+        case (let certificate?, let key?): (self.certificate, self.key) = (certificate, key)
+        case (_?, nil): throw .usage("--tls-cert needs --tls-key, the certificate's private key")
+        case (nil, _?): throw .usage("--tls-key needs --tls-cert, the key's certificate")
+        }
     }
 }
 

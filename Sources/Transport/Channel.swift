@@ -53,6 +53,14 @@ package final class Channel: Pollable, @unchecked Sendable {
     package let loop: EventLoop
     /// Who is at the other end, once connected.
     package private(set) var peer: SocketAddress?
+    /// User id of the process at the other end of a Unix-domain socket, as the kernel vouches; nil on other connections.
+    package var peerUser: UInt32? { descriptor < 0 ? nil : loop.system.peerUser(descriptor) }
+    /// What the certificate calls the peer that TLS verified: its first URI, else DNS name, else common name. Nil without
+    /// one.
+    package var peerCertificateName: String? {
+        guard case .tls(let session) = stream else { return nil }
+        return session.peerCertificateName()
+    }
     /// Its limits.
     package let options: ChannelOptions
     var handler: (any ChannelHandler)?

@@ -26,7 +26,9 @@ extension LinuxSystem {
     }
 
     package func bind(_ socket: Int32, to address: SocketAddress) -> Int32 {
-        answer(address.withSockaddr { Glibc.bind(socket, $0, $1) })
+        // The path takes the socket's mode: with chmod after bind there would be a moment at which others can connect.
+        if case .unix = address, fchmod(socket, 0o600) != 0 { return -errno }
+        return answer(address.withSockaddr { Glibc.bind(socket, $0, $1) })
     }
 
     package func listen(_ socket: Int32, backlog: Int32) -> Int32 {
@@ -47,6 +49,11 @@ extension LinuxSystem {
         var error: Int32 = 0
         var length = socklen_t(MemoryLayout<Int32>.size)
         return getsockopt(socket, SOL_SOCKET, SO_ERROR, &error, &length) == 0 ? error : errno
+    }
+
+    package func peerUser(_ socket: Int32) -> UInt32? {
+        var user: UInt32 = 0
+        return cl_peer_user(socket, &user) == 0 ? user : nil
     }
 
     package func localAddress(_ socket: Int32) -> SocketAddress? {

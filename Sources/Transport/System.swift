@@ -12,7 +12,7 @@ package protocol System: Sendable {
 
     /// A non-blocking stream socket of the address's family.
     func openSocket(for address: SocketAddress) -> Int32
-    /// bind(2).
+    /// bind(2). The path of a Unix-domain socket is made for its owner alone (mode 0600).
     func bind(_ socket: Int32, to address: SocketAddress) -> Int32
     /// listen(2).
     func listen(_ socket: Int32, backlog: Int32) -> Int32
@@ -22,6 +22,9 @@ package protocol System: Sendable {
     func connect(_ socket: Int32, to address: SocketAddress) -> Int32
     /// Takes the socket's pending error: an error number, or 0.
     func takeError(_ socket: Int32) -> Int32
+    /// The user id of the process at the other end of a Unix-domain socket, as the kernel saw it connect; nil for other
+    /// sockets.
+    func peerUser(_ socket: Int32) -> UInt32?
     /// The address the socket is bound to.
     func localAddress(_ socket: Int32) -> SocketAddress?
     /// setsockopt(2).

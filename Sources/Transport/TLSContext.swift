@@ -11,27 +11,55 @@ package final class TLSContext: @unchecked Sendable {
     /// `applicationProtocol` in the form of the wire: its length, then its bytes.
     private let offer: UnsafeMutableBufferPointer<UInt8>
 
-    /// For a server: proves itself with the chain in `certificateFile` and the key in `keyFile`, both PEM.
+    /// PEM files with which an end proves who it is.
+    package struct Credentials: Sendable {
+        /// The certificate, then its intermediates.
+        package var certificateFile: String
+        /// The private key, unencrypted.
+        package var keyFile: String
+
+        /// Names the two files.
+        package init(certificateFile: String, keyFile: String) {
+            self.certificateFile = certificateFile
+            self.keyFile = keyFile
+        }
+    }
+
+    /// For a server.
     ///
+    /// - Parameters:
+    ///   - clientAuthorityFile: clients must show a certificate that these authorities (PEM) vouch for; nil asks for none.
+    ///   - requiresTLS13: false admits TLS 1.2 too.
     /// - Throws: `tlsConfiguration`, with the file and what is wrong with it.
     package static func server(
-        certificateFile: String, keyFile: String, applicationProtocol: String
+        _ credentials: Credentials, clientAuthorityFile: String? = nil, requiresTLS13: Bool = false,
+        applicationProtocol: String
     ) throws(TransportError) -> TLSContext {
         let context = try TLSContext(TLS_server_method(), applicationProtocol)
-        try context.loadCertificate(certificateFile)
-        try context.loadKey(keyFile)
+        if requiresTLS13 { co_ctx_set_min_version(context.handle, TLS1_3_VERSION) }
+        try context.load(credentials)
+        if let clientAuthorityFile {
+            try context.load(clientAuthorityFile, "client certificate authorities") { SSL_CTX_load_verify_file($0, $1) }
+            // Tells clients with several certificates which one is wanted.
+            SSL_CTX_set_client_CA_list(context.handle, SSL_load_client_CA_file(clientAuthorityFile))
+            co_ctx_require_peer(context.handle)
+            // A session could be resumed only where its certificate was checked; without a name OpenSSL refuses to.
+            SSL_CTX_set_session_id_context(context.handle, context.offer.baseAddress, UInt32(context.offer.count))
+        }
         SSL_CTX_set_alpn_select_cb(context.handle, selectApplicationProtocol, context.offer.baseAddress)
         return context
     }
 
     /// For a client: trusts servers whose chain ends in `authorityFile` (PEM), or in the system's authorities when nil.
     ///
+    /// - Parameter credentials: shown to servers that ask for a certificate.
     /// - Throws: `tlsConfiguration`, with the file and what is wrong with it.
     package static func client(
-        authorityFile: String? = nil, applicationProtocol: String
+        authorityFile: String? = nil, credentials: Credentials? = nil, applicationProtocol: String
     ) throws(TransportError) -> TLSContext {
         let context = try TLSContext(TLS_client_method(), applicationProtocol)
         SSL_CTX_set_verify(context.handle, SSL_VERIFY_PEER, nil)
+        if let credentials { try context.load(credentials) }
         if let authorityFile {
             try context.load(authorityFile, "certificate authorities") { SSL_CTX_load_verify_file($0, $1) }
         } else {
@@ -71,14 +99,20 @@ package final class TLSContext: @unchecked Sendable {
         offer.deallocate()
     }
 
-    private func loadCertificate(_ file: String) throws(TransportError) {
-        try load(file, "the certificate") { SSL_CTX_use_certificate_chain_file($0, $1) }
+    /// Whole days until the own certificate ends, rounded down, so that it is negative once it has; nil without one.
+    package var certificateDaysLeft: Int? {
+        guard let certificate = SSL_CTX_get0_certificate(handle) else { return nil }
+        var days: Int32 = 0
+        var seconds: Int32 = 0
+        guard ASN1_TIME_diff(&days, &seconds, nil, X509_get0_notAfter(certificate)) == 1 else { return nil }
+        return Int(seconds < 0 ? days - 1 : days)
     }
 
-    private func loadKey(_ file: String) throws(TransportError) {
-        try load(file, "the private key") { SSL_CTX_use_PrivateKey_file($0, $1, SSL_FILETYPE_PEM) }
+    private func load(_ credentials: Credentials) throws(TransportError) {
+        try load(credentials.certificateFile, "the certificate") { SSL_CTX_use_certificate_chain_file($0, $1) }
+        try load(credentials.keyFile, "the private key") { SSL_CTX_use_PrivateKey_file($0, $1, SSL_FILETYPE_PEM) }
         guard SSL_CTX_check_private_key(handle) == 1 else {
-            throw Self.wrongKey("reading the private key \(file)")
+            throw Self.wrongKey("reading the private key \(credentials.keyFile)")
         }
     }
 

@@ -35,11 +35,21 @@ enum TLSReason {
             return TransportError(
                 .tls, operation, "the peer does not speak TLS (\(text(error)))",
                 advice: "Use TLS on both ends or on none.")
-        default:
-            let advice =
-                co_reason(error) == SSL_R_TLSV1_ALERT_UNKNOWN_CA
-                ? "The peer does not trust this side's certificate: give it the authority that signed it." : ""
-            return TransportError(.tls, operation, text(error), advice: advice)
+        case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE, SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED:
+            return TransportError(
+                .tlsCertificate, operation, "the client shows no certificate, and the server asks for one",
+                advice: "Give the client's certificate and key (in lmcall and lmload: --tls-cert and --tls-key).")
+        default: return TransportError(.tls, operation, text(error), advice: advice(error))
+        }
+    }
+
+    private static func advice(_ error: UInt) -> String {
+        switch co_reason(error) {
+        case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
+            "The peer does not trust this side's certificate: give it the authority that signed it."
+        case SSL_R_TLSV1_ALERT_PROTOCOL_VERSION, SSL_R_UNSUPPORTED_PROTOCOL:
+            "The two ends share no version of TLS that both allow."
+        default: ""
         }
     }
 

@@ -11,6 +11,16 @@ final class TLSSession {
     private let bio: SocketBIO
     private let peerName: String
     private var isBroken = false
+    private var isEstablished = false
+    /// Handshake messages that came after the handshake, since `lateMessagesSince`.
+    private var lateMessages = 0
+    private var lateMessagesSince: UInt64 = 0
+
+    /// Late handshake messages that a peer may send in `lateMessagePeriod`. An honest one renews its keys after
+    /// gigabytes; each message costs this side a key derivation or an alert and carries nothing.
+    private static let lateMessageLimit = 32
+    /// Nanoseconds.
+    private static let lateMessagePeriod: UInt64 = 60_000_000_000
 
     /// The server's side.
     convenience init(acceptedOn socket: Socket, _ context: TLSContext) throws(TransportError) {
@@ -49,6 +59,13 @@ final class TLSSession {
         self.bio = bio
         self.peerName = peerName
         bio.attach(to: handle)
+        co_set_message_callback_argument(handle, Unmanaged.passUnretained(self).toOpaque())
+        SSL_set_msg_callback(handle) { isSent, _, kind, bytes, count, _, session in
+            guard let session else { return }
+            let message = UnsafeRawBufferPointer(start: bytes, count: count)
+            Unmanaged<TLSSession>.fromOpaque(session).takeUnretainedValue()
+                .sawMessage(kind, isSent: isSent != 0, message)
+        }
     }
 
     deinit { SSL_free(handle) }
@@ -68,13 +85,53 @@ final class TLSSession {
             isBroken = true
             return .failed(TLSReason.wrongApplicationProtocol(peerName, context.applicationProtocol))
         }
+        isEstablished = true
         return .moved(0)
+    }
+
+    /// What the peer's verified certificate calls it: its first URI, else its first DNS name, else its common name. Nil
+    /// without a certificate, and for names that are no printable text of at most 256 bytes.
+    func peerCertificateName() -> String? {
+        guard let certificate = SSL_get1_peer_certificate(handle) else { return nil }
+        defer { X509_free(certificate) }
+        for type in [GEN_URI, GEN_DNS, -1] {
+            let name = [UInt8](unsafeUninitializedCapacity: 256) { buffer, count in
+                count = max(0, Int(co_certificate_name(certificate, type, buffer.baseAddress, Int32(buffer.count))))
+            }
+            if name.isEmpty { continue }
+            guard name.allSatisfy({ $0 >= 0x20 && $0 != 0x7F }) else { return nil }
+            return String(validating: name, as: UTF8.self)
+        }
+        return nil
+    }
+
+    /// Counts what a peer makes this side do after the handshake: KeyUpdate, and attempts to negotiate anew, which are
+    /// answered by a warning.
+    private func sawMessage(_ kind: Int32, isSent: Bool, _ message: UnsafeRawBufferPointer) {
+        guard isEstablished else { return }
+        let isHandshake = kind == SSL3_RT_HANDSHAKE && !isSent
+        let isRefusal = kind == SSL3_RT_ALERT && isSent && message.count == 2 && message[1] == SSL_AD_NO_RENEGOTIATION
+        guard isHandshake || isRefusal else { return }
+        let now = bio.socket.system.monotonicNanoseconds()
+        if lateMessages == 0 || now &- lateMessagesSince > Self.lateMessagePeriod {
+            lateMessages = 0
+            lateMessagesSince = now
+        }
+        lateMessages += 1
     }
 
     func read(into buffer: UnsafeMutableRawBufferPointer) -> Transfer {
         guard !isBroken else { return .ended }
         ERR_clear_error()
         let result = SSL_read(handle, buffer.baseAddress, Int32(clamping: buffer.count))
+        guard lateMessages <= Self.lateMessageLimit else {
+            isBroken = true
+            ERR_clear_error()
+            return .failed(
+                TransportError(
+                    .tls, "reading from \(peerName)",
+                    "\(lateMessages) key updates or renegotiations in a minute, the limit is \(Self.lateMessageLimit)"))
+        }
         return result > 0 ? .moved(Int(result)) : outcome(of: result, "reading from \(peerName)")
     }
 
@@ -101,10 +158,12 @@ final class TLSSession {
         case SSL_ERROR_ZERO_RETURN: return .ended
         case SSL_ERROR_SYSCALL where bio.errno != 0:
             isBroken = true
+            ERR_clear_error()
             return .failed(TransportError(operation, errno: bio.errno))
         default:
             isBroken = true
             let verification = SSL_get_verify_result(handle)
+            defer { ERR_clear_error() }
             return .failed(
                 TLSReason.explain(
                     ERR_peek_error(), verification: Int32(clamping: verification), operation, peer: peerName,

@@ -6,8 +6,12 @@ import LMSupport
         prepareProcess()
         do {
             let arguments = try InputText.arguments()
-            exitProgram(
-                try arguments.first == "bench" ? bench(Array(arguments.dropFirst())) : serve(arguments))
+            let rest = Array(arguments.dropFirst())
+            switch arguments.first {
+            case "bench": exitProgram(try bench(rest))
+            case "key": exitProgram(try key(rest))
+            default: exitProgram(try serve(arguments))
+            }
         } catch {
             exitProgram(reportFailure(error, program: "lmserve"))
         }
@@ -19,6 +23,18 @@ import LMSupport
         case .run(let settings, let rest):
             try refuse(rest.positionals)
             try BenchCommand(settings: settings).run()
+        }
+        return .success
+    }
+
+    private static func key(_ arguments: [String]) throws -> ExitCode {
+        switch try KeyCommand.table.parse(arguments, into: KeyCommand()) {
+        case .show(let text): try StandardStream.output.write(text)
+        case .run(let command, let rest):
+            guard rest.positionals.count == 2, rest.positionals[0] == "new" else {
+                throw ProgramError.usage("expected 'lmserve key new NAME'; see --help")
+            }
+            try command.run(name: rest.positionals[1])
         }
         return .success
     }

@@ -2,14 +2,13 @@ import Glibc
 import LMEngine
 import LMServer
 import LMSupport
-import Synchronization
 
 /// `lmserve`: loads, listens, and serves until told to stop.
 struct ServeCommand {
     let settings: ServeSettings
 
     func run() throws(ProgramError) -> ExitCode {
-        let stop = StopRequest()
+        let signals = ServerSignals()
         let tls = try tlsFiles()
         StandardStream.error.note("device: \(try DeviceChoice(settings.model.device).explanation)")
         let source = try ModelSource(settings.model)
@@ -32,21 +31,47 @@ struct ServeCommand {
         } catch {
             throw ProgramError(.failure, "\(error)")
         }
+        noteCertificate(of: server)
+        signals.beginServing { reload(server) }
         for address in server.addresses { StandardStream.output.note("listening on \(address)") }
 
-        stop.serveUntilAsked()
+        signals.waitForStop()
         StandardStream.error.note("draining: running requests may finish; once more stops now")
         server.drain()
         return .success
     }
 
-    private func tlsFiles() throws(ProgramError) -> ServerConfiguration.TLSFiles? {
-        switch (settings.certificateFile, settings.privateKeyFile) {
-        case (nil, nil): return nil
-        case (let certificate?, let key?): return .init(certificate: certificate, privateKey: key)
-        case (_?, nil): throw .usage("--tls-cert needs --tls-key, the certificate's private key")
-        case (nil, _?): throw .usage("--tls-key needs --tls-cert, the key's certificate")
+    private func reload(_ server: InferenceServer) {
+        do throws(ServerError) {
+            try server.reload()
+            StandardStream.error.note("reloaded keys and certificates")
+            noteCertificate(of: server)
+        } catch {
+            StandardStream.error.note("not reloaded, keys and certificates stay as they were: \(error.message)")
         }
+    }
+
+    private func noteCertificate(of server: InferenceServer) {
+        guard let days = server.certificateDaysLeft, days < Self.certificateWarningDays else { return }
+        let state = days < 0 ? "has ended; clients refuse it" : "ends in \(days) days"
+        StandardStream.error.note(
+            "warning: the certificate \(state); renew the file and send SIGHUP")
+    }
+
+    private static let certificateWarningDays = 30
+
+    private func tlsFiles() throws(ProgramError) -> ServerConfiguration.TLSFiles? {
+        let files = try CertificateFiles(certificate: settings.certificateFile, key: settings.privateKeyFile)
+        guard let files else {
+            guard settings.clientAuthorityFile == nil else {
+                throw .usage("--tls-client-ca needs --tls-cert and --tls-key")
+            }
+            return nil
+        }
+        var tls = ServerConfiguration.TLSFiles(certificate: files.certificate, privateKey: files.key)
+        tls.clientAuthority = settings.clientAuthorityFile
+        tls.minimumVersion = settings.minimumTLSVersion
+        return tls
     }
 
     private func startEngine(_ source: ModelSource) throws(ProgramError) -> InferenceEngine {
@@ -91,28 +116,5 @@ struct ServeCommand {
             StandardStream.error.note("warning: no chat: \(error.message)")
             return nil
         }
-    }
-}
-
-/// The wish to stop, as signals bring it. While the model loads, nothing can be lost and a signal ends the process; while
-/// it serves, the first one asks to drain; after that the next one ends the process.
-private final class StopRequest: Sendable {
-    private let asked = Latch()
-    private let isServing = Atomic(false)
-
-    /// Must be created before the process has other threads.
-    init() {
-        SignalListener.start([SIGTERM, SIGINT]) { [self] signal in
-            guard isServing.exchange(false, ordering: .relaxed) else {
-                abandonProgram(signal == SIGINT ? .interrupted : .terminated)
-            }
-            asked.open()
-        }
-    }
-
-    /// Returns when the server is to stop.
-    func serveUntilAsked() {
-        isServing.store(true, ordering: .relaxed)
-        asked.wait()
     }
 }

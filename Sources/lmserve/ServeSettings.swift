@@ -1,4 +1,5 @@
 import LMEngine
+import LMServer
 import LMSupport
 
 /// Everything that can be set on the command line of `lmserve`.
@@ -13,6 +14,8 @@ struct ServeSettings {
     var keyValueCacheBytes: Int?
     var certificateFile: String?
     var privateKeyFile: String?
+    var clientAuthorityFile: String?
+    var minimumTLSVersion = ServerConfiguration.TLSVersion.v1_2
     var apiKeyFile: String?
     var drainTimeout: Duration = .seconds(30)
 
@@ -22,11 +25,16 @@ struct ServeSettings {
 
     static var table: OptionTable<ServeSettings> {
         OptionTable(
-            usage: "lmserve --model PATH|NAME [OPTIONS]\n       lmserve bench --model PATH|NAME [OPTIONS]",
+            usage: """
+                lmserve --model PATH|NAME [OPTIONS]
+                       lmserve bench --model PATH|NAME [OPTIONS]
+                       lmserve key new NAME [OPTIONS]
+                """,
             summary: """
                 Serves a language model over the lmcall protocol. Once it is ready it prints 'listening on ADDRESS' on
                 standard output for each address; everything else it says goes to standard error.
-                SIGTERM or SIGINT lets running requests finish; a second one stops at once.
+                SIGTERM or SIGINT lets running requests finish; a second one stops at once. SIGHUP reads keys and
+                certificates again.
                 """,
             groups: [
                 OptionGroup("Model", ModelSettings.options(at: \.model) + modelOptions),
@@ -78,8 +86,13 @@ struct ServeSettings {
             .value("--tls-cert", as: .text("FILE"), to: \.certificateFile, "certificate chain, PEM"),
             .value("--tls-key", as: .text("FILE"), to: \.privateKeyFile, "private key of the certificate, PEM"),
             .value(
+                "--tls-client-ca", as: .text("FILE"), to: \.clientAuthorityFile,
+                "clients must show a certificate that these authorities signed, PEM; its name is their tenant"),
+            .value(
+                "--tls-min-version", as: .choice(), to: \.minimumTLSVersion, "oldest TLS spoken (default 1.2)"),
+            .value(
                 "--api-key-file", as: .text("FILE"), to: \.apiKeyFile,
-                "file with the accepted API keys: lines of NAME:KEY"),
+                "file with the accepted API keys; 'lmserve key new' makes them"),
             .value(
                 "--drain-timeout", as: .duration(), to: \.drainTimeout,
                 "how long running requests may take to finish after SIGTERM (default 30s)"),

@@ -100,11 +100,12 @@ extension RealModelTests {
     }
 }
 
-/// Writes a file that lives as long as `certificates`.
+/// Writes a file for its owner alone that lives as long as `certificates`.
 private func file(_ name: String, _ text: String, in certificates: TestCertificates) throws -> String {
     let path = "\(certificates.directory)/\(name)"
     let stream = try #require(fopen(path, "we"), "cannot write \(path)")
     defer { fclose(stream) }
+    fchmod(fileno(stream), 0o600)
     try #require(fputs(text, stream) >= 0)
     return path
 }

@@ -9,33 +9,23 @@ import Testing
     @Test("calls are answered") func calls() throws {
         let server = try TestServer()
         let client = try server.client()
-        func call(_ message: CallMessage) throws -> Connection.Action {
-            let stream = try client.send { (wire, bytes) throws(WireError) in try wire.sendCall(message, into: &bytes) }
-            while true {
-                switch try client.next() {
-                case .reply(stream, let reply): return .reply(stream, reply)
-                case .error(stream, let error): return .error(stream, error)
-                default: continue
-                }
-            }
-        }
-        guard case .reply(_, .health(let health)) = try call(.health) else {
+        guard case .reply(_, .health(let health)) = try client.ask(.health) else {
             throw RawClient.Failure(message: "health")
         }
         #expect(health.status == .ready)
-        guard case .reply(_, .models(let models)) = try call(.models) else {
+        guard case .reply(_, .models(let models)) = try client.ask(.models) else {
             throw RawClient.Failure(message: "models")
         }
         #expect(models.map(\.name) == ["fake"])
         #expect(models.first?.contextLength == 4_096)
         let ids = Array("héllo".utf8).map(Int32.init)
-        #expect(try call(.tokenize(.text("héllo"), model: nil)) == .reply(3, .tokenize(ids)))
-        #expect(try call(.detokenize(ids, model: "fake")) == .reply(4, .detokenize("héllo")))
-        guard case .error(_, let unknown) = try call(.detokenize([1_000_000], model: nil)) else {
+        #expect(try client.ask(.tokenize(.text("héllo"), model: nil)) == .reply(3, .tokenize(ids)))
+        #expect(try client.ask(.detokenize(ids, model: "fake")) == .reply(4, .detokenize("héllo")))
+        guard case .error(_, let unknown) = try client.ask(.detokenize([1_000_000], model: nil)) else {
             throw RawClient.Failure(message: "an unknown id has no text")
         }
         #expect(unknown.code == .invalid)
-        guard case .reply(_, .statistics(let values)) = try call(.statistics) else {
+        guard case .reply(_, .statistics(let values)) = try client.ask(.statistics) else {
             throw RawClient.Failure(message: "statistics")
         }
         #expect(values.contains { $0.name == "kv_blocks_total" && $0.value > 0 })
@@ -121,13 +111,9 @@ import Testing
     }
 
     @Test("a key is asked for, and only a known one opens the connection") func keys() throws {
-        let path = "/tmp/lmcall-test-keys-\(getpid())"
         let key = "0123456789abcdef-secret"
-        let file = fopen(path, "w")
-        fputs("# comment\nalice:\(key)\nbob:\(key)-of-bob\nalice:\(key)-rotated\n", file)
-        fclose(file)
-        defer { unlink(path) }
-        let keys = try APIKeys(file: path)
+        let file = TestKeyFile("# comment\nalice:\(key)\nbob:\(key)-of-bob\nalice:\(key)-rotated\n")
+        let keys = try APIKeys(file: file.path)
         let server = try TestServer { $0.keys = keys }
         let client = try server.client(credential: key)
         #expect(try client.collect(client.generate(.greedy("in", maxTokens: 3))).tokens.count == 3)
@@ -144,12 +130,6 @@ import Testing
         #expect(try cached(key) == 0)
         #expect(try cached("\(key)-rotated") > 0, "the same tenant finds its prefix")
         #expect(try cached("\(key)-of-bob") == 0, "another tenant does not")
-    }
-
-    @Test("strangers are not served without TLS and keys") func exposed() throws {
-        #expect {
-            try TestServer { $0.listen = ["0.0.0.0:0"] }
-        } throws: { "\($0)".contains("--tls-cert") }
     }
 
     @Test("a port in use is named") func portInUse() throws {

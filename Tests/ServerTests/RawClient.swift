@@ -59,17 +59,39 @@ final class RawClient {
 
     /// Says HELLO and waits for the server's.
     func greet(credential: String? = nil) throws {
+        if let refusal = try refusal(credential: credential) {
+            throw Failure(message: "\(refusal.code): \(refusal.message)")
+        }
+    }
+
+    /// Says HELLO. Nil when the server lets us in, else why it does not.
+    func refusal(credential: String? = nil) throws -> ErrorMessage? {
         var hello = HelloMessage(maxPayload: Limits.clientPayload)
         hello.credential = credential.map(Credential.init)
         wire = .client(hello)
         try send { (wire, bytes) throws(WireError) in try wire.start(into: &bytes) }
-        while !wire.canOpenStream { _ = try next() }
+        while !wire.canOpenStream {
+            if case .error(0, let message) = try next() { return message }
+        }
+        return nil
     }
 
     /// Asks for tokens; returns the stream.
     func generate(_ message: GenerateMessage) throws -> UInt32 {
         while !wire.canOpenStream { _ = try next() }
         return try send { (wire, bytes) throws(WireError) in try wire.sendGenerate(message, into: &bytes) }
+    }
+
+    /// Asks a question and waits for its reply or error, whatever else comes.
+    func ask(_ message: CallMessage) throws -> Connection.Action {
+        let stream = try send { (wire, bytes) throws(WireError) in try wire.sendCall(message, into: &bytes) }
+        while true {
+            switch try next() {
+            case .reply(stream, let reply): return .reply(stream, reply)
+            case .error(stream, let error): return .error(stream, error)
+            default: continue
+            }
+        }
     }
 
     /// Waits for the next frame.

@@ -38,19 +38,21 @@ import Testing
         #expect(access(path, F_OK) != 0)
     }
 
-    private func ask(_ endpoint: Endpoint, _ tls: TLSContext?) throws -> Questioner.Outcome {
-        let loop = try EventLoop(name: "test-client")
-        let questioner = Questioner()
-        loop.post { questioner.start(Channel(connectingTo: endpoint, on: loop, tls: tls, handler: questioner)) }
-        try loop.start()
-        defer { loop.stop() }
-        #expect(questioner.done.wait())
-        return questioner.outcome
-    }
+}
+
+/// Asks one question at `endpoint`.
+func ask(_ endpoint: Endpoint, _ tls: TLSContext?) throws -> Questioner.Outcome {
+    let loop = try EventLoop(name: "test-client")
+    let questioner = Questioner()
+    loop.post { questioner.start(Channel(connectingTo: endpoint, on: loop, tls: tls, handler: questioner)) }
+    try loop.start()
+    defer { loop.stop() }
+    #expect(questioner.done.wait())
+    return questioner.outcome
 }
 
 /// Asks one question over a channel and counts the tokens of the answer.
-private final class Questioner: ChannelHandler, @unchecked Sendable {
+final class Questioner: ChannelHandler, @unchecked Sendable {
     enum Outcome: Equatable {
         case none
         case answered(tokens: Int)
@@ -101,4 +103,55 @@ private final class Questioner: ChannelHandler, @unchecked Sendable {
         channel.close()
         done.signal()
     }
+}
+
+/// Asks a question and takes the answer only when told to, as long as which its connection has a stream.
+final class SlowQuestioner: ChannelHandler, @unchecked Sendable {
+    let began = Arrivals()
+    let ended = Arrivals()
+    private let loop: EventLoop
+    // Loop thread only.
+    private var wire = Connection.client(HelloMessage(maxPayload: Limits.clientPayload))
+    private var channel: Channel?
+
+    init(_ endpoint: Endpoint, _ tls: TLSContext?) throws {
+        loop = try EventLoop(name: "test-slow-client")
+        loop.post { [self] in
+            let channel = Channel(connectingTo: endpoint, on: loop, tls: tls, handler: self)
+            try? channel.write { (bytes) throws(WireError) in try wire.start(into: &bytes) }
+            self.channel = channel
+        }
+        try loop.start()
+    }
+
+    func goOn() {
+        loop.post { [self] in
+            try? channel?.write { (bytes) throws(WireError) in
+                try wire.sendCredit(on: 1, CreditMessage(limit: .max, consumed: 0), into: &bytes)
+            }
+        }
+    }
+
+    func stop() { loop.stop() }
+
+    func channel(_ channel: Channel, received bytes: RawSpan) -> Int {
+        var consumed = 0
+        while let action = try? wire.receive(bytes, consumed: &consumed) {
+            switch action {
+            case .maxStreams where wire.openStreamCount == 0:
+                _ = try? channel.write { (bytes) throws(WireError) in
+                    try wire.sendGenerate(.greedy("hello", maxTokens: 60, credit: 2), into: &bytes)
+                }
+            case .tokens: began.signal()
+            case .finish: ended.signal()
+            default: break
+            }
+        }
+        return consumed
+    }
+
+    func channelReady(_ channel: Channel) {}
+    func channelInputEnded(_ channel: Channel) {}
+    func channelWritabilityChanged(_ channel: Channel) {}
+    func channelClosed(_ channel: Channel, error: TransportError?) {}
 }

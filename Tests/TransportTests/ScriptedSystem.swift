@@ -58,6 +58,7 @@ final class ScriptedSystem: System {
     func listen(_ socket: Int32, backlog: Int32) -> Int32 { base.listen(socket, backlog: backlog) }
     func connect(_ socket: Int32, to address: SocketAddress) -> Int32 { base.connect(socket, to: address) }
     func takeError(_ socket: Int32) -> Int32 { base.takeError(socket) }
+    func peerUser(_ socket: Int32) -> UInt32? { base.peerUser(socket) }
     func localAddress(_ socket: Int32) -> SocketAddress? { base.localAddress(socket) }
     func set(_ option: SocketOption, on socket: Int32) -> Int32 { base.set(option, on: socket) }
     func shutdownOutput(_ socket: Int32) { base.shutdownOutput(socket) }

@@ -183,6 +183,18 @@ final class Peer {
         return bytes
     }
 
+    /// From now on reading gives up after this.
+    func setReceiveLimit(microseconds: Int) {
+        var limit = timeval(tv_sec: 0, tv_usec: microseconds)
+        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
+    }
+
+    /// Whether something can be read now.
+    var hasInput: Bool {
+        var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        return poll(&entry, 1, 0) == 1
+    }
+
     func endOutput() { shutdown(descriptor, Int32(SHUT_WR)) }
 
     func reset() {

@@ -4,8 +4,6 @@ import LMTransport
 import TestKit
 import Testing
 
-private let lmcall = "lmcall/1"
-
 @Suite(.timeLimit(.minutes(5))) final class TLSTests {
     private let files: TestCertificates
 
@@ -13,7 +11,7 @@ private let lmcall = "lmcall/1"
 
     private func server(_ certificate: String? = nil, protocol name: String = lmcall) throws -> TLSContext {
         try .server(
-            certificateFile: certificate ?? files.certificate, keyFile: files.key, applicationProtocol: name)
+            .init(certificateFile: certificate ?? files.certificate, keyFile: files.key), applicationProtocol: name)
     }
 
     /// Connects our own client to `server` and returns what it was told.
@@ -77,6 +75,7 @@ private let lmcall = "lmcall/1"
             ("expired", "expired", nil, "Renew the server's certificate"),
             ("good", "other", nil, "Give the authority"),
             ("elsewhere", "elsewhere", nil, "was made for another host"),
+            ("client", "client", nil, "purpose"),
         ] as [(String, String, String?, String)])
     func refusesCertificates(serving: String, trusting: String, name: String?, advice: String) throws {
         let server = try TestServer(tls: self.server("\(files.directory)/\(serving).pem")) { .echo() }
@@ -211,7 +210,8 @@ private let lmcall = "lmcall/1"
         ]
         for (certificate, key, wrong, says) in cases {
             let error = #expect(throws: TransportError.self) {
-                try TLSContext.server(certificateFile: certificate, keyFile: key, applicationProtocol: lmcall)
+                try TLSContext.server(
+                    .init(certificateFile: certificate, keyFile: key), applicationProtocol: lmcall)
             }
             #expect(error?.code == .tlsConfiguration)
             #expect(error?.operation.contains(wrong) == true)
@@ -221,50 +221,4 @@ private let lmcall = "lmcall/1"
             try TLSContext.client(authorityFile: "/nowhere/ca.pem", applicationProtocol: lmcall)
         }
     }
-}
-
-/// A TLS client that is OpenSSL alone, blocking: what our ends are compared with.
-private final class TLSPeer {
-    let peer: Peer
-    private let context: OpaquePointer?
-    private let session: OpaquePointer?
-
-    init(to address: SocketAddress, version: Int32, offer: String? = lmcall) throws {
-        peer = try Peer(to: address)
-        context = SSL_CTX_new(TLS_client_method())
-        // Level 0 admits TLS 1.1, which a server of ours must refuse by itself.
-        SSL_CTX_set_cipher_list(context, "DEFAULT:@SECLEVEL=0")
-        co_ctx_set_min_version(context, version)
-        session = SSL_new(context)
-        SSL_ctrl(session, SSL_CTRL_SET_MAX_PROTO_VERSION, Int(version), nil)
-        if let offer {
-            let list = [UInt8(offer.utf8.count)] + offer.utf8
-            SSL_set_alpn_protos(session, list, UInt32(list.count))
-        }
-        SSL_set_fd(session, peer.descriptor)
-        SSL_set_connect_state(session)
-    }
-
-    deinit {
-        SSL_free(session)
-        SSL_CTX_free(context)
-    }
-
-    func handshake() -> Bool { SSL_do_handshake(session) == 1 }
-
-    func write(_ bytes: [UInt8]) { SSL_write(session, bytes, Int32(bytes.count)) }
-
-    func read(_ count: Int) -> [UInt8] {
-        var bytes: [UInt8] = []
-        while bytes.count < count {
-            let part = [UInt8](unsafeUninitializedCapacity: count - bytes.count) { buffer, used in
-                used = Int(max(0, SSL_read(session, buffer.baseAddress, Int32(buffer.count))))
-            }
-            if part.isEmpty { break }
-            bytes += part
-        }
-        return bytes
-    }
-
-    func notifyClose() { SSL_shutdown(session) }
 }
