@@ -19,17 +19,34 @@ public struct ClientConfiguration: Sendable {
     /// Reaches the server at `endpoint` without TLS or key.
     public init(endpoint: String) { self.endpoint = endpoint }
 
-    /// How the server is verified.
+    /// How the server is verified, and what proves the client.
     public struct TLS: Sendable {
         /// File of trusted authorities (PEM); nil for the system's.
         public var authorityFile: String?
         /// Name that the server's certificate must carry; nil for the endpoint's host.
         public var serverName: String?
+        /// Shown to a server that asks for a certificate; nil shows none.
+        public var certificate: Certificate?
 
         /// Trusts the system's authorities, or those in `authorityFile`.
-        public init(authorityFile: String? = nil, serverName: String? = nil) {
+        public init(authorityFile: String? = nil, serverName: String? = nil, certificate: Certificate? = nil) {
             self.authorityFile = authorityFile
             self.serverName = serverName
+            self.certificate = certificate
+        }
+
+        /// PEM files with which a client proves who it is.
+        public struct Certificate: Sendable {
+            /// The certificate, then its intermediates.
+            public var chainFile: String
+            /// The certificate's private key, unencrypted.
+            public var privateKeyFile: String
+
+            /// Names the two files.
+            public init(chainFile: String, privateKeyFile: String) {
+                self.chainFile = chainFile
+                self.privateKeyFile = privateKeyFile
+            }
         }
     }
 }

@@ -166,7 +166,10 @@ extension ClientConnection {
 
     func channelClosed(_ channel: Channel, error: TransportError?) {
         self.channel = nil
-        if let error, isReady, !wire.hasPeer {
+        if let error, error.code == .tlsCertificate {
+            // With TLS 1.3 a server judges the client's certificate after the client's handshake is complete.
+            close(LMError(error, isEstablished: false))
+        } else if let error, isReady, !wire.hasPeer {
             closeUngreeted(error.description)
         } else if let error {
             close(LMError(error, isEstablished: wire.isOpen))

@@ -29,7 +29,12 @@ final class ClientLoop: @unchecked Sendable {
         do throws(TransportError) {
             endpoint = try Endpoint(configuration.endpoint)
             tls = try configuration.tls.map { (tls) throws(TransportError) in
-                try TLSContext.client(authorityFile: tls.authorityFile, applicationProtocol: Connection.alpn)
+                try TLSContext.client(
+                    authorityFile: tls.authorityFile,
+                    credentials: tls.certificate.map {
+                        TLSContext.Credentials(certificateFile: $0.chainFile, keyFile: $0.privateKeyFile)
+                    },
+                    applicationProtocol: Connection.alpn)
             }
         } catch {
             throw LMError(.configuration, error.description)

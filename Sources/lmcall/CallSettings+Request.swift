@@ -53,7 +53,11 @@ extension ServerOptions {
     /// A client of the server; it connects when it is first used.
     func connect() throws(ProgramError) -> LMClient {
         var configuration = ClientConfiguration(endpoint: endpoint)
-        if usesTLS || authorityFile != nil { configuration.tls = .init(authorityFile: authorityFile) }
+        configuration.tls = try encryption().map {
+            .init(
+                authorityFile: $0.authorityFile,
+                certificate: $0.certificate.map { .init(chainFile: $0.certificate, privateKeyFile: $0.key) })
+        }
         configuration.apiKey = try apiKey().map { APIKey($0) }
         configuration.connectTimeout = connectTimeout
         configuration.agent = "lmcall/\(productVersion)"

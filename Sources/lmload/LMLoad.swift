@@ -79,8 +79,10 @@ import LMSupport
 extension LoadSettings {
     fileprivate func clients() throws -> [LMClient] {
         var configuration = ClientConfiguration(endpoint: server.endpoint)
-        if server.usesTLS || server.authorityFile != nil {
-            configuration.tls = .init(authorityFile: server.authorityFile)
+        configuration.tls = try server.encryption().map {
+            .init(
+                authorityFile: $0.authorityFile,
+                certificate: $0.certificate.map { .init(chainFile: $0.certificate, privateKeyFile: $0.key) })
         }
         configuration.apiKey = try server.apiKey().map { APIKey($0) }
         configuration.connectTimeout = server.connectTimeout
