@@ -114,6 +114,15 @@ public struct APIKeys: Sendable {
     }
 }
 
+// Not even digests show in logs, descriptions or debuggers.
+extension APIKeys: CustomStringConvertible, CustomReflectable {
+    /// For `CustomStringConvertible`; says how many there are.
+    public var description: String { "APIKeys(\(count))" }
+
+    /// For `CustomReflectable`; shows nothing.
+    public var customMirror: Mirror { Mirror(self, children: EmptyCollection<Mirror.Child>()) }
+}
+
 // New keys.
 extension APIKeys {
     /// Makes a key of 256 random bits.

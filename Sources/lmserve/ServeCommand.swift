@@ -10,6 +10,7 @@ struct ServeCommand {
     func run() throws(ProgramError) -> ExitCode {
         let signals = ServerSignals()
         let tls = try tlsFiles()
+        if tls != nil || settings.apiKeyFile != nil { keepMemoryOutOfDumps() }
         StandardStream.error.note("device: \(try DeviceChoice(settings.model.device).explanation)")
         let source = try ModelSource(settings.model)
         let engine = try startEngine(source)

@@ -1,3 +1,4 @@
+import Glibc
 import LMSupport
 import Testing
 
@@ -19,6 +20,14 @@ import Testing
         ("lmserve", ["--model", "/proc/version"], 65, "/proc/version"),
         ("lmserve", ["--model", "x", "--max-num-seqs", "0"], 2, "--max-num-seqs is out of range 1 to 4096: 0"),
         ("lmserve", ["--model", "x", "--tls-cert", "c.pem"], 2, "--tls-cert needs --tls-key"),
+        ("lmserve", ["--model", "x", "--tls-client-ca", "c.pem"], 2, "--tls-client-ca needs --tls-cert"),
+        ("lmserve", ["--model", "x", "--tls-min-version", "1.1"], 2, "--tls-min-version"),
+        ("lmserve", ["key", "new"], 2, "lmserve key new NAME"),
+        ("lmserve", ["key", "new", "a:b"], 2, "holds no colon"),
+        ("lmserve", ["key", "new", "a", "--file", "/nonexistent/keys"], 74, "cannot write /nonexistent/keys"),
+        ("lmcall", ["--tls-cert", "c.pem", "health"], 2, "--tls-cert needs --tls-key"),
+        ("lmload", ["--tls-key", "c.pem"], 2, "--tls-key needs --tls-cert"),
+        ("lmcall", ["--tls-cert", "/nonexistent.pem", "--tls-key", "k", "health"], 2, "/nonexistent.pem"),
         ("lmserve", ["--model", "x", "--device", "npu"], 1, "--device npu: "),
         ("lmserve", ["bench", "--model", "x", "extra"], 2, "unexpected argument 'extra'"),
         ("lmload", ["--request-rate", "-1"], 2, "--request-rate is out of range"),
@@ -58,7 +67,27 @@ import Testing
         #expect(document.error.message.contains("127.0.0.1:1"))
     }
 
-    @Test(arguments: [("lmcall", []), ("lmserve", []), ("lmserve", ["bench"]), ("lmload", [])])
+    @Test func newKeysAreShownOnceAndKeptAsDigests() throws {
+        let path = "/tmp/lmcall-test-keys-\(getpid())"
+        defer { unlink(path) }
+        let first = try Programs.run("lmserve", ["key", "new", "alice", "--file", path])
+        let second = try Programs.run("lmserve", ["key", "new", "ops", "--role", "admin", "--file", path])
+        for outcome in [first, second] {
+            #expect(outcome.status == 0 && outcome.errors.isEmpty, "\(outcome.errors)")
+            #expect(outcome.output.hasPrefix("lmk_") && outcome.output.utf8.count == 69)
+        }
+        var status = stat()
+        #expect(stat(path, &status) == 0)
+        #expect(status.st_mode & 0o777 == 0o600)
+        let lines = try InputText.text(InputText.bytes(of: path, limit: 4_096), source: path).split(separator: "\n")
+        #expect(lines.count == 2)
+        #expect(lines.first?.hasPrefix("alice:sha256:") == true && lines.last?.hasSuffix(":admin") == true)
+
+        let printed = try Programs.run("lmserve", ["key", "new", "alice"]).output.split(separator: "\n")
+        #expect(printed.count == 2 && printed.last?.hasPrefix("alice:sha256:") == true)
+    }
+
+    @Test(arguments: [("lmcall", []), ("lmserve", []), ("lmserve", ["bench"]), ("lmserve", ["key"]), ("lmload", [])])
     func helpGoesToStandardOutput(program: String, arguments: [String]) throws {
         let outcome = try Programs.run(program, arguments + ["--help"])
         #expect(outcome.status == 0)

@@ -79,6 +79,27 @@ extension RealModelTests {
             #expect(outcome.errors.contains("handshake"), "\(outcome.errors)")
         }
 
+        @Test func aClientProvesItselfByCertificate() throws {
+            let server = try Server(
+                [
+                    "--tls-cert", certificates.certificate, "--tls-key", certificates.key,
+                    "--tls-client-ca", certificates.client, "--tls-min-version", "1.3",
+                ])
+            func call(_ arguments: String...) throws -> ChildProcess.Outcome {
+                try Programs.run(
+                    "lmcall", ["--host", server.address, "--tls-ca", certificates.certificate] + arguments)
+            }
+            let proof = ["--tls-cert", certificates.client, "--tls-key", certificates.key]
+            let answered = try call("health", proof[0], proof[1], proof[2], proof[3])
+            #expect(answered.status == 0, "\(answered.errors)")
+            let unproved = try call("health")
+            #expect(unproved.status == 3)
+            #expect(unproved.errors.contains("--tls-cert"), "\(unproved.errors)")
+            let forbidden = try call("stats", proof[0], proof[1], proof[2], proof[3])
+            #expect(forbidden.status == 4)
+            #expect(forbidden.errors.contains("role admin"), "\(forbidden.errors)")
+        }
+
         @Test func theServersLogHoldsNoKey() throws {
             #expect(try call(authority: certificates.certificate, "health").status == 0)
             #expect(try call(key: Self.key + "0", authority: certificates.certificate, "health").status == 4)

@@ -42,6 +42,19 @@ import Testing
         #expect(error?.message.contains("chmod 600 \(file.path)") == true)
     }
 
+    @Test("keys and digests do not show") func unprintable() throws {
+        let file = TestKeyFile("alice:canary-canary-canary\nbob:sha256:\(Self.digest)\n")
+        let keys = try APIKeys(file: file.path)
+        var configuration = ServerConfiguration()
+        configuration.keys = keys
+        var dumped = ""
+        dump(configuration, to: &dumped)
+        for text in ["\(keys)", String(reflecting: configuration), "\(configuration)", dumped] {
+            #expect(text.contains("APIKeys(2)") || text.contains("APIKeys"))
+            #expect(!text.contains("canary") && !text.contains("abab") && !text.contains("171"))
+        }
+    }
+
     @Test("new keys differ, and their lines hold the digest alone") func generated() throws {
         let first = try APIKeys.generate(name: "alice", role: .admin)
         let second = try APIKeys.generate(name: "alice", role: .infer)
