@@ -29,6 +29,20 @@ import Testing
         #expect(server.isIdle())
     }
 
+    @Test("TLS to a plain port and plain text to a TLS port end at once") func mismatch() throws {
+        let files = try TestCertificates()
+        let tls = try TLSContext.client(authorityFile: files.certificate, applicationProtocol: Connection.alpn)
+        let plain = try TestServer()
+        let encrypted = try TestServer { $0.tls = .init(certificate: files.certificate, privateKey: files.key) }
+        for (server, context) in [(plain, tls), (encrypted, nil)] {
+            guard case .refused = try ask(.host("localhost", port: server.port), context) else {
+                Issue.record("the two ends understood each other")
+                continue
+            }
+        }
+        #expect(try ask(.host("localhost", port: plain.port), nil) == .answered(tokens: 60))
+    }
+
     @Test("Unix-domain socket") func unix() throws {
         let path = "/tmp/lmcall-server-test-\(getpid())"
         let server = try TestServer { $0.listen = ["unix:\(path)"] }
