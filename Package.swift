@@ -22,6 +22,12 @@ func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
         name: name, dependencies: dependencies, path: "Sources/" + name, swiftSettings: settings)
 }
 
+/// A program of Benchmarks, built with the rest so that it cannot fall behind.
+func benchmark(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(
+        name: name, dependencies: dependencies, path: "Benchmarks/" + name, swiftSettings: settings)
+}
+
 func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .testTarget(
         name: name, dependencies: ["TestKit"] + dependencies, path: "Tests/" + name,
@@ -54,6 +60,8 @@ let package = Package(
         program("lmserve", ["LMServer", "LMEngine", "LMSupport"]),
         program("lmcall", ["LMClient", "LMSupport"]),
         program("lmload", ["LMClient", "LMSupport"]),
+        benchmark("WireServer", ["LMServer", "LMEngine", "CAllocations"]),
+        .target(name: "CAllocations", path: "Benchmarks/CAllocations"),
 
         .target(name: "TestKit", dependencies: ["LMEngine"], path: "Tests/TestKit", swiftSettings: settings),
         tests("ArchitectureTests", []),

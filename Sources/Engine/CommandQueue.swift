@@ -4,12 +4,16 @@ import Glibc
 /// its submission.
 ///
 /// A mutex and a condition of the C library, because `Synchronization.Mutex` comes without one to wait on.
-final class CommandQueue: @unchecked Sendable {  // all mutable fields behind `mutex`
+package final class CommandQueue: @unchecked Sendable {  // all mutable fields behind `mutex`
     /// What a caller can ask of the engine thread.
-    enum Command {
+    package enum Command {
+        /// Run this.
         case submit(GenerationRequest, id: RequestID, tag: UInt64, mailbox: EventMailbox, submittedAt: UInt64)
+        /// End this.
         case cancel(RequestID)
+        /// Let this produce more.
         case grant(RequestID, creditLimit: UInt32)
+        /// End everything.
         case shutDown
     }
 
@@ -22,7 +26,8 @@ final class CommandQueue: @unchecked Sendable {  // all mutable fields behind `m
     private var isClosed = false
     private var isShutDown = false
 
-    init(maxNumRequests: Int) {
+    /// - Parameter maxNumRequests: live requests at which `submit` refuses more.
+    package init(maxNumRequests: Int) {
         self.maxNumRequests = maxNumRequests
         pthread_mutex_init(mutex, nil)
         var attributes = pthread_condattr_t()
@@ -44,7 +49,7 @@ final class CommandQueue: @unchecked Sendable {  // all mutable fields behind `m
     ///
     /// - Parameter now: monotonic nanoseconds.
     /// - Throws: `EngineError.draining` after `close`, `overloaded` when the engine holds as many as it may.
-    func submit(
+    package func submit(
         _ request: GenerationRequest, tag: UInt64, mailbox: EventMailbox, now: UInt64
     ) throws(EngineError) -> RequestID {
         pthread_mutex_lock(mutex)
@@ -61,14 +66,14 @@ final class CommandQueue: @unchecked Sendable {  // all mutable fields behind `m
     }
 
     /// Queues a command about a request; after the shutdown there is nobody to read it.
-    func send(_ command: Command) {
+    package func send(_ command: Command) {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
         if !isShutDown { append(command) }
     }
 
     /// Refuses requests from now on.
-    func close() {
+    package func close() {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
         isClosed = true
@@ -77,7 +82,7 @@ final class CommandQueue: @unchecked Sendable {  // all mutable fields behind `m
     /// Refuses requests and queues the last command of all.
     ///
     /// - Returns: false if that was done before.
-    func shutDown() -> Bool {
+    package func shutDown() -> Bool {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
         guard !isShutDown else { return false }
@@ -88,7 +93,7 @@ final class CommandQueue: @unchecked Sendable {  // all mutable fields behind `m
     }
 
     /// Makes room for as many submissions as requests have ended.
-    func retire(_ count: Int) {
+    package func retire(_ count: Int) {
         guard count > 0 else { return }
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
@@ -96,7 +101,7 @@ final class CommandQueue: @unchecked Sendable {  // all mutable fields behind `m
     }
 
     /// How long `take` may sleep while the queue is empty.
-    enum Patience {
+    package enum Patience {
         /// Not at all: there is work.
         case none
         /// Until this monotonic nanosecond.
@@ -106,7 +111,7 @@ final class CommandQueue: @unchecked Sendable {  // all mutable fields behind `m
     }
 
     /// Swaps all queued commands into `batch`, which must be empty and whose memory is reused.
-    func take(into batch: inout [Command], patience: Patience) {
+    package func take(into batch: inout [Command], patience: Patience) {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
         wait: while commands.isEmpty {

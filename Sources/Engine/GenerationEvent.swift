@@ -66,6 +66,14 @@ public struct GenerationEvent: Sendable {
     /// Log-probabilities that belong to this token: `logprobCount` entries of the batch's `logprobs`, the chosen token
     /// first.
     public var logprobCount: Int
+
+    /// Pairs what happened with the request it happened to.
+    package init(request: RequestID, tag: UInt64, kind: Kind, logprobCount: Int) {
+        self.request = request
+        self.tag = tag
+        self.kind = kind
+        self.logprobCount = logprobCount
+    }
 }
 
 /// Events of one or more steps with their variable parts in two shared buffers, so that a token costs no allocation.

@@ -1,6 +1,6 @@
 /// The mailboxes that live requests report to. A place is taken with the first request of a mailbox and given back when
 /// its last one has ended, so that short-lived mailboxes leave nothing behind.
-struct MailboxTable {
+package struct MailboxTable {
     private struct Entry {
         var mailbox: EventMailbox?
         var liveCount = 0
@@ -8,8 +8,11 @@ struct MailboxTable {
 
     private var entries: [Entry] = []
 
+    /// An empty table.
+    package init() {}
+
     /// The place of a mailbox for one more request. There are about as many as I/O loops, so looking at each is quick.
-    mutating func enter(_ mailbox: EventMailbox) -> Int {
+    package mutating func enter(_ mailbox: EventMailbox) -> Int {
         let place =
             entries.firstIndex { $0.mailbox === mailbox } ?? entries.firstIndex { $0.mailbox == nil } ?? entries.count
         if place == entries.count { entries.append(Entry()) }
@@ -19,7 +22,7 @@ struct MailboxTable {
     }
 
     /// Hands each mailbox its events and empties the outboxes.
-    mutating func deliver(_ outboxes: inout [EventBatch]) {
+    package mutating func deliver(_ outboxes: inout [EventBatch]) {
         for place in outboxes.indices where !outboxes[place].events.isEmpty {
             entries[place].mailbox?.append(outboxes[place])
             entries[place].liveCount -= outboxes[place].events.count { $0.isLast }

@@ -1,9 +1,9 @@
 /// Checks of the source tree. Each takes the text of the files and returns a sentence per violation, so that the rules
 /// themselves are tested with planted mistakes.
 enum Rules {
-    /// Folders, and imports in every Swift file under Sources, against the map.
+    /// Folders, and imports in every Swift file under Sources and Benchmarks, against the map.
     static func imports(in tree: SourceTree) -> [String] {
-        tree.files(under: "Sources/").flatMap { path, text -> [String] in
+        tree.programText.flatMap { path, text -> [String] in
             let folder = String(path.split(separator: "/")[1])
             if Map.cFolders.contains(folder) { return [] }
             guard let room = Map.rooms[folder] else { return ["\(path): folder \(folder) is not on the map"] }
@@ -21,7 +21,7 @@ enum Rules {
         var problems: [String] = []
         if manifest.contains(".package(") { problems.append("Package.swift: no package dependencies") }
         var declared: Set<String> = []
-        for match in manifest.matches(of: /(?:room|program)\("(\w+)"(?:, \[([^\]]*)\])?\)/) {
+        for match in manifest.matches(of: /(?:room|program|benchmark)\("(\w+)"(?:, \[([^\]]*)\])?\)/) {
             let folder = String(match.1)
             declared.insert(folder)
             let listed = (match.2 ?? "").split(separator: ",").map { $0.filter { $0.isLetter || $0.isNumber } }
@@ -44,7 +44,7 @@ enum Rules {
 
     /// Where the compiler's checks are switched off, a comment on the line or next to it says what replaces them.
     static func uncheckedConcurrency(in tree: SourceTree) -> [String] {
-        tree.files(under: "Sources/").flatMap { path, text -> [String] in
+        tree.programText.flatMap { path, text -> [String] in
             let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
             return lines.indices.filter { index in
                 let code = lines[index].prefix(
