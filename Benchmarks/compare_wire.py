@@ -79,7 +79,7 @@ ROWS = [
     Row("… TLS", "held TLS", lambda r: r["connection_bytes"], 0, 16384),
     Row("memory of an open stream, its sequence included: bytes", "held", lambda r: r["stream_bytes"], 0, 512,
         published="20,480"),
-    Row("bytes on the wire, a lone token of 6 bytes of text", "thin", bytes_per_token, 2, 22, published="25"),
+    Row("bytes on the wire, a lone token of 6 bytes of text", "hop", bytes_per_token, 2, 22, published="25"),
     Row("… coalesced", "saturated", bytes_per_token, 2, 12, published="25"),
     Row("allocations per token, saturated", "saturated", allocations_per_token, 4, 0),
     Row("… TLS", "saturated TLS", allocations_per_token, 4, 0),
@@ -145,6 +145,11 @@ def make_certificate(scratch):
         check=True, capture_output=True)
 
 
+def show(progress):
+    if sys.stderr.isatty():
+        print(f"\r{progress:<72}\r", end="", file=sys.stderr, flush=True)
+
+
 def measure_all(options, wanted):
     """Results by (side, work), a list of rounds each; sides take turns within a round."""
     results = {}
@@ -157,14 +162,13 @@ def measure_all(options, wanted):
                     continue  # memory does not vary
                 frame_tokens = None
                 for side in (OURS, YARDSTICK):
-                    print(f"\rround {number + 1} of {options.rounds}: {work.name}, {side}".ljust(72), end="",
-                          file=sys.stderr, flush=True)
+                    show(f"round {number + 1} of {options.rounds}: {work.name}, {side}")
                     result = measure(side, work, options, scratch, frame_tokens)
                     # The yardstick packs as many tokens into a frame as our server did.
                     if work.is_load and not work.step_us:
                         frame_tokens = max(1, round(result["tokens"] / result["frames"]))
                     results.setdefault((side, work.name), []).append(result)
-    print("\r".ljust(73), end="\r", file=sys.stderr)
+    show("")
     return results
 
 

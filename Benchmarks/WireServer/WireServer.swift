@@ -22,6 +22,7 @@ import LMServer
         }
         // Measured is the work, not how it is rationed.
         configuration.limits.connections = 20_000
+        configuration.limits.streamsPerConnection = 1_024
         configuration.limits.openRate = .init(perSecond: 1e9, burst: 1e9)
         let tokenizer = ByteTokenizer()
         let model = ServedModel(

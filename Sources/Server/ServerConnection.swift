@@ -56,7 +56,7 @@ final class ServerConnection: ChannelHandler {
         hello.cancelBudget = loop.limits.cancelRate.budget
         hello.controlBudget = loop.limits.controlRate.budget
         hello.glitchBudget = loop.limits.glitchRate.budget
-        wire = .server(hello)
+        wire = .server(hello, concurrentStreams: loop.limits.streamsPerConnection)
         var options = ChannelOptions()
         options.highWater = loop.limits.outboundSoftBytes
         options.lowWater = loop.limits.outboundSoftBytes / 4

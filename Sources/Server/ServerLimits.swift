@@ -16,6 +16,9 @@ public struct ServerLimits: Sendable {
     /// Failed authentications per second and address, and burst: ten a minute forgive a restarting service with an old
     /// key; who fails more often waits a second for each answer.
     public var failureRate = Rate(perSecond: 10.0 / 60, burst: 10)
+    /// Streams that a connection may have open at once: enough for a gateway's tenant, and one connection cannot fill the
+    /// engine's queue.
+    public var streamsPerConnection: UInt32 = 128
     /// Milliseconds from accept to a complete HELLO: a round trip to anywhere and back fits ten times.
     public var helloDeadline: UInt64 = 5_000
     /// Milliseconds from a frame's first byte to its last: a megabyte over a slow line, not a trickle that keeps its
