@@ -64,6 +64,12 @@ let package = Package(
         .target(name: "CAllocations", path: "Benchmarks/CAllocations"),
 
         .target(name: "TestKit", dependencies: ["LMEngine"], path: "Tests/TestKit", swiftSettings: settings),
+        .target(
+            name: "SimulationKit",
+            dependencies: ["TestKit", "LMServer", "LMClient", "LMEngine", "LMTransport", "LMProtocol"],
+            path: "Tests/SimulationKit", swiftSettings: settings),
+        .executableTarget(
+            name: "simulate", dependencies: ["SimulationKit"], path: "Tests/simulate", swiftSettings: settings),
         tests("ArchitectureTests", []),
         tests("ProtocolTests", ["LMProtocol"]),
         tests("TransportTests", ["LMTransport"]),

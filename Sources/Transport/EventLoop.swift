@@ -10,7 +10,8 @@ package final class EventLoop: @unchecked Sendable {
     // Immutable.
     package let system: any System
     package let name: String
-    private let poller: Int32
+    /// What it waits with.
+    package let poller: Int32
     private let wakeup: Int32
 
     // Any thread.

@@ -19,6 +19,8 @@ package final class FakeBackend: Backend {
     package struct Script: Sendable {
         /// What follows the tokens that are in the cache, of which the first `promptLength` are prompt.
         package var output: @Sendable (_ history: [Int32], _ promptLength: Int) -> Output = { _, _ in .natural }
+        /// Yields the next token itself, instead of logits to choose from.
+        package var choose: (@Sendable (_ task: SampleTask) -> Int32)?
         /// Runs before each step; may block, or throw to fail it.
         package var willExecute: @Sendable (_ plan: borrowing StepPlan) throws(EngineError) -> Void = { _ in }
 
@@ -59,7 +61,9 @@ package final class FakeBackend: Backend {
     }
 
     package var summary: String { "fake" }
-    package var keyValueBytesPerToken: Int { 8 }
+    package var keyValueBytesPerToken: Int { Self.bytesPerToken }
+    /// What a token takes of the KV pool.
+    package static let bytesPerToken = 8
     /// Steps executed so far.
     package var steps: [StepRecord] { state.withLock { $0.steps } }
     /// Plans that contradict themselves or the cache; empty in a sound engine.
@@ -113,6 +117,11 @@ package final class FakeBackend: Backend {
     private func sample(
         _ task: SampleTask, after history: [Int32], _ state: inout State, into result: inout StepResult
     ) {
+        if let choose = script.choose {
+            result.tokens.append(choose(task))
+            result.logprobCounts.append(0)
+            return
+        }
         var hash: UInt64 = 0
         for token in history { hash = CounterRandom.bits(seed: hash, position: Int(token)) }
         for token in 0..<vocabularySize {

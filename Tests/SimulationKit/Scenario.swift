@@ -1,0 +1,63 @@
+import LMClient
+import LMEngine
+import LMServer
+import TestKit
+
+/// The shape of a world, drawn from its seed: sizes, limits and what is asked of it.
+struct Scenario {
+    var clients: Int
+    var requestsPerClient: Int
+    var ioLoops: Int
+    var options = EngineOptions()
+    var contextLength: Int
+    var server = ServerConfiguration()
+    var client = ClientConfiguration(endpoint: "127.0.0.1:7433")
+    /// Virtual nanoseconds of a step, at most.
+    var stepTime: UInt64
+    /// When the server is asked to stop; nil for never.
+    var drainAt: UInt64?
+    /// When network and machine behave from then on.
+    var healAt: UInt64
+
+    init(seed: UInt64, faults: FaultSwarm) {
+        var random = TestRandom(seed: seed)
+        func pick<Value>(_ values: [Value]) -> Value { values[random.below(values.count)] }
+
+        clients = random.below(8) + 1
+        requestsPerClient = random.below(6) + 1
+        ioLoops = random.below(2) + 1
+
+        let blockSize = pick([1, 4, 16])
+        let blocks = random.below(57) + 8
+        options.blockSize = blockSize
+        options.keyValueCacheBytes = blocks * blockSize * FakeBackend.bytesPerToken
+        options.maxNumSeqs = random.below(8) + 1
+        options.maxNumBatchedTokens = options.maxNumSeqs + random.below(64)
+        options.prefixCaching = random.below(2) == 0
+        if faults.has(.fewRequests) { options.maxNumRequests = random.below(6) + 1 }
+        contextLength = 512
+
+        server.listen = ["127.0.0.1:7433"]
+        server.limits.aheadTokens = pick([1, 2, 8, 64, 256])
+        server.limits.outboundSoftBytes = pick([64, 512, 4_096, 65_536])
+        server.limits.drainTimeout = pick([500, 2_000, 10_000])
+        if faults.has(.impatience) {
+            server.limits.idleTimeout = pick([2_000, 10_000])
+            server.limits.pingInterval = pick([1_000, 3_000])
+            server.limits.deadPeerTimeout = 3 * server.limits.pingInterval
+        }
+
+        client.window = pick([1, 2, 16, 256])
+        client.connectTimeout = .seconds(random.below(10) + 1)
+        client.retry.limit = random.below(4)
+
+        stepTime = pick([100 * microsecond, millisecond, 10 * millisecond])
+        if faults.has(.drain) { drainAt = UInt64(random.below(20_000)) * millisecond }
+        healAt = UInt64(random.below(60) + 1) * second
+    }
+
+    /// Tokens of prompt and output together that the engine takes.
+    var longestSequence: Int {
+        min(contextLength, (options.keyValueCacheBytes ?? 0) / FakeBackend.bytesPerToken)
+    }
+}
