@@ -28,6 +28,11 @@ func benchmark(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
         name: name, dependencies: dependencies, path: "Benchmarks/" + name, swiftSettings: settings)
 }
 
+/// What tests of several rooms share.
+func kit(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .target(name: name, dependencies: dependencies, path: "Tests/" + name, swiftSettings: settings)
+}
+
 func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .testTarget(
         name: name, dependencies: ["TestKit"] + dependencies, path: "Tests/" + name,
@@ -63,11 +68,9 @@ let package = Package(
         benchmark("WireServer", ["LMServer", "LMEngine", "CAllocations"]),
         .target(name: "CAllocations", path: "Benchmarks/CAllocations"),
 
-        .target(name: "TestKit", dependencies: ["LMEngine"], path: "Tests/TestKit", swiftSettings: settings),
-        .target(
-            name: "SimulationKit",
-            dependencies: ["TestKit", "LMServer", "LMClient", "LMEngine", "LMTransport", "LMProtocol"],
-            path: "Tests/SimulationKit", swiftSettings: settings),
+        kit("TestKit", ["LMEngine"]),
+        kit("ProgramKit", ["TestKit", "LMSupport"]),
+        kit("SimulationKit", ["TestKit", "LMServer", "LMClient", "LMEngine", "LMTransport", "LMProtocol"]),
         .executableTarget(
             name: "simulate", dependencies: ["SimulationKit"], path: "Tests/simulate", swiftSettings: settings),
         tests("ArchitectureTests", []),
@@ -78,6 +81,6 @@ let package = Package(
         tests("SupportTests", ["LMSupport"]),
         tests("ServerTests", ["LMServer", "LMProtocol", "LMEngine"]),
         tests("ClientTests", ["LMClient", "LMProtocol", "LMTransport"]),
-        tests("EndToEndTests", ["LMSupport", "LMClient"]),
+        tests("EndToEndTests", ["ProgramKit", "LMSupport", "LMClient"]),
     ]
 )

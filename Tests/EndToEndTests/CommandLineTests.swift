@@ -1,5 +1,6 @@
 import Glibc
 import LMSupport
+import ProgramKit
 import Testing
 
 /// What the programs say to mistakes, with no server and no model.

@@ -1,5 +1,6 @@
 import Glibc
 import LMSupport
+import ProgramKit
 import TestKit
 import Testing
 

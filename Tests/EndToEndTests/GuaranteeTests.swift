@@ -1,5 +1,6 @@
 import Glibc
 import LMClient
+import ProgramKit
 import TestKit
 import Testing
 
@@ -128,27 +129,5 @@ extension RealModelTests {
             }
             client.shutdown()
         }
-    }
-}
-
-/// What a process holds.
-private struct Footprint {
-    let descriptors: Int
-    let residentKiB: Int
-
-    init(of process: pid_t) throws {
-        let folder = try #require(opendir("/proc/\(process)/fd"))
-        defer { closedir(folder) }
-        var count = 0
-        while readdir(folder) != nil { count += 1 }
-        descriptors = count
-        let file = try #require(fopen("/proc/\(process)/statm", "r"))
-        defer { fclose(file) }
-        var line = [CChar](repeating: 0, count: 256)
-        try #require(fgets(&line, 256, file) != nil)
-        let pages = String(decoding: line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self).split(
-            separator: " ")
-        let resident = try #require(Int(pages[1]))
-        residentKiB = resident * 4
     }
 }

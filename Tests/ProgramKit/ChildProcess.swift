@@ -1,15 +1,22 @@
-import Glibc
-import Synchronization
-import Testing
+package import Glibc
+internal import Synchronization
 
 /// A program that a test runs: its output collected as it comes, its end awaited with a limit, and never left behind.
-final class ChildProcess: Sendable {
+package final class ChildProcess: Sendable {
     /// What a program left behind.
-    struct Outcome: Sendable {
+    package struct Outcome: Sendable {
         /// Exit status, or 128 + the signal that ended it.
-        let status: Int32
-        let output: String
-        let errors: String
+        package let status: Int32
+        /// What it wrote to standard output.
+        package let output: String
+        /// What it wrote to standard error.
+        package let errors: String
+    }
+
+    /// A program that does not start or does not end.
+    package struct Failure: Error, CustomStringConvertible {
+        /// What happened.
+        package let description: String
     }
 
     private struct State {
@@ -21,15 +28,18 @@ final class ChildProcess: Sendable {
     }
 
     /// Process id.
-    let id: pid_t
+    package let id: pid_t
     private let state: Mutex<State>
 
     /// Starts a program with pipes for its three streams.
     ///
     /// - Parameter environment: replaces values of this process's environment.
-    init(_ path: String, _ arguments: [String], environment: [String: String] = [:]) throws {
+    /// - Throws: `Failure` when it cannot be started.
+    package init(_ path: String, _ arguments: [String], environment: [String: String] = [:]) throws {
         let spawned = Self.spawning.withLock { _ in Self.spawn(path, arguments, environment) }
-        try #require(spawned.status == 0, "cannot start \(path): \(String(cString: strerror(spawned.status)))")
+        guard spawned.status == 0 else {
+            throw Failure(description: "cannot start \(path): \(String(cString: strerror(spawned.status)))")
+        }
         id = spawned.id
         state = Mutex(State(streams: spawned.streams, input: spawned.input))
     }
@@ -75,7 +85,7 @@ final class ChildProcess: Sendable {
     }
 
     /// Writes to the program's standard input.
-    func type(_ bytes: [UInt8]) {
+    package func type(_ bytes: [UInt8]) {
         state.withLock { state in
             guard let input = state.input else { return }
             _ = bytes.withUnsafeBytes { write(input, $0.baseAddress, $0.count) }
@@ -83,7 +93,7 @@ final class ChildProcess: Sendable {
     }
 
     /// Ends the program's standard input.
-    func closeInput() {
+    package func closeInput() {
         state.withLock { state in
             if let input = state.input { close(input) }
             state.input = nil
@@ -91,7 +101,7 @@ final class ChildProcess: Sendable {
     }
 
     /// Stops reading the program's standard output, as a reader that had enough does.
-    func closeOutput() {
+    package func closeOutput() {
         state.withLock { state in
             if state.streams[0] >= 0 { close(state.streams[0]) }
             state.streams[0] = -1
@@ -99,18 +109,18 @@ final class ChildProcess: Sendable {
     }
 
     /// False once the program has ended, whether or not `finish` was called.
-    var isRunning: Bool {
+    package var isRunning: Bool {
         var info = siginfo_t()
         return waitid(P_PID, id_t(id), &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_signo == 0
     }
 
     /// Sends a signal.
-    func send(_ signal: Int32) { kill(id, signal) }
+    package func send(_ signal: Int32) { kill(id, signal) }
 
     /// Collects output until `condition` holds for what arrived on standard output.
     ///
     /// - Returns: what arrived, or nil when the program ended first or time was up.
-    func output(within limit: Duration = .seconds(60), until condition: (String) -> Bool) -> String? {
+    package func output(within limit: Duration = .seconds(60), until condition: (String) -> Bool) -> String? {
         let deadline = ContinuousClock.now + limit
         var isRunning = true
         while true {
@@ -121,17 +131,24 @@ final class ChildProcess: Sendable {
         }
     }
 
-    /// Waits for the end; a program that is still running when time is up is killed and reported.
-    func finish(within limit: Duration = .seconds(60)) throws -> Outcome {
+    /// Waits for the end.
+    ///
+    /// - Throws: `Failure` when it was still running when time was up; then it is killed.
+    package func finish(within limit: Duration = .seconds(60)) throws -> Outcome {
         closeInput()
         let deadline = ContinuousClock.now + limit
         while collect() {
-            if ContinuousClock.now >= deadline {
-                kill(id, SIGKILL)
-                Issue.record("process did not end within \(limit)")
-                break
+            guard ContinuousClock.now < deadline else {
+                let outcome = reap(after: SIGKILL)
+                throw Failure(
+                    description: "the process did not end within \(limit); it said \(outcome.output)\(outcome.errors)")
             }
         }
+        return reap()
+    }
+
+    private func reap(after signal: Int32? = nil) -> Outcome {
+        if let signal { kill(id, signal) }
         var raw: Int32 = 0
         while waitpid(id, &raw, 0) < 0 && errno == EINTR {}
         return state.withLock { state in
