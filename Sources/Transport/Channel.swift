@@ -27,6 +27,9 @@ package struct ChannelOptions: Sendable {
     package var readyTimeout = Duration.seconds(10)
     /// Time that written bytes may stay unacknowledged before the kernel gives the connection up.
     package var userTimeout = Duration.seconds(30)
+    /// Most the kernel keeps beyond what is under way to the peer. By itself it takes megabytes from a peer that does not
+    /// read, so that `highWater` would be reached long after the peer stopped.
+    package var unsentLimit: Int32 = 128 * 1024
     /// Time to write out what is pending after `closeAfterFlush`.
     package var closeTimeout = Duration.seconds(5)
 
@@ -208,6 +211,7 @@ extension Channel {
         let milliseconds = Int32(clamping: options.userTimeout.nanoseconds / 1_000_000)
         let wanted: [SocketOption] = [
             .noDelay, .keepAlive(idle: 60, interval: 10, count: 3), .userTimeout(milliseconds),
+            .unsentLimit(options.unsentLimit),
         ]
         for option in wanted {
             _ = loop.system.set(option, on: descriptor)

@@ -72,6 +72,7 @@ extension LinuxSystem {
         case .onlyIPv6: return set(Int32(IPPROTO_IPV6), IPV6_V6ONLY, 1)
         case .noDelay: return set(tcp, TCP_NODELAY, 1)
         case .userTimeout(let milliseconds): return set(tcp, TCP_USER_TIMEOUT, milliseconds)
+        case .unsentLimit(let bytes): return set(tcp, TCP_NOTSENT_LOWAT, bytes)
         case .keepAlive(let idle, let interval, let count):
             let answers = [
                 set(SOL_SOCKET, SO_KEEPALIVE, 1), set(tcp, TCP_KEEPIDLE, idle),

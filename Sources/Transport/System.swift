@@ -101,6 +101,8 @@ package enum SocketOption: Sendable, Equatable {
     case keepAlive(idle: Int32, interval: Int32, count: Int32)
     /// TCP_USER_TIMEOUT: milliseconds written bytes may stay unacknowledged.
     case userTimeout(Int32)
+    /// TCP_NOTSENT_LOWAT: bytes the kernel takes beyond what is under way.
+    case unsentLimit(Int32)
 }
 
 /// Repeats a call that a signal interrupted.
