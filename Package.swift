@@ -70,6 +70,7 @@ let package = Package(
 
         kit("TestKit", ["LMEngine"]),
         kit("ProgramKit", ["TestKit", "LMSupport"]),
+        kit("ChaosKit", ["TestKit"]),
         kit("SimulationKit", ["TestKit", "LMServer", "LMClient", "LMEngine", "LMTransport", "LMProtocol"]),
         .executableTarget(
             name: "simulate", dependencies: ["SimulationKit"], path: "Tests/simulate", swiftSettings: settings),
@@ -82,5 +83,6 @@ let package = Package(
         tests("ServerTests", ["LMServer", "LMProtocol", "LMEngine"]),
         tests("ClientTests", ["LMClient", "LMProtocol", "LMTransport"]),
         tests("EndToEndTests", ["ProgramKit", "LMSupport", "LMClient"]),
+        tests("ChaosTests", ["ChaosKit", "ProgramKit", "LMClient", "LMProtocol", "LMTransport"]),
     ]
 )

@@ -1,0 +1,225 @@
+import ChaosKit
+import LMClient
+import ProgramKit
+import TestKit
+import Testing
+
+extension ChaosTests {
+    /// A network that is slow and uneven, or loses connections.
+    @Suite struct NetworkTests {
+        private let site: Site
+
+        init() throws { site = try Site() }
+
+        @Test func anUnevenNetworkChangesNothing() async throws {
+            let known = try await KnownRequest.make(4, tokens: 100, from: site.direct)
+            for seed in ChaosTests.seeds(12) {
+                let proxy = try ChaosProxy(to: site.port) { number in
+                    var random = TestRandom(seed: seed &+ UInt64(number) << 32)
+                    return LinkPlan(
+                        toServer: .uneven(span: 300, using: &random), toClient: .uneven(span: 6_000, using: &random))
+                }
+                let client = try Site.client(proxy.address)
+                #expect(
+                    await known.checkAll(over: client) == [.whole, .whole, .whole, .whole], "LM_CHAOS_SEED=\(seed)")
+                client.shutdown()
+            }
+            try await site.expectNothingLeft()
+        }
+
+        @Test func oneByteAtATimeGivesTheSameAnswer() async throws {
+            let known = try await KnownRequest(1, tokens: 200, from: site.direct)
+            var plan = FaultPlan()
+            plan.piece = 1
+            plan.gap = .microseconds(20)
+            let proxy = try ChaosProxy(to: site.port) { [plan] _ in LinkPlan(toServer: plan, toClient: plan) }
+            let client = try Site.client(proxy.address)
+            #expect(await known.check(over: client) == .whole)
+            client.shutdown()
+        }
+
+        @Test func aClientThatWritesNoMoreGetsItsWholeAnswer() async throws {
+            let known = try await KnownRequest(1, tokens: 200, from: site.direct)
+            let proxy = try ChaosProxy(to: site.port)
+            let client = try Site.client(proxy.address)
+            #expect(await known.check(over: client) == .whole)
+            // The same bytes again, and then the end of them, before the first token is there.
+            let asked = try #require(proxy.records.first?.toServer)
+            client.shutdown()
+            for _ in 0..<3 {
+                let proxy = try ChaosProxy(to: site.port) { _ in LinkPlan(toServer: FaultPlan(after: asked, .endOutput))
+                }
+                let client = try Site.client(proxy.address)
+                #expect(await known.check(over: client) == .whole)
+                #expect(proxy.records.first?.faults.count == 1)
+                client.shutdown()
+            }
+            try await site.expectNothingLeft()
+        }
+
+        @Test func aLostConnectionIsARightBeginningAndLeavesNothingBehind() async throws {
+            let known = try await KnownRequest.make(4, tokens: 100, from: site.direct)
+            for seed in ChaosTests.seeds(20) {
+                var random = TestRandom(seed: seed)
+                let plan = LinkPlan.lossy(toServer: 300, toClient: 6_000, using: &random)
+                let proxy = try ChaosProxy(to: site.port) { _ in plan }
+                let client = try Site.client(proxy.address)
+                let verdicts = await known.checkAll(over: client)
+                #expect(!verdicts.contains { $0.isWrong }, "LM_CHAOS_SEED=\(seed): \(verdicts)")
+                client.shutdown()
+            }
+            try await site.expectNothingLeft()
+        }
+
+        @Test(
+            "who reads 1 KiB a second, or nothing, stops his own streams and no others",
+            arguments: [FaultPlan(bytesPerSecond: 1_024), FaultPlan(after: 1_000, .stall(.seconds(3_600)))])
+        func slowReader(plan: FaultPlan) async throws {
+            let known = try await KnownRequest(1, tokens: 100, from: site.direct)
+            let before = try Footprint(of: site.server.process.id)
+            let proxy = try ChaosProxy(to: site.port, receiveBuffer: 4_096) { _ in LinkPlan(toClient: plan) }
+            let slow = try Site.client(proxy.address) { $0.window = 1 << 24 }
+            let readers = (0..<4).map { number in
+                // Twenty alternatives a token: the socket is full the sooner.
+                var request = KnownRequest.request(number, tokens: 1_000_000)
+                request.sampling.logprobs = 20
+                return Task { [request] in try await slow.generate(request).collect() }
+            }
+            #expect(try await eventually(within: .seconds(120)) { try await site.statistic("requests_parked") == 4 })
+            #expect(await known.check(over: site.direct) == .whole)
+            #expect(try await site.statistic("requests_parked") == 4)
+            let after = try Footprint(of: site.server.process.id)
+            #expect(after.residentKiB < before.residentKiB + 65_536, "\(before) before, \(after) after")
+            proxy.cutAll()
+            for reader in readers { _ = await reader.result }
+            slow.shutdown()
+            try await site.expectNothingLeft()
+        }
+
+        @Test func halfAGreetingIsGivenUp() async throws {
+            let socket = try PlainSocket(to: site.port)
+            try socket.send([0x89, 0x4C, 0x4D, 0x43, 0x0D, 0x0A, 0x1A, 0x0A, 0x1F, 0, 0])
+            #expect(try socket.receiveAll() == [])
+        }
+
+        @Test func aStormOfConnectionsLeavesHonestStreamsAlone() async throws {
+            let known = try await KnownRequest.make(4, tokens: 200, from: site.direct)
+            let before = try Footprint(of: site.server.process.id)
+            async let verdicts = known.checkAll(over: site.direct)
+            let port = site.port
+            let storm = Task.detached {
+                try (0..<600).map { number in
+                    let socket = try PlainSocket(to: port)
+                    if number % 3 == 1 { try socket.send([0x89, 0x4C]) }
+                    if number % 3 == 2 { socket.reset() }
+                    return socket
+                }
+            }
+            #expect(await verdicts == [.whole, .whole, .whole, .whole])
+            var sockets = try await storm.value
+            #expect(await known[0].check(over: site.direct) == .whole)
+            sockets.removeAll()
+            #expect(
+                try await eventually { try Footprint(of: site.server.process.id).descriptors <= before.descriptors })
+        }
+
+        @Test func whenEveryoneVanishesAtOnceTheNextOneIsServed() async throws {
+            let known = try await KnownRequest(1, tokens: 50, from: site.direct)
+            let before = try Footprint(of: site.server.process.id)
+            for _ in 0..<ChaosTests.seeds(3).count {
+                let proxy = try ChaosProxy(to: site.port)
+                let clients = try (0..<10).map { _ in try Site.client(proxy.address) }
+                let readers = clients.flatMap { client in
+                    (0..<8).map { number in
+                        Task { try await client.generate(KnownRequest.request(number, tokens: 1_000_000)).collect() }
+                    }
+                }
+                #expect(
+                    try await eventually {
+                        try await site.statistic("requests_running") + site.statistic("requests_waiting") == 80
+                    })
+                proxy.cutAll()
+                #expect(await known.check(over: site.direct) == .whole)
+                for reader in readers { await #expect(throws: LMError.self) { try await reader.value } }
+                for client in clients { client.shutdown() }
+            }
+            try await site.expectNothingLeft()
+            #expect(
+                try await eventually { try Footprint(of: site.server.process.id).descriptors <= before.descriptors })
+        }
+    }
+
+    /// A network that changes what is sent.
+    @Suite struct CorruptionTests {
+        @Test func aCorruptedByteUnderTLSIsNeverAToken() async throws {
+            let certificates = try TestCertificates()
+            let site = try Site(["--tls-cert", certificates.certificate, "--tls-key", certificates.key]) {
+                $0.tls = .init(authorityFile: certificates.certificate)
+            }
+            let known = try await KnownRequest(1, tokens: 100, from: site.direct)
+            let size = try await Self.size(of: known, at: site) {
+                $0.tls = .init(authorityFile: certificates.certificate)
+            }
+            var failed = 0
+            for seed in ChaosTests.seeds(40) {
+                let proxy = try ChaosProxy(to: site.port) { number in
+                    number == 0 ? Self.flip(within: size, seed: seed) : LinkPlan()
+                }
+                let client = try Site.client(proxy.address) { $0.tls = .init(authorityFile: certificates.certificate) }
+                let verdict = await known.check(over: client)
+                #expect(!verdict.isWrong, "LM_CHAOS_SEED=\(seed): \(verdict)")
+                if verdict != .whole { failed += 1 }
+                client.shutdown()
+            }
+            #expect(failed > 0)
+            try await site.expectNothingLeft()
+        }
+
+        /// Shows that the checker would have seen it: without TLS, a changed byte becomes a wrong token.
+        @Test func theCheckerSeesACorruptedByteWithoutTLS() async throws {
+            let site = try Site()
+            let known = try await KnownRequest(1, tokens: 100, from: site.direct)
+            let size = try await Self.size(of: known, at: site)
+            let seen = await withTaskGroup(of: Verdict.self) { group in
+                for seed in UInt64(0)..<20 {
+                    group.addTask {
+                        guard
+                            let proxy = try? ChaosProxy(
+                                to: site.port, plan: { _ in Self.flip(within: size, seed: seed) }),
+                            let client = try? Site.client(proxy.address)
+                        else { return .failed(.configuration) }
+                        defer { client.shutdown() }
+                        return await known.check(over: client)
+                    }
+                }
+                for await verdict in group where verdict.isWrong {
+                    // A flipped length leaves its reader waiting for bytes that never come.
+                    group.cancelAll()
+                    return true
+                }
+                return false
+            }
+            #expect(seen)
+        }
+
+        /// How many bytes each direction carries when nothing happens.
+        private static func size(
+            of known: KnownRequest, at site: Site, _ change: (inout ClientConfiguration) -> Void = { _ in }
+        ) async throws -> ChaosProxy.Record {
+            let proxy = try ChaosProxy(to: site.port)
+            let client = try Site.client(proxy.address, change)
+            defer { client.shutdown() }
+            #expect(await known.check(over: client) == .whole)
+            return try #require(proxy.records.first)
+        }
+
+        /// One bit of one byte, three times in four of what the server sends.
+        private static func flip(within size: ChaosProxy.Record, seed: UInt64) -> LinkPlan {
+            var random = TestRandom(seed: seed)
+            let kind = FaultPlan.Kind.flip(1 << random.below(8))
+            return random.below(4) == 0
+                ? LinkPlan(toServer: FaultPlan(after: random.below(size.toServer), kind))
+                : LinkPlan(toClient: FaultPlan(after: random.below(size.toClient), kind))
+        }
+    }
+}
