@@ -45,8 +45,14 @@ package struct StandardStream: Sendable {
         guard failure == 0 else { throw failure == EPIPE ? .brokenPipe : .system(failure) }
     }
 
-    /// Writes a line, and ignores a reader that has gone: for messages whose loss must not change what the program does.
+    /// Milliseconds that a line waits for a reader that does not read.
+    private static let patience: Int32 = 200
+
+    /// Writes a line, and drops it when that is not possible: the reader has gone or stands still, the disk is full. For
+    /// messages whose loss must not change what the program does.
     package func note(_ line: String) {
+        var entry = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+        guard poll(&entry, 1, Self.patience) != 0 else { return }
         do {
             try write(line + "\n")
         } catch {}
@@ -60,11 +66,11 @@ package func describeSystemError(_ number: Int32) -> String {
 
 /// To be called first in every program.
 ///
-/// Writing to a closed pipe becomes an error of the write rather than the death of the process, so that the program can
-/// still tell the server to stop. And a standard descriptor that was closed (`>&-`) is opened on /dev/null: otherwise
+/// Writing to a closed pipe, or to a file that may not grow, becomes an error of the write rather than the death of the
+/// process: a client can still tell the server to stop, and a server goes on without its log. And a standard descriptor that was closed (`>&-`) is opened on /dev/null: otherwise
 /// the next socket would get its number, and text for a person would go to the server.
 package func prepareProcess() {
-    signal(SIGPIPE, SIG_IGN)
+    for death in [SIGPIPE, SIGXFSZ] { signal(death, SIG_IGN) }
     // The lowest free number is given out first, so the loop ends with the first number above the standard ones.
     var descriptor: Int32
     repeat { descriptor = open("/dev/null", O_RDWR) } while (0...STDERR_FILENO).contains(descriptor)
