@@ -83,6 +83,13 @@ package final class PlainSocket: Sendable {
         }
     }
 
+    /// Whether the peer has ended the connection, one way or the other. Does not wait.
+    package var isEnded: Bool {
+        var byte: UInt8 = 0
+        let count = recv(descriptor, &byte, 1, Int32(MSG_PEEK | MSG_DONTWAIT))
+        return count == 0 || count < 0 && errno != EAGAIN
+    }
+
     /// Says that we write no more.
     package func endOutput() { shutdown(descriptor, Int32(SHUT_WR)) }
 

@@ -64,10 +64,19 @@ package final class ChildProcess: Sendable {
         posix_spawn_file_actions_adddup2(&actions, pipes[1][1], 1)
         posix_spawn_file_actions_adddup2(&actions, pipes[2][1], 2)
 
+        // As from a shell: what this thread blocks is its own business.
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        var none = sigset_t()
+        sigemptyset(&none)
+        posix_spawnattr_setsigmask(&attributes, &none)
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
+
         let values = currentEnvironment().merging(environment) { $1 }.map { "\($0)=\($1)" }
         var child = pid_t()
         let status = withCStrings([path] + arguments) { arguments in
-            withCStrings(values) { values in posix_spawn(&child, path, &actions, nil, arguments, values) }
+            withCStrings(values) { values in posix_spawn(&child, path, &actions, &attributes, arguments, values) }
         }
         for end in [pipes[0][0], pipes[1][1], pipes[2][1]] { close(end) }
         return (status, child, [pipes[1][0], pipes[2][0]], pipes[0][1])
@@ -101,10 +110,15 @@ package final class ChildProcess: Sendable {
     }
 
     /// Stops reading the program's standard output, as a reader that had enough does.
-    package func closeOutput() {
+    package func closeOutput() { stopReading(0) }
+
+    /// Stops reading the program's standard error.
+    package func closeErrors() { stopReading(1) }
+
+    private func stopReading(_ index: Int) {
         state.withLock { state in
-            if state.streams[0] >= 0 { close(state.streams[0]) }
-            state.streams[0] = -1
+            if state.streams[index] >= 0 { close(state.streams[index]) }
+            state.streams[index] = -1
         }
     }
 
