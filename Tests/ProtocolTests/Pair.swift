@@ -153,14 +153,33 @@ extension TokensMessage {
         try message.append(Logprob(token: 8, value: -1))
     }
 
-    static let wide = refilled { message throws(WireError) in
-        try message.append(id: 7, text: [UInt8](repeating: 0x78, count: 256).span)
-        try message.append(id: 9, text: [0x79].span)
-    }
-
     private static func refilled(_ fill: (inout TokensMessage) throws(WireError) -> Void) -> TokensMessage {
         var message = TokensMessage(firstIndex: 0)
         do { try fill(&message) } catch { Issue.record(error) }
         return message
     }
+}
+
+extension AcceptMessage {
+    static var full: AcceptMessage {
+        var message = AcceptMessage()
+        message.requestID = "r-1"
+        message.model = "smol"
+        message.seed = 7
+        message.resumeToken = .sample
+        return message
+    }
+}
+
+extension ProgressMessage {
+    static let sample = ProgressMessage(phase: .prefill, done: 512, total: 2_048)
+}
+
+extension Opaque128 {
+    static let sample = Opaque128(0x0807_0605_0403_0201, 0x100F_0E0D_0C0B_0A09)
+}
+
+extension FinishMessage {
+    /// Of a generation without tokens.
+    static let empty = FinishMessage(reason: .stop, tokens: 0, checksum: 0)
 }

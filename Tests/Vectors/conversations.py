@@ -38,12 +38,20 @@ def some_tokens(stream=1, first=0, texts=("a", "b", "c"), **more):
 
 
 def finish(stream=1, text="", count=0, **more):
+    usage = dict(
+        prompt_tokens=1, cached_tokens=0, generated_tokens=count, recomputed=0, queue_time="1000", prefill_time="2000",
+        decode_time="3000",
+    )  # fmt: skip
     crc = crc32c(text.encode())
-    return {"frame": "FINISH", "stream": stream, "reason": 1, "tokens": count, "crc32c": crc} | more
+    return {"frame": "FINISH", "stream": stream, "reason": 1, "tokens": count, "crc32c": crc} | usage | more
 
 
 def error(stream=1, code="OVERLOADED", **more):
-    return {"frame": "ERROR", "stream": stream, "code": code} | more
+    return {"frame": "ERROR", "stream": stream, "code": code, "message": "why"} | more
+
+
+def health(stream=1, status=1):
+    return reply(stream, status=status, version="1.0", uptime="5000")
 
 
 def call(stream=1, method="health", **more):
@@ -84,6 +92,7 @@ class Vector:
     def __init__(self, section, name, end, *frames, greeted=True):
         self.end = end
         self.steps = []
+        self.last_opened = 0
         self.json = {"name": name, "section": section, "end": end, "greeted": greeted, "steps": self.steps}
         self.frames(*frames)
 
@@ -111,7 +120,14 @@ class Vector:
         if sender == self.end:
             self.steps.append({"out": data.hex(), "meaning": meaning})
         else:
-            self.steps.append({"in": data.hex(), "reaction": "deliver", "meaning": meaning})
+            self.receive(data, "deliver", meaning=meaning, canonical=self.is_next(meaning))
+
+    def is_next(self, meaning):
+        """Whether a client that numbers its streams one by one could send this here."""
+        if meaning["frame"] not in ("GENERATE", "RESUME", "CALL"):
+            return True
+        self.last_opened += 1
+        return meaning["stream"] == self.last_opened
 
     def receive(self, data, reaction, code=None, meaning=None, canonical=True):
         """Bytes from the peer, and what they call for."""

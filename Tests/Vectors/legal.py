@@ -3,7 +3,7 @@
 import struct
 
 from conversations import (
-    KEY, PREFACE, TOKEN, Vector, accept, call, cancel, credit, error, finish, generate, goaway, hello,
+    KEY, PREFACE, TOKEN, Vector, accept, call, cancel, credit, error, finish, generate, goaway, health, hello,
     max_streams, ping, progress, reply, resume, server_hello, some_tokens,
 )  # fmt: skip
 from encoder import CODES, METHODS, U32_MAX, encode, field, framed, payload, value
@@ -88,7 +88,6 @@ def all_fields():
     for code in CODES:
         if code not in ("PROTOCOL", "FRAME_TOO_LARGE", "VERSION"):
             yield Vector("7.3", f"ERROR {code}", "client", generate(), error(code=code, message="why"))
-    yield Vector("6.14", "ERROR, the shortest", "client", generate(), error())
     yield Vector("6.14", "ERROR with advice", "client", generate(), error(flags=1, retry_after=250, message="full"))
     yield Vector("6.14", "ERROR with usage", "client", generate(), accept(), error(
         code="MODEL_OUTPUT", message="NaN", **usage
@@ -106,15 +105,10 @@ def all_fields():
     ]  # fmt: skip
     statistics = [{"name": "tokens_total", "value": str(2**64 - 1)}, {"name": "running", "value": "0"}]
     for status in (1, 2, 3, 4):
-        yield Vector("6.15", f"REPLY health {status}", "client", call(), reply(
-            status=status, version="1.0", uptime="5000"
-        ))  # fmt: skip
+        yield Vector("6.15", f"REPLY health {status}", "client", call(), health(status=status))
     yield Vector("6.15", "REPLY models", "client", call(method="models"), reply(method="models", models=models))
     yield Vector("6.15", "REPLY tokenize", "client", call(method="tokenize", prompt="x"), reply(
         method="tokenize", ids=[1, 2, 49_151]
-    ))  # fmt: skip
-    yield Vector("6.15", "REPLY tokenize without an id", "client", call(method="tokenize", prompt=""), reply(
-        method="tokenize", ids=[]
     ))  # fmt: skip
     yield Vector("6.15", "REPLY detokenize", "client", call(method="detokenize", ids=[1]), reply(
         method="detokenize", text="a�b"
@@ -145,7 +139,7 @@ def handshake():
     yield fresh("a TLS client without TLS", section="3.2").receive(bytes.fromhex("1603010200010001fc0303"), "close")
     yield fresh("a wrong first byte alone", section="3.2").receive(b"\x88", "close")
     yield fresh("half a preface, then its rest", section="3.2").receive(PREFACE[:3], "wait").receive(
-        PREFACE[3:], "wait").receive(good, "deliver", meaning=hello())  # fmt: skip
+        PREFACE[3:], "wait").receive(good, "deliver", meaning=hello(), canonical=False)  # fmt: skip
     partial = fresh("HELLO byte by byte")
     data = PREFACE + good
     for position in range(len(data) - 1):
@@ -183,9 +177,6 @@ def handshake():
         "deliver", meaning=hello(), canonical=False,
     )  # fmt: skip
     yield Vector("3.3", "a second HELLO of a client", "server").fails(encode(hello()))
-    yield Vector("3.3", "a GENERATE before MAX_STREAMS", "server", greeted=False).receive(
-        PREFACE + encode(hello()), "deliver", meaning=hello()
-    ).fails(encode(generate()))
 
     def greeted(name):
         vector = fresh(name, "client")
@@ -203,25 +194,27 @@ def handshake():
     yield server_answers("ACCEPT instead of the server's HELLO", encode(accept()))
     yield server_answers("the server's HELLO on stream 1", framed(0x81, 1, payload(server_hello())))
     yield server_answers("a server that chose two versions", encode(server_hello(highest=2)))
-    yield server_answers("a server that chose version 2", encode(server_hello(lowest=2, highest=2)))
+    yield server_answers("a server that chose version 2", encode(server_hello(lowest=2, highest=2)), "VERSION")
     yield server_answers("a server that chose version 0", encode(server_hello(lowest=0, highest=0)))
     yield server_answers("a server's payloads to 65,535", encode(server_hello(max_payload=65_535)))
     yield server_answers("a server's payloads to 16,777,216", encode(server_hello(max_payload=1 << 24)))
     yield server_answers("4,097 bytes before the server's HELLO", framed(0x81, 0, b"", length=4_097), "FRAME_TOO_LARGE")
     yield server_answers("a budget of 7 bytes", framed(0x81, 0, payload(server_hello()) + field(5, b"\0" * 7)))
     yield Vector("3.3", "a second HELLO of a server", "client").fails(encode(server_hello()))
-    yield Vector("5.3", "MAX_STREAMS shrinks", "client").fails(encode(max_streams(127)))
-    yield Vector("5.3", "MAX_STREAMS again", "client", max_streams(128))
-    section10 = Vector("10", "the conversation of section 10", "client", greeted=False).greet(
-        server={key: value for key, value in server_hello().items() if key != "resume_grace"}
-    )
-    hello_tokens = [
-        {"id": 19556, "text": "Hello", "entries": [[19556, -0.25]]}, {"id": 17, "text": "", "entries": [[17, -0.5]]},
-        {"id": 905, "text": " 你", "entries": [[905, -1.0]]},
-    ]  # fmt: skip
-    yield section10.frames(
-        generate(credit=4, prompt="Hi!", temperature=0.0, logprobs=0, max_tokens=16), accept(request_id="17"),
-        {"frame": "TOKENS", "stream": 1, "first": 0, "tokens": hello_tokens}, credit(limit=7, consumed=3),
+    yield Vector("5.3", "MAX_STREAMS shrinks", "client").receive(encode(max_streams(127)), "ignore")
+    yield Vector("5.3", "MAX_STREAMS again", "client").receive(encode(max_streams(128)), "ignore")
+    token = "00112233445566778899aabbccddeeff"
+    texts = [("Hello", 19_556, -0.25), ("", 17, -0.5), (" 你", 905, -1.0)]
+    pieces = [{"id": id, "text": text, "entries": [[id, logprob]]} for text, id, logprob in texts]
+    yield Vector("10", "the conversation of section 10", "client", greeted=False).greet(
+        server=server_hello(cancel_budget=[16, 512])
+    ).frames(
+        generate(credit=4, flags=4, prompt="Hi!", temperature=0.0, logprobs=0, max_tokens=16),
+        accept(request_id="17", resume_token=token), some_tokens() | {"tokens": pieces}, credit(limit=6, consumed=2),
+    )  # fmt: skip
+    yield Vector("10", "its second connection", "client").frames(
+        resume(resume_token=token, index=2, credit=6), accept(index=2, request_id="17", resume_token=token),
+        some_tokens(first=2) | {"tokens": pieces[2:]},
         finish(
             text="Hello 你", count=3, prompt_tokens=30, cached_tokens=0, generated_tokens=3, recomputed=0,
             queue_time="150000", prefill_time="80000000", decode_time="24000000",
@@ -264,10 +257,9 @@ def stream_rules():
     ))  # fmt: skip
     yield Vector("5.2", "cancelled before ACCEPT", "client", generate(), cancel(), error(code="CANCELLED"))
     yield Vector("5.2", "ACCEPT after CANCEL", "client", generate(), cancel(), accept(), finish(reason=3))
-    yield Vector("5.2", "a cancelled call that was answered", "client", call(), cancel(), reply(status=1))
+    yield Vector("5.2", "a cancelled call that was answered", "client", call(), cancel(), health())
     yield Vector("5.4", "a warning, then the final GOAWAY", "client", generate(), goaway(U32_MAX), goaway(1), accept())
     yield Vector("5.4", "GOAWAY refuses what it crossed", "client", generate(), call(2), goaway(1), accept())
-    yield Vector("5.4", "a final GOAWAY that raises the number", "client", goaway(1)).fails(encode(goaway(2)))
     yield Vector("5.4", "open streams go on after GOAWAY", "client", generate(), accept(), goaway(1), some_tokens(), finish(
         text="abc", count=3
     ))  # fmt: skip
@@ -277,6 +269,8 @@ def stream_rules():
     )
     yield Vector("6.13", "FINISH counts too many tokens", "client", *used).fails(encode(finish(text="abc", count=4)))
     yield Vector("6.13", "FINISH counts too few tokens", "client", *used).fails(encode(finish(text="abc", count=2)))
+    damaged = Vector("5.7", "a text that is not what was sent", "client", *used)
+    yield damaged.receive(encode(finish(text="abd", count=3)), "damage").frames(ping(), sender="server")
     yield Vector("6.10", "ACCEPT with another index than 0", "client", generate()).fails(encode(accept(index=1)))
     both = Vector("5", "two streams, interleaved", "client", generate(), generate(2), accept(2), accept())
     yield both.frames(
@@ -323,7 +317,7 @@ def resumption():
     yield Vector("5.7", "a server hands over to the last RESUME", "server", *first, resume(2, index=3), error(
         1, code="SUPERSEDED"
     ), max_streams(129), accept(2, index=3, resume_token=TOKEN), some_tokens(2, first=3))  # fmt: skip
-    yield Vector("5.7", "a server continues at an index", "server", resume(index=65_536), accept(
+    yield Vector("5.7", "a server continues at an index", "server", resume(index=65_536, credit=65_600), accept(
         index=65_536, resume_token=TOKEN
     ), some_tokens(first=65_536, texts=["a"]), credit(limit=65_700, consumed=65_537))  # fmt: skip
     yield Vector("5.7", "consumption beyond what a continued stream sent", "server", resume(index=3), accept(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from conversations import Vector
 from encoder import crc32c
-from illegal import content, extensions, malformed, more_malformed, utf8
+from illegal import content, extensions, malformed, more_malformed, utf8, values
 from legal import all_fields, greetings, handshake, resumption, stream_rules
 from state_tables import client_states, server_states
 from token_corners import tokens_corners
@@ -45,6 +45,7 @@ FILES = {
     "malformed": ("Frames that end the connection.", lambda: [*malformed(), *more_malformed()]),
     "extensions": ("What a version does not know.", extensions),
     "content": ("Requests that are well formed and wrong.", content),
+    "values": ("Requests with a value out of its range, which may be the application's to judge.", values),
     "crc32c": ("Checksums.", checksums),
 }
 

@@ -1,7 +1,7 @@
 """The two tables of section 5, cell by cell."""
 
 from conversations import (
-    Vector, accept, call, cancel, credit, error, finish, generate, goaway, ping, progress, reply, resume,
+    Vector, accept, call, cancel, credit, error, finish, generate, goaway, health, ping, progress, reply, resume,
     some_tokens,
 )  # fmt: skip
 from encoder import encode
@@ -19,7 +19,7 @@ def server_states():
         "asked and cancelled": [call(), cancel()],
         "closed by FINISH": [generate(), accept(), finish()],
         "closed by ERROR": [generate(), error()],
-        "closed by REPLY": [call(), reply(status=1)],
+        "closed by REPLY": [call(), health()],
         "passed over": [generate(2)],
         "above GOAWAY's last stream": [goaway(0)],
     }
@@ -37,7 +37,8 @@ def server_states():
             if reaction == "fail":
                 vector.fails(encode(meaning))
             else:
-                vector.receive(encode(meaning), reaction, meaning=meaning if reaction == "deliver" else None)
+                understood = meaning if reaction == "deliver" else None
+                vector.receive(encode(meaning), reaction, meaning=understood, canonical="cancelled" not in stage)
             if reaction == "ignore":
                 vector.frames(ping(), sender="client")
             yield vector
@@ -53,7 +54,7 @@ def client_states():
         "asked": [call()],
         "closed by FINISH": [generate(), accept(), finish()],
         "closed by ERROR": [generate(), error()],
-        "closed by REPLY": [call(), reply(status=1)],
+        "closed by REPLY": [call(), health()],
         "refused by GOAWAY": [generate(), goaway(0)],
     }
     never = ["fail"] * 4
@@ -64,7 +65,7 @@ def client_states():
         "PROGRESS": (progress(), generation),
         "FINISH": (finish(reason=3), generation),
         "ERROR": (error(), ["fail", "deliver", "deliver", "deliver", "deliver"] + never),
-        "REPLY": (reply(status=1), ["fail", "fail", "fail", "fail", "deliver"] + never),
+        "REPLY": (health(), ["fail", "fail", "fail", "fail", "deliver"] + never),
     }
     for name, (meaning, reactions) in table.items():
         for (stage, before), reaction in zip(stages.items(), reactions, strict=True):

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Union
 
 from . import messages, wire
+from .crc32c import crc32c
 from .errors import Code, LMError, Violation
 from .messages import Accept, Finish, GoAway, Progress, Reply, ServerHello, Token
 from .wire import Kind
@@ -59,11 +60,12 @@ class Accepted:
 
 @dataclass(frozen=True)
 class TokensArrived:
-    """Tokens, and their text as it was sent."""
+    """Tokens, the size of their text in bytes, and the checksum of the whole text so far, if that is known."""
 
     stream: int
     tokens: list[Token]
-    text: bytes
+    size: int
+    crc32c: int | None
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,7 @@ class _Stream:
     next: int = 0
     limit: int = 0
     consumed: int = 0
+    crc32c: int | None = 0
     accepted: bool = False
     cancelled: bool = False
 
@@ -166,10 +169,11 @@ class Connection:
         """Opens a generation with this payload of GENERATE, which grants this credit; the stream's number."""
         return self._open(Kind.GENERATE, payload, _Stream(method=0, limit=credit))
 
-    def resume(self, token: bytes, index: int, credit: int) -> int:
-        """Opens a stream that continues a generation at `index`."""
+    def resume(self, token: bytes, index: int, credit: int, crc32c: int | None = None) -> int:
+        """Opens a stream that continues a generation at `index`. `crc32c` is that of all text before; without it the text
+        is not checked at the end."""
         payload = token + index.to_bytes(4, "little") + credit.to_bytes(4, "little")
-        stream = _Stream(method=0, first=index, next=index, limit=credit, consumed=index)
+        stream = _Stream(method=0, first=index, next=index, limit=credit, consumed=index, crc32c=crc32c)
         return self._open(Kind.RESUME, payload, stream)
 
     def call(self, method: int, payload: bytes) -> int:
@@ -285,10 +289,10 @@ class Connection:
     def _on_pong(self, payload: bytes) -> Event:
         return Pong(wire.opaque(8)(payload))
 
-    def _on_max_streams(self, payload: bytes) -> Event:
+    def _on_max_streams(self, payload: bytes) -> Event | None:
         highest = messages.decode_max_streams(payload)
-        if highest < self._granted:
-            raise Violation(f"MAX_STREAMS falls from {self._granted} to {highest}")
+        if highest <= self._granted:
+            return None
         self._granted = highest
         return StreamsGranted(highest)
 
@@ -317,7 +321,9 @@ class Connection:
         if state.next + len(tokens) > state.limit:
             raise Violation(f"{len(tokens)} tokens from {state.next} on stream {stream} pass the limit {state.limit}")
         state.next += len(tokens)
-        return TokensArrived(stream, tokens, text)
+        if state.crc32c is not None:
+            state.crc32c = crc32c(text, state.crc32c)
+        return TokensArrived(stream, tokens, len(text), state.crc32c)
 
     def _on_progress(self, stream: int, state: _Stream, payload: bytes) -> Event:
         return Progressed(stream, messages.decode_progress(payload))
@@ -327,6 +333,9 @@ class Connection:
         if finish.tokens != state.next:
             raise Violation(f"FINISH counts {finish.tokens} tokens where {state.next} were sent")
         del self._streams[stream]
+        if state.crc32c not in (None, finish.crc32c):
+            message = f"the text has CRC-32C {state.crc32c:#x} where {finish.crc32c:#x} was sent"
+            return Failed(stream, LMError(Code.CHECKSUM, message))
         return Finished(stream, finish)
 
     def _on_stream_error(self, stream: int, state: _Stream, payload: bytes) -> Event:

@@ -181,8 +181,10 @@ _HELLO_FIELDS: dict[int, Reader] = {
 def decode_hello(payload: bytes) -> ServerHello:
     lowest, highest, _, max_payload, capabilities = unpack(_HELLO, payload, "HELLO")
     fields = wire.decode_fields(payload, _HELLO.size, _HELLO_FIELDS, "HELLO")
-    if lowest != highest or lowest != 1:
-        raise Violation(f"the server chose versions {lowest} to {highest}; 1 was offered")
+    if lowest != highest or lowest == 0:
+        raise Violation(f"the server chose versions {lowest} to {highest} instead of one")
+    if lowest != 1:
+        raise Violation(f"the server chose version {lowest}; 1 was offered", Code.VERSION)
     if not 65_536 <= max_payload <= 0xFFFFFF:
         raise Violation(f"the server announces payloads to {max_payload}; 65,536 to 16,777,215 are allowed")
     keep_alive = fields.get(3)

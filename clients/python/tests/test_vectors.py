@@ -190,6 +190,8 @@ class VectorTests(unittest.TestCase):
                 self.assertIsInstance(events[-1], core.Disconnected)
                 self.assertEqual(error_of(events[-1].error, 0)["code"], Code[step["code"]])  # type: ignore[union-attr]
                 self.assertIn(b"\xa3\0\0\0\0" + Code[step["code"]].to_bytes(2, "little"), connection.data_to_send())
+            elif step["reaction"] == "damage":
+                self.assertEqual([error_of(event.error, 0)["code"] for event in events], [Code.CHECKSUM])  # type: ignore[union-attr]
             elif step["reaction"] == "deliver" and meaning["frame"] == "PING":
                 self.assertEqual(events, [])
             elif step["reaction"] == "deliver":
