@@ -1,5 +1,6 @@
 import Glibc
 import LMSupport
+import ProgramKit
 import Testing
 
 extension RealModelTests {

@@ -1,4 +1,5 @@
 import LMSupport
+import ProgramKit
 import Testing
 
 /// Simulated worlds: both ends, the scheduler and a network that misbehaves, in one thread from one seed; see
