@@ -11,6 +11,15 @@ public struct ClientConfiguration: Sendable {
     public var window = 256
     /// When requests are repeated.
     public var retry = RetryPolicy()
+    /// Generations survive a lost connection: the server keeps their tokens for a while, and the client goes on at the next
+    /// one on a new connection. What the application sees is one unbroken stream.
+    public var resumesStreams = true
+    /// Most connections at a time; another one is opened when those there are have no room for a request. 1 or more.
+    public var connections = 4
+    /// Around every `generate`, the first one outermost.
+    public var interceptors: [any ClientInterceptor] = []
+    /// Told what happens behind the scenes, for logs and metrics. Called on the client's thread: must return soon.
+    public var observer: (@Sendable (ClientEvent) -> Void)?
     /// Time to connect, including TLS and the handshake.
     public var connectTimeout = Duration.seconds(10)
     /// Name and version of the application, for the server's logs; at most 256 bytes.
@@ -75,6 +84,9 @@ public struct RetryPolicy: Sendable {
     public var initialDelay = Duration.milliseconds(100)
     /// Upper bound of every wait. A server that asks for more gets no repetition.
     public var maximumDelay = Duration.seconds(10)
+    /// Repetitions per request that a client makes in the long run, however many of its requests fail: those of many clients
+    /// must not hold a server down that is coming back. Ten are free.
+    public var budget = 0.1
 
     /// The defaults.
     public init() {}
@@ -93,9 +105,14 @@ public struct RetryPolicy: Sendable {
     ///   - random: 64 random bits.
     package func delay(after attempt: Int, _ error: LMError, random: UInt64) -> Duration? {
         guard error.isRetryable, attempt <= limit else { return nil }
-        let bound = min(maximumDelay, initialDelay * (1 << min(attempt - 1, 20)))
         let asked = error.retryAfter ?? .zero
         guard asked <= maximumDelay else { return nil }
-        return asked + bound * (Double(random >> 11) * 0x1p-53)
+        return asked + backoff(attempt: attempt, random: random)
+    }
+
+    /// A random wait below the bound of this attempt, counted from 1.
+    func backoff(attempt: Int, random: UInt64) -> Duration {
+        let bound = min(maximumDelay, initialDelay * (1 << min(attempt - 1, 20)))
+        return bound * (Double(random >> 11) * 0x1p-53)
     }
 }

@@ -19,17 +19,25 @@ final class ClientConnection: ChannelHandler, @unchecked Sendable {
     /// The transport is connected.
     private var isReady = false
     private var isOver = false
-    private let closed: (ClientConnection) -> Void
+    /// Nil once nobody uses the client any more.
+    private weak var owner: ClientLoop?
+
+    /// A request whose connection is gone, and how it can go on elsewhere.
+    struct Orphan {
+        var exchange: Exchange
+        var resume: ResumeMessage?
+        var checksum: CRC32C?
+    }
 
     /// Starts to connect. On the loop's thread, like everything but `post`.
     ///
-    /// - Parameter closed: called once, when no stream is left and none can be opened.
+    /// - Parameter owner: told once when the connection is over, with the requests that did not end.
     init(
         to endpoint: Endpoint, on loop: EventLoop, tls: TLSContext?, hello: HelloMessage,
-        _ configuration: ClientConfiguration, closed: @escaping (ClientConnection) -> Void
+        _ configuration: ClientConfiguration, owner: ClientLoop
     ) {
         self.loop = loop
-        self.closed = closed
+        self.owner = owner
         connectTimeout = configuration.connectTimeout
         isEncrypted = tls != nil
         wire = .client(hello)
@@ -52,6 +60,15 @@ final class ClientConnection: ChannelHandler, @unchecked Sendable {
     /// Whether new requests belong on another connection.
     var isExhausted: Bool { isOver || wire.isExhausted }
 
+    /// Requests that are open or wait to be.
+    var load: Int { exchanges.count + waiting.count }
+
+    /// Whether a request could be opened at once; also true while nobody knows.
+    var hasRoom: Bool { wire.canOpenStream || !wire.hasPeer && load < Int(Limits.concurrentStreams) }
+
+    /// Milliseconds for which the server keeps a lost stream.
+    var resumeGrace: UInt32 { wire.peer?.resumeGrace ?? 0 }
+
     /// Opens a stream for `exchange` as soon as the server grants one.
     func open(_ exchange: Exchange) {
         waiting.append(exchange)
@@ -71,12 +88,23 @@ final class ClientConnection: ChannelHandler, @unchecked Sendable {
         guard !isOver else { return }
         isOver = true
         timer?.cancel()
-        let failed = Array(exchanges.values) + waiting
+        let orphans = exchanges.map(orphan) + waiting.map { Orphan(exchange: $0) }
         exchanges = [:]
         waiting = []
         channel?.closeAfterFlush()
-        closed(self)
-        for exchange in failed { exchange.end(.failure(error)) }
+        if let owner {
+            owner.connectionClosed(self, leaving: orphans, error)
+        } else {
+            for orphan in orphans { orphan.exchange.end(.failure(error)) }
+        }
+    }
+
+    private func orphan(_ stream: UInt32, _ exchange: Exchange) -> Orphan {
+        guard case .generate(let message) = exchange.opening, let progress = wire.progress(of: stream) else {
+            return Orphan(exchange: exchange)
+        }
+        let resume = exchange.disconnected(at: progress.nextIndex, limit: message.creditLimit)
+        return Orphan(exchange: exchange, resume: resume, checksum: progress.checksum)
     }
 
     /// Ends a connection to something that never said HELLO: it is no server of ours, or wants TLS.
@@ -98,10 +126,14 @@ final class ClientConnection: ChannelHandler, @unchecked Sendable {
     }
 
     private func start(_ exchange: Exchange) {
-        guard exchange.isWanted(), let channel else { return }
+        // A generation that is to be resumed is known to the server: there it has to be cancelled.
+        guard exchange.resumption != nil || exchange.isWanted(), let channel else { return }
         do throws(WireError) {
             let stream = try channel.write { (bytes) throws(WireError) in
-                switch exchange.opening {
+                if let resumption = exchange.resumption {
+                    return try wire.sendResume(resumption.message, checksum: resumption.checksum, into: &bytes)
+                }
+                return switch exchange.opening {
                 case .generate(let message): try wire.sendGenerate(message, into: &bytes)
                 case .call(let message): try wire.sendCall(message, into: &bytes)
                 }
@@ -183,21 +215,40 @@ extension ClientConnection {
 extension ClientConnection {
     private func act(on action: Connection.Action, _ arrival: UInt64) {
         switch action {
-        case .hello(let hello): keepAlive(every: hello.keepAlive)
+        case .hello(let hello):
+            owner?.connectionOpened()
+            keepAlive(every: hello.keepAlive)
         case .maxStreams: openWaiting()
         case .ping(let opaque):
             send { (wire, bytes) throws(WireError) in try wire.sendPong(opaque, into: &bytes) }
-        case .accept(let stream, let message): exchanges[stream]?.accepted(message)
+        case .accept(let stream, let message):
+            guard let exchange = exchanges[stream] else { return }
+            if exchange.resumption != nil { owner?.resumed(exchange, message) }
+            exchange.accepted(message)
         case .tokens(let stream, let tokens): exchanges[stream]?.received(tokens, at: arrival)
         case .finish(let stream, let message):
             end(stream, .success(.finish(FinishInfo(message, arrival: arrival))))
         case .reply(let stream, let message): end(stream, .success(.reply(message)))
         case .error(0, let message): close(LMError(message))
-        case .error(let stream, let message): end(stream, .failure(LMError(message)))
+        case .error(let stream, let message): fail(stream, LMError(message))
         case .goAway(_, let refused): leave(refused)
         case .pong, .progress, .ignored: break
         case .generate, .resume, .call, .rejected, .credit, .cancel:
             preconditionFailure("a client's connection yields no requests")
+        }
+    }
+
+    private func fail(_ stream: UInt32, _ error: LMError) {
+        if let exchange = exchanges.removeValue(forKey: stream) { retryResuming(exchange, error) }
+        closeIfUnused()
+    }
+
+    /// A resumption that failed may be tried again; everything else ends.
+    private func retryResuming(_ exchange: Exchange, _ error: LMError) {
+        if exchange.resumption != nil, let owner {
+            owner.resumptionFailed(exchange, error)
+        } else {
+            exchange.end(.failure(error))
         }
     }
 
@@ -208,10 +259,10 @@ extension ClientConnection {
 
     /// The server takes no more streams here; what it did not start is to be repeated elsewhere.
     private func leave(_ refused: [UInt32]) {
-        let error = LMError(.draining, "the server takes no more requests on this connection", isRetryable: true)
-        let failed = refused.compactMap { exchanges.removeValue(forKey: $0) } + waiting
+        let moved = refused.compactMap { exchanges.removeValue(forKey: $0) } + waiting
         waiting = []
-        for exchange in failed { exchange.end(.failure(error)) }
+        let error = LMError(.draining, "the server takes no more requests on this connection", isRetryable: true)
+        for exchange in moved { retryResuming(exchange, error) }
         closeIfUnused()
     }
 

@@ -13,8 +13,7 @@ final class ClientLoop: @unchecked Sendable {
     // Behind its lock; held while posting, so that nothing is posted after the last turn.
     private let isStopped = Mutex(false)
     // Loop thread only.
-    private var current: ClientConnection?
-    /// All connections that are not over: the current one, and the few that finish their streams.
+    /// All connections that are not over, those included that only finish their streams.
     private var connections: [ClientConnection] = []
     /// Attempts whose time has not come, by number.
     private var delayed: [UInt64: Exchange] = [:]
@@ -91,17 +90,70 @@ final class ClientLoop: @unchecked Sendable {
         }
     }
 
+    /// Gives a request to the connection that has the fewest; to a new one when none has room for it and the pool has.
     private func place(_ exchange: Exchange) {
-        if let current, !current.isExhausted { return current.open(exchange) }
-        let connection = ClientConnection(to: endpoint, on: loop, tls: tls, hello: hello, configuration) {
-            [weak self] connection in
-            guard let self else { return }
-            connections.removeAll { $0 === connection }
-            if current === connection { current = nil }
+        let usable = connections.filter { !$0.isExhausted }
+        if let best = usable.filter(\.hasRoom).min(by: { $0.load < $1.load }) { return best.open(exchange) }
+        guard usable.count < configuration.connections else {
+            usable.min { $0.load < $1.load }?.open(exchange)
+            return
         }
+        let connection = ClientConnection(
+            to: endpoint, on: loop, tls: tls, hello: hello, configuration, owner: self)
         connections.append(connection)
-        current = connection
         connection.open(exchange)
+    }
+}
+
+// What connections tell, and generations that outlive them. Loop thread only.
+extension ClientLoop {
+    func connectionOpened() { configuration.observer?(.connected(endpoint: configuration.endpoint)) }
+
+    func connectionClosed(_ connection: ClientConnection, leaving orphans: [ClientConnection.Orphan], _ error: LMError)
+    {
+        connections.removeAll { $0 === connection }
+        if error.code != .closed { configuration.observer?(.disconnected(error)) }
+        let grace = UInt64(connection.resumeGrace) * 1_000_000
+        for orphan in orphans {
+            let exchange = orphan.exchange
+            if let message = orphan.resume, exchange.resumption == nil, grace > 0 {
+                exchange.resumption = Exchange.Resumption(
+                    message: message, checksum: orphan.checksum, deadline: loop.now + grace, cause: error)
+            }
+            if exchange.resumption == nil || !error.isRetryable {
+                exchange.end(.failure(error))
+            } else {
+                resume(exchange)
+            }
+        }
+    }
+
+    /// A stream goes on.
+    func resumed(_ exchange: Exchange, _ message: AcceptMessage) {
+        exchange.resumption = nil
+        configuration.observer?(.resumed(requestID: message.requestID, at: Int(message.startIndex)))
+    }
+
+    /// The server refused to go on with a stream.
+    func resumptionFailed(_ exchange: Exchange, _ error: LMError) {
+        guard let resumption = exchange.resumption else { return }
+        if error.isRetryable { return resume(exchange) }
+        let lost = LMError(
+            .connectionLost, "\(resumption.cause.message); the stream could not be resumed: \(error.message)")
+        exchange.end(.failure(lost))
+    }
+
+    /// Tries after a while, until the server has forgotten the stream.
+    private func resume(_ exchange: Exchange) {
+        guard var resumption = exchange.resumption else { return }
+        resumption.attempts += 1
+        exchange.resumption = resumption
+        let delay = configuration.retry.backoff(attempt: resumption.attempts, random: random())
+        guard loop.now + UInt64(clamping: delay.nanoseconds) < resumption.deadline else {
+            exchange.end(.failure(resumption.cause))
+            return
+        }
+        place(exchange, after: delay)
     }
 }
 

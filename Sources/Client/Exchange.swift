@@ -1,7 +1,8 @@
 internal import LMProtocol
 internal import Synchronization
 
-/// One attempt at one request, seen from both sides: the loop tells it what arrives, one task waits for it.
+/// One attempt at one request, seen from both sides: the loop tells it what arrives, one task waits for it. Once a
+/// resumable generation is accepted, the attempt goes on over as many connections as it takes.
 ///
 /// Everything goes through one lock that is held for a few instructions. The waiting task is resumed once per frame,
 /// not per token, and no task or stream object stands in between.
@@ -35,6 +36,19 @@ final class Exchange: Sendable {
         case end
     }
 
+    /// Where a generation goes on whose connection was lost.
+    struct Resumption: Sendable {
+        var message: ResumeMessage
+        /// Of the text before `message.nextIndex`.
+        var checksum: CRC32C?
+        /// Loop time at which the server forgets it.
+        var deadline: UInt64
+        /// Attempts so far.
+        var attempts = 0
+        /// Why the connection was lost.
+        var cause: LMError
+    }
+
     /// Once accepted.
     struct Acceptance: Sendable {
         var message: AcceptMessage
@@ -47,6 +61,8 @@ final class Exchange: Sendable {
         var link: (connection: ClientConnection, stream: UInt32)?
         var sent: UInt64 = 0
         var acceptance: Acceptance?
+        /// What the application lets the server send, and has consumed.
+        var credit: CreditMessage?
         var batches: [Batch] = []
         var received = 0
         var outcome: Result<Answer, LMError>?
@@ -73,6 +89,8 @@ final class Exchange: Sendable {
     }
 
     let opening: Opening
+    /// Set while the stream waits to be resumed. Loop thread only.
+    nonisolated(unsafe) var resumption: Resumption?
     private let state = Mutex(State())
 
     init(_ opening: Opening) { self.opening = opening }
@@ -140,18 +158,23 @@ extension Exchange {
 
     /// Asks the server to end the stream; nothing when it has ended or was asked before.
     func cancel(_ reason: CancelReason) {
-        let link = state.withLock { state -> (connection: ClientConnection, stream: UInt32)? in
-            guard state.outcome == nil, state.cancelReason == nil else { return nil }
+        let (link, isLost) = state.withLock { state -> ((connection: ClientConnection, stream: UInt32)?, Bool) in
+            guard state.outcome == nil, state.cancelReason == nil else { return (nil, false) }
             state.cancelReason = reason
-            return state.link
+            return (state.link, state.link == nil && state.acceptance != nil)
         }
-        guard let link else { return }
-        link.connection.post { $0.cancel(link.stream, reason) }
+        if let link { link.connection.post { $0.cancel(link.stream, reason) } }
+        // The server is told when it is reached again; nobody needs to wait for that.
+        if isLost { end(.failure(.taskCancelled)) }
     }
 
     /// Lets the server send more.
     func grant(_ credit: CreditMessage) {
-        guard let link = state.withLock({ $0.cancelReason == nil ? $0.link : nil }) else { return }
+        let link = state.withLock { state in
+            state.credit = credit
+            return state.cancelReason == nil ? state.link : nil
+        }
+        guard let link else { return }
         link.connection.post { $0.grant(link.stream, credit) }
     }
 }
@@ -171,13 +194,15 @@ extension Exchange {
     func opened(on connection: ClientConnection, _ stream: UInt32, at time: UInt64) -> CancelReason? {
         state.withLock { state in
             state.link = (connection, stream)
-            state.sent = time
+            if state.acceptance == nil { state.sent = time }
             return state.cancelReason
         }
     }
 
     func accepted(_ message: AcceptMessage) {
-        let waiter = state.withLock { state in
+        let waiter = state.withLock { state -> UnsafeContinuation<Void, Never>? in
+            // A resumed stream is accepted again.
+            guard state.acceptance == nil else { return nil }
             state.acceptance = Acceptance(message: message, sent: state.sent)
             return state.takeWaiter()
         }
@@ -194,6 +219,22 @@ extension Exchange {
         waiter?.resume()
     }
 
+    /// The connection is gone. Notes where the stream could go on.
+    ///
+    /// - Parameter nextIndex: of the first token that did not arrive.
+    /// - Returns: how to resume; nil when the server did not offer it, or nobody wants it.
+    func disconnected(at nextIndex: UInt32, limit: UInt32) -> ResumeMessage? {
+        state.withLock { state in
+            state.link = nil
+            guard state.outcome == nil, state.cancelReason == nil, let token = state.acceptance?.message.resumeToken
+            else {
+                return nil
+            }
+            return ResumeMessage(
+                token: token, nextIndex: nextIndex, creditLimit: max(limit, state.credit?.limit ?? 0))
+        }
+    }
+
     /// The first end counts.
     func end(_ outcome: Result<Answer, LMError>) {
         let waiter = state.withLock { state -> UnsafeContinuation<Void, Never>? in
@@ -201,6 +242,7 @@ extension Exchange {
             state.outcome = outcome.mapError { error in
                 var error = error
                 error.tokensReceived = state.received
+                error.requestID = state.acceptance?.message.requestID
                 return error
             }
             state.link = nil

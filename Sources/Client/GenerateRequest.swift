@@ -14,6 +14,10 @@ public struct GenerateRequest: Sendable, Equatable {
     public var stop = Stop()
     /// Time from the server's receipt to failure with `deadline`; nil for the server's own.
     public var timeout: Duration?
+    /// Time from the server's receipt to the first token; nil for no such limit.
+    public var firstTokenTimeout: Duration?
+    /// Time from one token to the next, not counting what the application takes; nil for no such limit.
+    public var idleTimeout: Duration?
     /// 0 (most urgent) to 7.
     public var priority = 3
     /// Tokens that the server may be ahead of the application; nil for the client's `window`.
@@ -111,6 +115,10 @@ extension GenerateRequest {
         message.model = model
         message.isRaw = isRaw
         message.timeout = try timeout.map { (timeout) throws(LMError) in try Self.milliseconds(timeout) } ?? 0
+        message.firstTokenTimeout = try firstTokenTimeout.map { (timeout) throws(LMError) in
+            try Self.milliseconds(timeout)
+        }
+        message.idleTimeout = try idleTimeout.map { (timeout) throws(LMError) in try Self.milliseconds(timeout) }
         message.priority = try Self.integer(priority, "priority") ?? 0
         message.sampling.temperature = sampling.temperature
         message.sampling.topP = sampling.topP

@@ -3,8 +3,8 @@ package import LMTransport
 
 /// A client of one lmcall server.
 ///
-/// All requests share one connection, opened when first needed and again after it was lost. Any number of tasks may use
-/// a client at the same time.
+/// Requests share a few connections, opened when needed and again when they are lost. Any number of tasks may use a client at
+/// the same time.
 ///
 ///     let client = try LMClient(ClientConfiguration(endpoint: "127.0.0.1:7433"))
 ///     for try await token in try await client.generate(GenerateRequest("Name three colors.")) {
@@ -15,6 +15,7 @@ public final class LMClient: Sendable {
     private let configuration: ClientConfiguration
     private let window: UInt32
     private let loop: ClientLoop
+    private let budget: RetryBudget
 
     /// Checks the configuration and starts the client's thread; connects nothing yet.
     ///
@@ -40,6 +41,10 @@ public final class LMClient: Sendable {
     package init(_ configuration: ClientConfiguration, on loop: EventLoop) throws(LMError) {
         self.configuration = configuration
         window = try GenerateRequest.window(configuration.window)
+        guard configuration.connections >= 1 else {
+            throw LMError(.invalid, "\(configuration.connections) connections carry nothing; use 1 or more")
+        }
+        budget = RetryBudget(share: configuration.retry.budget)
         self.loop = try ClientLoop(configuration, on: loop)
     }
 
@@ -54,9 +59,23 @@ public final class LMClient: Sendable {
     ///
     /// - Throws: why the request was not accepted; `cancelled` when the task was cancelled.
     public func generate(_ request: GenerateRequest) async throws(LMError) -> TokenStream {
+        try await generate(request, through: configuration.interceptors[...])
+    }
+
+    private func generate(
+        _ request: GenerateRequest, through interceptors: ArraySlice<any ClientInterceptor>
+    ) async throws(LMError) -> TokenStream {
+        guard let first = interceptors.first else { return try await send(request) }
+        return try await first.generate(request) { (request) async throws(LMError) in
+            try await generate(request, through: interceptors.dropFirst())
+        }
+    }
+
+    private func send(_ request: GenerateRequest) async throws(LMError) -> TokenStream {
         let window = try request.window.map { (window) throws(LMError) in try GenerateRequest.window(window) }
         let credit = window ?? self.window
-        let message = try request.message(window: credit)
+        var message = try request.message(window: credit)
+        if configuration.resumesStreams { message.idempotencyKey = Opaque128(loop.random(), loop.random()) }
         return try await repeating { (delay) async throws(LMError) in
             let exchange = Exchange(.generate(message))
             loop.submit(exchange, after: delay)
@@ -151,14 +170,16 @@ public final class LMClient: Sendable {
     ) async throws(LMError) -> Success {
         var attempts = 0
         var delay = Duration.zero
+        budget.deposit()
         while true {
             do throws(LMError) {
                 return try await attempt(delay)
             } catch {
                 attempts += 1
-                guard let next = configuration.retry.delay(after: attempts, error, random: loop.random()) else {
-                    throw error
-                }
+                guard let next = configuration.retry.delay(after: attempts, error, random: loop.random()),
+                    budget.withdraw()
+                else { throw error }
+                configuration.observer?(.retrying(error, attempt: attempts, after: next))
                 delay = next
             }
         }

@@ -49,8 +49,10 @@ public struct LMError: Error, Sendable, Equatable, CustomStringConvertible {
         public static let engine = Code(.engine)
         /// The device failed.
         public static let device = Code(.device)
-        /// A defect of the server.
+        /// A defect of the server; of its answer, when the text does not have the checksum it should.
         public static let `internal` = Code(.internal)
+        /// The generation was resumed by another client.
+        public static let superseded = Code(.superseded)
 
         /// The configuration of this client cannot be used.
         public static let configuration = Code(rawValue: 65_536)
@@ -81,6 +83,8 @@ public struct LMError: Error, Sendable, Equatable, CustomStringConvertible {
     public internal(set) var isRetryable: Bool
     /// How long the server asks to wait before a repetition; nil when it does not say.
     public internal(set) var retryAfter: Duration?
+    /// What the server's logs call the failed generation; nil when it was not accepted.
+    public internal(set) var requestID: String?
     /// Tokens of the failed generation that had arrived.
     public internal(set) var tokensReceived = 0
     /// What the failed generation consumed, when the server said so.

@@ -70,13 +70,13 @@ public struct TokenStream: AsyncSequence, Sendable {
         private var batch = 0
         private var position = 0
         private var consumed: UInt32 = 0
-        private var limit: UInt32
+        /// What the server knows of `consumed`.
+        private var reported: UInt32 = 0
 
         fileprivate init(_ stream: StreamLease, window: UInt32, isFirst: Bool) {
             lease = LoopLease(stream, isFirst: isFirst)
             self.isFirst = isFirst
             self.window = window
-            limit = window
         }
 
         /// The next token; nil at the end.
@@ -117,15 +117,18 @@ public struct TokenStream: AsyncSequence, Sendable {
             return token
         }
 
-        /// Half a window at a time, so that credit costs little and never runs out for a loop that keeps up.
+        /// Half a window at a time, so that credit costs little and never runs out for a loop that keeps up; but at least as
+        /// often as a server that keeps tokens for resumption may ask.
         private mutating func consume() {
             consumed += 1
-            guard limit - consumed <= window / 2 else { return }
-            let (next, isBeyond) = consumed.addingReportingOverflow(window)
-            guard !isBeyond else { return }
-            limit = next
-            lease.stream.exchange.grant(CreditMessage(limit: limit, consumed: consumed))
+            guard consumed - reported >= Swift.min(window - window / 2, Self.mostUnreported) else { return }
+            reported = consumed
+            let (limit, isBeyond) = consumed.addingReportingOverflow(window)
+            lease.stream.exchange.grant(CreditMessage(limit: isBeyond ? .max : limit, consumed: consumed))
         }
+
+        /// Section 5.7 of docs/protocol.md.
+        private static let mostUnreported: UInt32 = 128
     }
 }
 

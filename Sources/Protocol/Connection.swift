@@ -15,6 +15,8 @@ package struct Connection: Sendable {
 
     var phase: Phase
     var streams: [UInt32: StreamState] = [:]
+    /// The streams that were open when the connection ended.
+    private var lostStreams: [UInt32: StreamState] = [:]
     /// The highest stream number seen or used.
     var lastStream: UInt32 = 0
     /// The highest stream number the client may use.
@@ -87,6 +89,12 @@ package struct Connection: Sendable {
         streams[stream].map { $0.creditLimit - min($0.creditLimit, $0.nextIndex) } ?? 0
     }
 
+    /// Client: what has arrived of a generation that is open, or was when the connection ended: the index of the next token,
+    /// and the checksum of the text before it.
+    package func progress(of stream: UInt32) -> (nextIndex: UInt32, checksum: CRC32C?)? {
+        (streams[stream] ?? lostStreams[stream]).map { ($0.nextIndex, $0.checksum) }
+    }
+
     /// Features that both ends announced.
     package var capabilities: UInt64 { hello.capabilities & (peer?.capabilities ?? 0) }
 
@@ -143,6 +151,7 @@ package struct Connection: Sendable {
     /// Forgets the streams; their owner was told what happened to the connection.
     mutating func end() {
         phase = .closed
+        if !streams.isEmpty { lostStreams = streams }
         streams.removeAll()
     }
 }

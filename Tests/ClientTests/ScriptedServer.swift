@@ -10,6 +10,12 @@ final class ScriptedServer: Sendable {
     struct Script: Sendable {
         var concurrentStreams: UInt32 = 128
         var keepAlive: UInt32?
+        /// Milliseconds; with it every generation gets the resume token (stream, 0).
+        var resumeGrace: UInt32?
+        /// Told of each RESUME; without it the server knows no stream.
+        var resume: @Sendable (Session, UInt32, ResumeMessage) -> Void = { session, stream, _ in
+            session.fail(stream, ErrorMessage(.notFound, "no such stream"))
+        }
         /// Milliseconds are not slept: a server that does not answer PING is silent for good.
         var answersPings = true
         var hello: @Sendable (Session, HelloMessage) -> Void = { session, _ in session.accept() }
@@ -25,6 +31,7 @@ final class ScriptedServer: Sendable {
         var disconnections = 0
         var generations = 0
         var calls = 0
+        var resumes: [ResumeMessage] = []
         var hellos: [HelloMessage] = []
         var cancels: [CancelReason] = []
         var credits: [CreditMessage] = []
@@ -64,6 +71,8 @@ final class ScriptedServer: Sendable {
         // Loop thread only.
         var wire: Connection
         var channel: Channel?
+        /// Of the connection, from 1.
+        let number: Int
         private let script: Script
         private let log: Watched<Log>
         private var remaining: [UInt32: Int] = [:]
@@ -75,8 +84,10 @@ final class ScriptedServer: Sendable {
             self.log = log
             var hello = HelloMessage(maxPayload: Limits.serverPayload)
             hello.keepAlive = script.keepAlive
+            hello.resumeGrace = script.resumeGrace
             wire = .server(hello, concurrentStreams: script.concurrentStreams)
             log.update { $0.connections += 1 }
+            number = log.value.connections
         }
 
         /// Sends what `frame` appends; a stream that ended meanwhile is none of a script's business.
@@ -88,11 +99,26 @@ final class ScriptedServer: Sendable {
 
         func accept() { send { (wire, bytes) throws(WireError) in try wire.sendHello(into: &bytes) } }
 
-        func accept(_ stream: UInt32) {
+        func accept(_ stream: UInt32, isResumable: Bool = true) {
             var message = AcceptMessage()
             message.requestID = "r\(stream)"
             message.model = "scripted"
+            if script.resumeGrace != nil, isResumable { message.resumeToken = Opaque128(UInt64(stream), 0) }
             send { (wire, bytes) throws(WireError) in try wire.sendAccept(on: stream, message, into: &bytes) }
+        }
+
+        /// Accepts, and goes on from the token asked for: to the end if that is after `total` tokens.
+        func resume(_ stream: UInt32, _ message: ResumeMessage, total: Int? = nil) {
+            var acceptance = AcceptMessage()
+            acceptance.startIndex = message.nextIndex
+            acceptance.resumeToken = message.token
+            send { (wire, bytes) throws(WireError) in try wire.sendAccept(on: stream, acceptance, into: &bytes) }
+            next[stream] = message.nextIndex
+            for index in 0..<message.nextIndex {
+                checksums[stream, default: CRC32C()].update(Array("t\(index) ".utf8).span.bytes)
+            }
+            remaining[stream] = total.map { $0 - Int(message.nextIndex) }
+            pump(stream)
         }
 
         /// Accepts, and sends as many tokens as were asked for.
@@ -119,10 +145,10 @@ final class ScriptedServer: Sendable {
             }
         }
 
-        func finish(_ stream: UInt32, _ reason: FinishMessage.Reason) {
+        func finish(_ stream: UInt32, _ reason: FinishMessage.Reason, checksum: UInt32? = nil) {
             remaining[stream] = nil
             var message = FinishMessage(
-                reason: reason, tokens: next[stream] ?? 0, checksum: checksums[stream]?.value ?? 0)
+                reason: reason, tokens: next[stream] ?? 0, checksum: checksum ?? checksums[stream]?.value ?? 0)
             message.seed = 7
             message.usage.completionTokens = next[stream] ?? 0
             log.update { $0.ended += 1 }
@@ -176,6 +202,9 @@ final class ScriptedServer: Sendable {
             case .generate(let stream, let message):
                 log.update { $0.generations += 1 }
                 script.generate(self, stream, message)
+            case .resume(let stream, let message):
+                log.update { $0.resumes.append(message) }
+                script.resume(self, stream, message)
             case .call(let stream, let message):
                 log.update { $0.calls += 1 }
                 script.call(self, stream, message)

@@ -195,7 +195,10 @@ struct StreamTests {
         var script = ScriptedServer.Script()
         script.concurrentStreams = limit
         let server = try ScriptedServer(script)
-        let client = try server.client { $0.window = 8 }
+        let client = try server.client {
+            $0.window = 8
+            $0.connections = 1
+        }
         let lengths = try await withThrowingTaskGroup(of: Int.self) { group in
             for count in 1...200 {
                 group.addTask {
