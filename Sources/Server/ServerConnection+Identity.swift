@@ -35,6 +35,8 @@ extension ServerConnection {
     func renewIdentity() {
         guard let identity else { return }
         guard let renewed = loop.shared.access.renewed(identity) else {
+            // Nobody may come back for them.
+            for generation in generations.values { generation.abandon() }
             return fail(ErrorMessage(.unauthenticated, "the key was revoked or is over; use a new one"))
         }
         self.identity = renewed

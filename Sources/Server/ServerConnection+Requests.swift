@@ -15,7 +15,7 @@ extension ServerConnection {
             request.cacheScope = tenant
             let generation = try loop.submit(
                 request, tenant: tenant, clientLimit: message.creditLimit, resumption: resumption(for: message))
-            generation.acceptance.requestID = "\(loop.shared.instance)-\(generation.request?.description ?? "")"
+            generation.acceptance.requestID = loop.newRequestID()
             generation.acceptance.model = model.name
             generation.acceptance.seed = request.sampling.seed
             generation.acceptance.resumeToken = generation.resumption?.token

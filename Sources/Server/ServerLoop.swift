@@ -47,6 +47,14 @@ final class ServerLoop: @unchecked Sendable {  // immutable, or touched on the l
         }
     }
 
+    /// 128 random bits: numbers in sequence would tell every client how busy the server is.
+    func newRequestID() -> String {
+        (0..<2).map { _ in
+            let digits = String(eventLoop.system.random(), radix: 16)
+            return String(repeating: "0", count: 16 - digits.utf8.count) + digits
+        }.joined()
+    }
+
     /// Takes over an accepted connection.
     func accept(_ socket: AcceptedSocket, tls: TLSContext?) {
         repeat { nextNumber &+= 1 } while connections[nextNumber] != nil

@@ -11,8 +11,6 @@ final class SharedState: Sendable {
     let agent: String
     /// Monotonic nanoseconds.
     let started: UInt64
-    /// Random per process, so that request ids of two servers or two runs never meet.
-    let instance: String
 
     init(model: ServedModel, configuration: ServerConfiguration, system: any System) throws(TransportError) {
         self.model = model
@@ -21,7 +19,6 @@ final class SharedState: Sendable {
         admission = Admission(configuration.limits)
         agent = configuration.agent
         started = system.monotonicNanoseconds()
-        instance = String(system.random(), radix: 36)
     }
 
     /// The model of that name, or the only one when there is no name.

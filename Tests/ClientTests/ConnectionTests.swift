@@ -31,6 +31,17 @@ struct ConnectionTests {
         #expect(log.hellos.first?.credential?.secret == "k3y" && log.hellos.first?.agent == "LMClient")
     }
 
+    @Test("a key does not show")
+    func unprintable() {
+        var configuration = ClientConfiguration(endpoint: "127.0.0.1:1")
+        configuration.apiKey = APIKey("k3y")
+        var dumped = ""
+        dump(configuration, to: &dumped)
+        for text in ["\(configuration)", String(reflecting: configuration), dumped] {
+            #expect(text.contains("APIKey") && !text.contains("k3y"), "\(text)")
+        }
+    }
+
     @Test("a request arrives as it was made")
     func requestFields() async throws {
         let received = Watched<GenerateMessage?>(nil)

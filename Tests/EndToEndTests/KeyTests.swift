@@ -68,6 +68,28 @@ extension RealModelTests {
             #expect(end.errors.contains("\nreloaded keys and certificates\n"), "\(end.errors)")
         }
 
+        @Test func theServersMemoryStaysOutOfDumpsAndItsSocketsAreThoseAskedFor() throws {
+            try write("alice:\(Self.alice)\n", to: path)
+            let server = try Server(["--api-key-file", path])
+            func proc(_ name: String) throws -> String {
+                let path = "/proc/\(server.process.id)/\(name)"
+                return try InputText.text(InputText.bytes(of: path, limit: 1_048_576), source: path)
+            }
+            #expect(try proc("coredump_filter") == "00000000\n")
+            let limits = try proc("limits").split(separator: "\n")
+            let core = limits.first { $0.hasPrefix("Max core file size") }
+            #expect(core?.split(separator: " ").dropFirst(4).first == "0")
+
+            let own = try openFiles(of: server.process.id)
+            let rows = try (proc("net/tcp") + proc("net/tcp6")).split(separator: "\n").map { $0.split(separator: " ") }
+            // State 0A listens.
+            let listening = rows.filter { $0.count > 9 && $0[3] == "0A" && own.contains("socket:[\($0[9])]") }
+            let port = try #require(server.address.split(separator: ":").last.flatMap { UInt16($0) })
+            let hex = String(port, radix: 16, uppercase: true)
+            let expected = "0100007F:" + String(repeating: "0", count: 4 - hex.count) + hex
+            #expect(listening.map { Array($0[1].utf8) } == [Array(expected.utf8)])
+        }
+
         /// Whatever happens, no key is printed.
         @Test func noKeyIsEverPrinted() throws {
             try write("alice:\(Self.alice)\nops:\(Self.admin):admin\n", to: path)
@@ -111,4 +133,19 @@ extension RealModelTests {
             }
         }
     }
+}
+
+/// What a process's descriptors lead to.
+private func openFiles(of process: pid_t) throws -> Set<String> {
+    let folder = "/proc/\(process)/fd"
+    let entries = try #require(opendir(folder))
+    defer { closedir(entries) }
+    var files: Set<String> = []
+    while let entry = readdir(entries) {
+        let name = withUnsafeBytes(of: entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+        var target = [CChar](repeating: 0, count: 256)
+        let length = readlink("\(folder)/\(name)", &target, target.count)
+        files.insert(String(decoding: target.prefix(max(0, length)).map { UInt8(bitPattern: $0) }, as: UTF8.self))
+    }
+    return files
 }

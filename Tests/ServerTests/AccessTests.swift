@@ -42,6 +42,24 @@ import Testing
         #expect(answer.tokens.count == 3)
     }
 
+    @Test("request ids tell nothing about other requests") func requestIDs() throws {
+        let server = try TestServer()
+        let client = try server.client()
+        var ids: [[UInt8]] = []
+        for _ in 0..<50 {
+            let stream = try client.generate(.greedy("in", maxTokens: 1))
+            var action = try client.next()
+            reading: while true {
+                if case .finish(stream, _) = action { break reading }
+                if case .accept(stream, let message) = action { ids.append(Array((message.requestID ?? "").utf8)) }
+                action = try client.next()
+            }
+        }
+        #expect(ids.allSatisfy { $0.count == 32 } && Set(ids).count == 50)
+        // Every digit varies: with fifty ids, one that does not by chance is one in 10^58.
+        for position in 0..<32 { #expect(Set(ids.map { $0[position] }).count > 1, "digit \(position)") }
+    }
+
     @Test("a key that the file holds as a digest opens the connection") func digests() throws {
         let made = try APIKeys.generate(name: "alice", role: .infer)
         let server = try server(TestKeyFile(made.line))
