@@ -6,7 +6,9 @@ import TestKit
 /// The shape of a world, drawn from its seed: sizes, limits and what is asked of it.
 struct Scenario {
     var clients: Int
-    var requestsPerClient: Int
+    /// Users of a client ask at the same time.
+    var usersPerClient: Int
+    var requestsPerUser: Int
     var ioLoops: Int
     var options = EngineOptions()
     var contextLength: Int
@@ -24,7 +26,8 @@ struct Scenario {
         func pick<Value>(_ values: [Value]) -> Value { values[random.below(values.count)] }
 
         clients = random.below(8) + 1
-        requestsPerClient = random.below(6) + 1
+        usersPerClient = random.below(4) + 1
+        requestsPerUser = random.below(4) + 1
         ioLoops = random.below(2) + 1
 
         let blockSize = pick([1, 4, 16])
@@ -41,7 +44,13 @@ struct Scenario {
         server.limits.aheadTokens = pick([1, 2, 8, 64, 256])
         server.limits.outboundSoftBytes = pick([64, 512, 4_096, 65_536])
         server.limits.drainTimeout = pick([500, 2_000, 10_000])
+        server.limits.replayTokens = pick([4, 64, 1_024])
+        server.limits.resumeGrace = pick([2_000, 30_000])
+        server.limits.goAwayDelay = pick([10, 1_000])
+        if random.below(4) == 0 { server.limits.connectionRequests = random.below(8) + 1 }
         if faults.has(.impatience) {
+            server.limits.connectionAge = pick([3_000, 20_000])
+            server.limits.stallTimeout = pick([3_000, 10_000])
             server.limits.idleTimeout = pick([2_000, 10_000])
             server.limits.pingInterval = pick([1_000, 3_000])
             server.limits.deadPeerTimeout = 3 * server.limits.pingInterval
@@ -55,6 +64,9 @@ struct Scenario {
         if faults.has(.drain) { drainAt = UInt64(random.below(20_000)) * millisecond }
         healAt = UInt64(random.below(60) + 1) * second
     }
+
+    /// Whether the server asks clients to connect anew after a few requests.
+    var connectionsAreShort: Bool { server.limits.connectionRequests < 10 }
 
     /// Tokens of prompt and output together that the engine takes.
     var longestSequence: Int {

@@ -24,8 +24,10 @@ package final class WireTap: @unchecked Sendable {  // one thread: that of the w
     private var conversations: [Conversation] = []
     /// Frames seen.
     private(set) var frames = 0
-    /// Tokens of each seed that have left the server.
-    private(set) var sent: [UInt64: UInt32] = [:]
+    /// How many tokens of each seed's answer its client allows.
+    private var allowed: [UInt64: UInt32] = [:]
+    /// Which seed's generation a resume token names.
+    private var resumable: [[UInt8]: UInt64] = [:]
 
     init(oracle: Oracle, violations: Violations) {
         self.oracle = oracle
@@ -58,18 +60,27 @@ package final class WireTap: @unchecked Sendable {  // one thread: that of the w
         }
     }
 
+    /// Whether the client allows token `index` of this seed's answer to be computed.
+    func allows(seed: UInt64, index: Int) -> Bool { index < Int(allowed[seed] ?? 0) }
+
     private func clientSent(_ frame: Frame, _ conversation: inout Conversation) {
         frames += 1
         switch frame.kind {
-        case .generate: conversation.streams[frame.stream] = Stream(credit: frame.integer(at: 0))
+        case .generate:
+            conversation.streams[frame.stream] = Stream(
+                seed: frame.integer(field: 23, after: 12), credit: frame.integer(at: 0))
         case .resume:
-            conversation.streams[frame.stream] = Stream(next: frame.integer(at: 16), credit: frame.integer(at: 20))
+            conversation.streams[frame.stream] = Stream(
+                seed: resumable[Array(frame.payload[..<16])], next: frame.integer(at: 16), credit: frame.integer(at: 20)
+            )
         case .call: conversation.streams[frame.stream] = Stream()
         case .credit:
             guard let known = conversation.streams[frame.stream]?.credit else { return }
             conversation.streams[frame.stream]?.credit = max(known, frame.integer(at: 0))
-        default: break
+        default: return
         }
+        guard let stream = conversation.streams[frame.stream], let seed = stream.seed else { return }
+        allowed[seed] = max(allowed[seed] ?? 0, stream.credit)
     }
 
     private func serverSent(_ frame: Frame, _ link: Int) {
@@ -86,7 +97,9 @@ package final class WireTap: @unchecked Sendable {  // one thread: that of the w
         if stream.isOver { violations.add("N7: \(place): \(frame.name) after the last frame") }
         switch frame.kind {
         case .accept:
-            stream.seed = frame.field(3, after: 4)
+            let seed = frame.integer(field: 3, after: 4)
+            if seed != stream.seed { violations.add("N3: \(place): accepted as another's request") }
+            if let token = frame.field(4, after: 4), let seed { resumable[Array(token)] = seed }
             if frame.integer(at: 0) != stream.next { violations.add("N1: \(place): begins at \(frame.integer(at: 0))") }
         case .tokens: check(frame, &stream, place)
         case .finish:
@@ -115,7 +128,6 @@ package final class WireTap: @unchecked Sendable {  // one thread: that of the w
             }
         }
         stream.next = first + UInt32(count)
-        sent[seed] = max(sent[seed] ?? 0, stream.next)
         if stream.next > stream.credit {
             violations.add("N12: \(place): \(stream.next) tokens sent, \(stream.credit) allowed")
         }
@@ -160,17 +172,20 @@ struct Frame {
         (0..<4).reduce(0) { $0 | UInt32(payload[payload.startIndex + offset + $1]) << (8 * UInt32($1)) }
     }
 
-    /// The 64-bit value of a field behind the message's fixed part.
-    func field(_ key: UInt16, after fixed: Int) -> UInt64? {
+    /// The value of a field behind the message's fixed part.
+    func field(_ key: UInt16, after fixed: Int) -> ArraySlice<UInt8>? {
         var offset = fixed
         while offset + 6 <= payload.count {
-            let length = Int(integer(at: offset + 2))
-            if UInt16(truncatingIfNeeded: integer(at: offset)) == key, length == 8 {
-                return UInt64(integer(at: offset + 6)) | UInt64(integer(at: offset + 10)) << 32
-            }
-            offset += 6 + length
+            let end = offset + 6 + Int(integer(at: offset + 2))
+            if UInt16(truncatingIfNeeded: integer(at: offset)) == key { return payload[offset + 6..<end] }
+            offset = end
         }
         return nil
+    }
+
+    /// A field of 64 bits.
+    func integer(field key: UInt16, after fixed: Int) -> UInt64? {
+        field(key, after: fixed).map { $0.reversed().reduce(0) { $0 << 8 | UInt64($1) } }
     }
 }
 

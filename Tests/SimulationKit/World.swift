@@ -73,16 +73,21 @@ package final class World: @unchecked Sendable {  // one thread: the caller's
         network = Network(time: time, faults: faults, log: log, tap: tap, canary: canary)
         system = SimulatedSystem(seed: seeds.next(), time: time, faults: faults, log: log, network: network)
         random = TestRandom(seed: seeds.next())
-        backend = Self.makeBackend(faults, canary)
+        backend = Self.makeBackend(faults, canary, tap, violations)
         try build(engineSeed: seeds.next(), clientSeed: seeds.next())
     }
 
-    private static func makeBackend(_ faults: FaultSwarm, _ canary: Canary?) -> FakeBackend {
+    private static func makeBackend(
+        _ faults: FaultSwarm, _ canary: Canary?, _ tap: WireTap, _ violations: Violations
+    ) -> FakeBackend {
         var script = FakeBackend.Script()
         script.choose = { task in
             let index = task.outputPosition
             if faults.strikes(.nonFinite, oneIn: 2_000) { return StepResult.nonFinite }
             guard let seed = task.parameters.seed else { return StepResult.nonFinite }
+            if !tap.allows(seed: seed, index: index) {
+                violations.add("N12: token \(index) is computed, which its client does not allow yet")
+            }
             if canary == .foreignToken, index == 7 { return Oracle.token(seed: seed &+ 1, index: index) }
             return Oracle.token(seed: seed, index: index)
         }
@@ -116,6 +121,7 @@ package final class World: @unchecked Sendable {  // one thread: the caller's
         if let drainAt = scenario.drainAt { time.schedule(after: drainAt) { [self] in drain() } }
         time.schedule(after: scenario.healAt) { [self] in heal() }
         runUntil("all requests have ended") { self.clients.allSatisfy(\.isDone) && !self.faults.isChaos }
+        if violations.found.isEmpty { settle() }
         if violations.found.isEmpty, !isDraining { probe() }
         if violations.found.isEmpty { end() }
         return outcome()
@@ -135,11 +141,20 @@ package final class World: @unchecked Sendable {  // one thread: the caller's
         time.schedule(after: scenario.server.limits.drainTimeout * millisecond) { [self] in server?.endConnections() }
     }
 
-    private func probe() {
-        // Until then both ends have noticed every connection that is dead.
+    /// Lets both ends notice every connection that is dead: then nothing may be left of any request, although the
+    /// connections that live are still there.
+    private func settle() {
         let moment = time.now + 200 * second
         runUntil("dead connections are noticed") { self.time.now >= moment }
-        if isDraining { return }
+        if !engineIsEmpty { violations.add("N4: the engine still has requests, and nobody waits for them") }
+    }
+
+    private var engineIsEmpty: Bool {
+        guard let statistics = engine?.statistics() else { return true }
+        return statistics.running + statistics.waiting + statistics.parked + statistics.blocksOwned == 0
+    }
+
+    private func probe() {
         let before = clients.reduce(0) { $0 + $1.completed }
         // One after the other: an engine of a few requests has room for each.
         for client in clients {
@@ -156,10 +171,7 @@ package final class World: @unchecked Sendable {  // one thread: the caller's
     private func end() {
         completed = clients.reduce(0) { $0 + $1.completed }
         for client in clients { client.shutDown() }
-        runUntil("the engine is empty") {
-            guard let statistics = self.engine?.statistics() else { return true }
-            return statistics.running + statistics.waiting + statistics.parked + statistics.blocksOwned == 0
-        }
+        runUntil("the engine is empty") { self.engineIsEmpty }
         drain()
         runUntil("the server is empty") { self.server?.connectionCount == 0 }
         server?.stop()
@@ -266,9 +278,11 @@ package final class World: @unchecked Sendable {  // one thread: the caller's
             .impatience,
         ]
         switch error.code {
-        case .unreachable, .connectionLost: return isDraining || network.contains(where: faults.has)
+        case .unreachable: return isDraining || network.contains(where: faults.has)
+        case .connectionLost: return network.contains(where: faults.has)
         case .deadline: return timeout.map { age >= $0 } ?? (age > 600 * second)
-        case .draining: return isDraining || faults.has(.impatience)
+        case .draining: return isDraining || faults.has(.impatience) || scenario.connectionsAreShort
+        case .slowConsumer: return faults.has(.slowReader) || faults.has(.stall) || faults.has(.impatience)
         case .overloaded: return faults.has(.fewRequests)
         case .modelOutput: return faults.has(.nonFinite)
         case .engine: return faults.has(.step)
