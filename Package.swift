@@ -83,6 +83,6 @@ let package = Package(
         tests("ServerTests", ["LMServer", "LMProtocol", "LMEngine"]),
         tests("ClientTests", ["LMClient", "LMProtocol", "LMTransport"]),
         tests("EndToEndTests", ["ProgramKit", "LMSupport", "LMClient"]),
-        tests("ChaosTests", ["ChaosKit", "ProgramKit", "LMClient", "LMProtocol", "LMTransport"]),
+        tests("ChaosTests", ["ChaosKit", "ProgramKit", "LMClient"]),
     ]
 )

@@ -9,7 +9,7 @@ import Testing
 ///
 /// The ordinary run is the short form. The long form, and the replay of one seed, are asked for by the environment:
 ///
-///     LM_CHAOS_ROUNDS=1000 swift test --filter ChaosTests      rounds of every seeded test
+///     LM_CHAOS_ROUNDS=1000 swift test --filter ChaosTests      rounds of every seeded test, and what takes minutes
 ///     LM_CHAOS_SEED=17 LM_CHAOS_ROUNDS=1 swift test --filter ChaosTests/theTestThatFailed
 ///
 /// A failure names its seed; the seed draws all faults of its round.
@@ -21,6 +21,9 @@ import Testing
         let first = number("LM_CHAOS_SEED") ?? 0
         return first..<first + (number("LM_CHAOS_ROUNDS") ?? UInt64(short))
     }
+
+    /// Whether there is time for faults that are found only after half a minute.
+    static var isLong: Bool { number("LM_CHAOS_ROUNDS") != nil }
 
     private static func number(_ name: String) -> UInt64? {
         getenv(name).flatMap { UInt64(String(cString: $0)) }

@@ -21,7 +21,8 @@ extension ChaosTests {
             try await Task.sleep(for: .seconds(2))
             let spent = try Footprint(of: process).processorTime - before.processorTime
             let passed = ContinuousClock.now - start
-            #expect(spent < passed / 2, "\(spent) of a processor in \(passed)")
+            // A listener that spins takes all of a processor, or what a loaded machine leaves it; one that rests, a thousandth.
+            #expect(spent < passed / 20, "\(spent) of a processor in \(passed)")
             // Some of those who wait are sent away, so that they need not wait for ever.
             #expect(crowd.contains { $0.isEnded })
             crowd.removeAll()
