@@ -14,7 +14,9 @@ import time
 from collections.abc import Callable
 from queue import SimpleQueue
 
-from .connection import Connection, Disconnected, Event, GoingAway, Pong, StreamsGranted, Welcome
+from .connection import (
+    Connection, Disconnected, Event, Failed, Finished, GoingAway, Pong, Replied, StreamsGranted, Welcome,
+)  # fmt: skip
 from .errors import Code, LMError
 
 Inbox = SimpleQueue[Event]
@@ -203,9 +205,8 @@ class Link:
                     if inbox := self._inboxes.pop(stream, None):
                         inbox.put(event)
             elif not isinstance(event, (Welcome, StreamsGranted, Pong)):
-                if inbox := self._inboxes.get(event.stream):
+                is_end = isinstance(event, (Finished, Failed, Replied))
+                if inbox := self._inboxes.pop(event.stream, None) if is_end else self._inboxes.get(event.stream):
                     inbox.put(event)
-                if event.stream not in self._connection.open_streams:
-                    self._inboxes.pop(event.stream, None)
         if events:
             self._changed.notify_all()
