@@ -1,0 +1,1 @@
+"""Cases that a running server must pass, one function each."""
