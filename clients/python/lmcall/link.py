@@ -202,11 +202,15 @@ class Link:
                 self._inboxes.clear()
             elif isinstance(event, GoingAway):
                 for stream in event.refused:
-                    if inbox := self._inboxes.pop(stream, None):
-                        inbox.put(event)
+                    self._deliver(stream, event, is_last=True)
             elif not isinstance(event, (Welcome, StreamsGranted, Pong)):
-                is_end = isinstance(event, (Finished, Failed, Replied))
-                if inbox := self._inboxes.pop(event.stream, None) if is_end else self._inboxes.get(event.stream):
-                    inbox.put(event)
+                self._deliver(event.stream, event, is_last=isinstance(event, (Finished, Failed, Replied)))
         if events:
             self._changed.notify_all()
+
+    def _deliver(self, stream: int, event: Event, *, is_last: bool) -> None:
+        inbox = self._inboxes.get(stream)
+        if inbox is not None:
+            inbox.put(event)
+        if is_last:
+            self._inboxes.pop(stream, None)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "Tests" / "Vectors"))
-import encoder  # noqa: E402
+import encoder  # type: ignore[import-not-found]  # noqa: E402
 
 PREFACE = bytes.fromhex("894c4d430d0a1a0a")
 NAMES = {number: name for name, number in encoder.TYPES.items()}

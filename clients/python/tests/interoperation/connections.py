@@ -169,6 +169,8 @@ def vectors_of_violations(target: Target) -> None:
                     received += piece
             except ConnectionError:
                 pass
+            except TimeoutError:
+                require(False, f"{vector['name']}: the connection stays open")
         code = _error_in(received)
         expected = Code[last["code"]] if last["reaction"] == "fail" else None
         require(code == expected, f"{vector['name']}: {code} instead of {expected}")

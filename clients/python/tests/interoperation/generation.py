@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import threading
 
-from lmcall import Code, Message, TokenStream, wire
+from typing import Any
+
+from lmcall import Code, Finish, LMError, Message, TokenStream, wire
 from lmcall.connection import Failed, Finished
 
-from .session import Target, expect_error, require
+from .session import Target, Wrong, expect_error, require
 
-GREEDY = {"temperature": 0, "ignore_end": True}
+GREEDY: dict[str, Any] = {"temperature": 0, "ignore_end": True}
+
+
+def ended(stream: TokenStream, reason: str) -> Finish:
+    """How the stream ended, which must be so."""
+    finish = stream.finish
+    if finish is None or finish.reason != reason:
+        raise Wrong(f"ends as {finish} instead of {reason}")
+    return finish
 
 
 def one_token(target: Target) -> None:
     with target.client() as client:
         stream = client.generate("Hello", max_tokens=1, **GREEDY)
         require(len(list(stream)) == 1, "not one token")
-        require(stream.finish and stream.finish.reason == "length", stream.finish)
+        ended(stream, "length")
 
 
 def long_stream(target: Target) -> None:
@@ -118,7 +128,7 @@ def cancel_before_first_token(target: Target) -> None:
         stream.wait_until_accepted()
         stream.cancel()
         require(list(stream) == [], "tokens without credit")
-        require(stream.finish and stream.finish.reason == "cancelled" and stream.finish.tokens == 0, stream.finish)
+        require(ended(stream, "cancelled").tokens == 0, "tokens without credit")
 
 
 def cancel_before_accept(target: Target) -> None:
@@ -127,8 +137,8 @@ def cancel_before_accept(target: Target) -> None:
         session.connection.cancel(stream)
         try:
             require(session.finish(stream).finish.reason == "cancelled", "another end than cancelled")
-        except Exception as error:
-            require(getattr(error, "code", None) == Code.CANCELLED, error)
+        except LMError as error:
+            require(error.code == Code.CANCELLED, error)
 
 
 def cancel_after_first(target: Target) -> None:
@@ -137,8 +147,7 @@ def cancel_after_first(target: Target) -> None:
         next(stream)
         stream.cancel()
         list(stream)
-        require(stream.finish and stream.finish.reason == "cancelled", stream.finish)
-        require(stream.finish.tokens <= 2, f"{stream.finish.tokens} tokens for a credit of 2")
+        require(ended(stream, "cancelled").tokens <= 2, "more tokens than credit")
 
 
 def cancel_twice_and_after_the_end(target: Target) -> None:
@@ -205,7 +214,7 @@ def stop_strings(target: Target) -> None:
             require(stop, f"too little text to stop at: {whole!r}")
             stream = client.generate("Hello", max_tokens=64, stop=["\1never\1", stop], **GREEDY)
             require(stream.text() == whole[: whole.index(stop)], f"not stopped at {stop!r}")
-            require(stream.finish and stream.finish.reason == "stop", stream.finish)
+            ended(stream, "stop")
 
 
 def stop_tokens(target: Target) -> None:
@@ -213,7 +222,7 @@ def stop_tokens(target: Target) -> None:
         whole = [token.id for token in client.generate("Hello", max_tokens=32, **GREEDY)]
         stream = client.generate("Hello", max_tokens=32, stop_tokens=[whole[5]], **GREEDY)
         count = len(list(stream))
-        require(stream.finish and stream.finish.reason == "stop", stream.finish)
+        ended(stream, "stop")
         require(count in (whole.index(whole[5]), whole.index(whole[5]) + 1), f"{count} tokens")
 
 
@@ -222,16 +231,17 @@ def usage_exact(target: Target) -> None:
         ids = client.tokenize("One two three")
         stream = client.generate(ids, max_tokens=9, **GREEDY)
         count = len(list(stream))
-        require(stream.finish and stream.finish.usage, "no usage")
-        usage = stream.finish.usage
+        finish = ended(stream, "length")
+        if (usage := finish.usage) is None:
+            raise Wrong("FINISH has no usage")
         require(usage.prompt_tokens == len(ids), f"{usage.prompt_tokens} prompt tokens of {len(ids)}")
-        require(count == stream.finish.tokens == usage.generated_tokens == 9, f"{count}, {stream.finish}")
+        require(count == finish.tokens == usage.generated_tokens == 9, f"{count}, {finish}")
         require(usage.cached_tokens <= usage.prompt_tokens and usage.recomputed == 0, usage)
 
 
 def seed_same(target: Target) -> None:
     with target.client() as client:
-        def ask(**options: object) -> tuple[TokenStream, list[int]]:
+        def ask(**options: Any) -> tuple[TokenStream, list[int]]:
             stream = client.generate("Hello", max_tokens=24, temperature=1.0, ignore_end=True, **options)
             return stream, [token.id for token in stream]
 
@@ -240,8 +250,9 @@ def seed_same(target: Target) -> None:
         require(ids != other, "another seed gives the same tokens")
         require(one.accept and one.accept.seed == 2**64 - 1, one.accept)
         chosen, first = ask()
-        require(chosen.finish and chosen.finish.seed is not None, "FINISH names no seed")
-        require(ask(seed=chosen.finish.seed)[1] == first, "the seed of FINISH gives other tokens")
+        seed = ended(chosen, "length").seed
+        require(seed is not None, "FINISH names no seed")
+        require(ask(seed=seed)[1] == first, "the seed of FINISH gives other tokens")
 
 
 def logprobs(target: Target) -> None:
@@ -297,8 +308,8 @@ def every_stream_ends_once(target: Target) -> None:
             while stream in session.connection.open_streams:
                 try:
                     session.finish(stream)
-                except Exception as error:
-                    require(getattr(error, "code", None) == Code.CANCELLED, error)
+                except LMError as error:
+                    require(error.code == Code.CANCELLED, error)
                 ends += 1
             require(ends == 1, f"{ends} ends")
         session.round_trip()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from lmcall import Code, Request
 
 from .session import Session, Skip, Target, cut_stream, require
 
-GREEDY = {"temperature": 0, "ignore_end": True}
+GREEDY: dict[str, Any] = {"temperature": 0, "ignore_end": True}
 
 
-def _interrupted(target: Target, key: str | None = None, **options: object) -> tuple[bytes, list[int]]:
+def _interrupted(target: Target, key: str | None = None, **options: Any) -> tuple[bytes, list[int]]:
     """A resumable generation of 8 tokens whose connection is lost after 4; its resume token, and the 4."""
     session = target.session(key)
     require(session.connection.hello, "no HELLO")

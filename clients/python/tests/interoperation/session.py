@@ -8,7 +8,7 @@ import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from lmcall import Client, Code, LMError, Request, TokenStream, transport
 from lmcall.connection import (
@@ -58,8 +58,8 @@ class Target:
     def tls(self) -> ssl.SSLContext | None:
         return ssl.create_default_context(cafile=self.authority) if self.authority else None
 
-    def client(self, **options: object) -> Client:
-        return Client(self.address, key=self.key, tls=self.tls() or False, **options)  # type: ignore[arg-type]
+    def client(self) -> Client:
+        return Client(self.address, key=self.key, tls=self.tls() or False)
 
     def session(self, key: str | None = None) -> Session:
         session = Session(self.socket(), Connection(agent="interop/1", key=key or self.key))
@@ -122,8 +122,8 @@ class Session:
         self.connection.ping(b"interop\0")
         self.until(Pong)
 
-    def generate(self, prompt: str = "Hello", credit: int = 2**32 - 1, **options: object) -> int:
-        request = Request(prompt, **({"temperature": 0, "ignore_end": True, "max_tokens": 8} | options))  # type: ignore[arg-type]
+    def generate(self, prompt: str = "Hello", credit: int = 2**32 - 1, **options: Any) -> int:
+        request = Request(prompt, **({"temperature": 0, "ignore_end": True, "max_tokens": 8} | options))
         return self.connection.generate(request.encode(credit), credit)
 
     def accepted(self, stream: int) -> Accepted:
