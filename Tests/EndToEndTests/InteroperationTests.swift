@@ -20,7 +20,8 @@ struct InteroperationTests {
         let certificates = try TestCertificates()
         let keys = "\(certificates.directory)/keys"
         let file = try #require(fopen(keys, "we"))
-        try #require(fputs("alice:\(Self.keys[0])\nbob:\(Self.keys[1])\n", file) >= 0 && fclose(file) == 0)
+        try #require(fputs("alice:\(Self.keys[0]):admin\nbob:\(Self.keys[1])\n", file) >= 0 && fclose(file) == 0)
+        try #require(chmod(keys, 0o600) == 0)
 
         // Small enough a context that a prompt beyond it is soon written.
         var options = ["--max-model-len", "2048"]

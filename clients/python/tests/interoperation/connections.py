@@ -71,6 +71,7 @@ def models(target: Target) -> None:
 
 
 def statistics(target: Target) -> None:
+    """The key, if there is one, needs the role for it."""
     with target.client() as client:
         names = list(client.statistics())
         require(names and all(name == name.lower() and name for name in names), names)
@@ -126,8 +127,7 @@ def half_close(target: Target) -> None:
         raise Skip("TLS sessions of Python cannot be half closed")
     with target.session() as session:
         stream = session.generate()
-        session.flush()
-        session.socket.shutdown(socket.SHUT_WR)
+        session.end_sending()
         session.tokens(stream, 8)
         session.finish(stream)
 
@@ -160,6 +160,8 @@ def vectors_of_violations(target: Target) -> None:
         *before, last = vector["steps"]
         if last.get("reaction") not in ("fail", "close") or (last.get("code") == "VERSION" and target.key):
             continue
+        if any(step["meaning"]["frame"] == "CALL" for step in before if "meaning" in step):
+            continue  # a live server answers it before the next frame
         received = b""
         with target.session().socket if vector["greeted"] else target.socket() as connected:
             try:

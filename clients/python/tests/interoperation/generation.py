@@ -171,8 +171,8 @@ def cancel_frees_the_place(target: Target) -> None:
     """More streams than are allowed at a time, one after the other, on one connection."""
     with target.session() as session:
         for _ in range(200):
-            stream = session.generate(credit=0)
-            session.accepted(stream)
+            stream = session.generate(credit=1)
+            session.tokens(stream, 1)
             session.connection.cancel(stream)
             session.finish(stream)
 
@@ -192,7 +192,7 @@ def deadline_of_the_first_token(target: Target) -> None:
 
 def deadline_beyond_the_servers(target: Target) -> None:
     with target.client() as client:
-        expect_error(Code.INVALID, client.generate("Hello", timeout=10_000_000).text)
+        expect_error(Code.INVALID, client.generate("Hello", timeout=4_000_000).text)
 
 
 def utf8(target: Target) -> None:
@@ -304,14 +304,10 @@ def every_stream_ends_once(target: Target) -> None:
             if n % 2:
                 session.accepted(stream)
             session.connection.cancel(stream)
-            ends = 0
-            while stream in session.connection.open_streams:
-                try:
-                    session.finish(stream)
-                except LMError as error:
-                    require(error.code == Code.CANCELLED, error)
-                ends += 1
-            require(ends == 1, f"{ends} ends")
+            try:
+                session.finish(stream)
+            except LMError as error:
+                require(error.code == Code.CANCELLED, error)
         session.round_trip()
         require(not any(isinstance(event, (Finished, Failed)) for event in session._waiting), "another end")
 

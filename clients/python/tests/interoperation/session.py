@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import ssl
@@ -83,6 +84,7 @@ class Session:
         self.socket = connected
         self.connection = connection
         self._waiting: list[Event] = []
+        self._can_send = True
         self.flush()
 
     def __enter__(self) -> Session:
@@ -92,7 +94,15 @@ class Session:
         self.socket.close()
 
     def flush(self) -> None:
-        self.socket.sendall(self.connection.data_to_send())
+        data = self.connection.data_to_send()
+        if data and self._can_send:
+            self.socket.sendall(data)
+
+    def end_sending(self) -> None:
+        """Closes this half; a PONG that the server asks for later is not sent."""
+        self.flush()
+        self._can_send = False
+        self.socket.shutdown(socket.SHUT_WR)
 
     def send(self, data: bytes) -> None:
         """Sends bytes that the connection knows nothing of."""
@@ -164,9 +174,8 @@ class Session:
 
 
 def cut(connected: socket.socket) -> None:
-    """Ends both directions below TLS."""
-    below = socket.socket(fileno=os.dup(connected.fileno()))
-    with below:
+    """Ends both directions below TLS; nothing when they have ended already."""
+    with contextlib.suppress(OSError), socket.socket(fileno=os.dup(connected.fileno())) as below:
         below.shutdown(socket.SHUT_RDWR)
 
 
