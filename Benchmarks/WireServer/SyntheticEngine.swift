@@ -139,9 +139,7 @@ final class SyntheticEngine: GenerationEngine, @unchecked Sendable {
     private func finish(_ sequence: Sequence, _ reason: FinishReason) {
         var usage = Usage()
         usage.completionTokens = Int(sequence.produced)
-        outboxes[sequence.receiver].events.append(
-            GenerationEvent(
-                request: sequence.id, tag: sequence.tag, kind: .finished(reason, usage), logprobCount: 0))
+        outboxes[sequence.receiver].appendEnd(.finished(reason, usage), of: sequence.id, tag: sequence.tag)
         sequences[sequence.id] = nil
     }
 
@@ -151,11 +149,9 @@ final class SyntheticEngine: GenerationEngine, @unchecked Sendable {
         let id = Int32(truncatingIfNeeded: now)
         for place in ready.indices.reversed() {
             let sequence = ready[place]
-            outboxes[sequence.receiver].text.append(contentsOf: Self.text)
-            outboxes[sequence.receiver].events.append(
-                GenerationEvent(
-                    request: sequence.id, tag: sequence.tag,
-                    kind: .token(id: id, index: sequence.produced, textLength: Self.text.count), logprobCount: 0))
+            outboxes[sequence.receiver].appendToken(
+                id, index: sequence.produced, of: sequence.id, tag: sequence.tag, text: Self.text.span,
+                logprobs: Span())
             sequence.produced += 1
             if sequence.produced >= sequence.maxTokens {
                 park(sequence)

@@ -24,9 +24,7 @@ public final class EventMailbox: Sendable {
         guard !step.events.isEmpty else { return }
         let wasEmpty = pending.withLock { box in
             let wasEmpty = box.events.isEmpty
-            box.events.append(contentsOf: step.events)
-            box.text.append(contentsOf: step.text)
-            box.logprobs.append(contentsOf: step.logprobs)
+            box.append(step)
             return wasEmpty
         }
         if wasEmpty { wake() }

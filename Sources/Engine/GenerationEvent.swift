@@ -43,18 +43,25 @@ public struct TokenLogprob: Sendable, Equatable {
     }
 }
 
-/// One thing that happened to one request. Events of a request arrive in order: tokens 0, 1, 2, … then exactly one of
-/// `finished` or `failed`.
-public struct GenerationEvent: Sendable {
+/// How a request ended; its KV blocks are free.
+public enum GenerationEnd: Sendable, Equatable {
+    /// The sequence ended well.
+    case finished(FinishReason, Usage)
+    /// The sequence failed.
+    case failed(EngineError, Usage)
+}
+
+/// One thing that happened to one request. Events of a request arrive in order: tokens 0, 1, 2, … then exactly one end.
+/// Plain bytes, so that batches are copied as such.
+public struct GenerationEvent: BitwiseCopyable, Sendable {
     /// What happened.
-    public enum Kind: Sendable {
+    public enum Kind: BitwiseCopyable, Sendable {
         /// A token was produced. Its text is `textLength` bytes of the batch's `text`, whole characters only; bytes of
-        /// an unfinished character, or of what may become a stop string, come with a later token.
-        case token(id: Int32, index: UInt32, textLength: Int)
-        /// The sequence ended; its KV blocks are free.
-        case finished(FinishReason, Usage)
-        /// The sequence failed; its KV blocks are free.
-        case failed(EngineError, Usage)
+        /// an unfinished character, or of what may become a stop string, come with a later token. Its log-probabilities
+        /// are `logprobCount` entries of the batch's `logprobs`, the chosen token's first.
+        case token(id: Int32, index: UInt32, textLength: UInt32, logprobCount: UInt16)
+        /// The request ended, as the next of the batch's `ends` says.
+        case ended
     }
 
     /// The request's id.
@@ -63,28 +70,19 @@ public struct GenerationEvent: Sendable {
     public var tag: UInt64
     /// What happened.
     public var kind: Kind
-    /// Log-probabilities that belong to this token: `logprobCount` entries of the batch's `logprobs`, the chosen token
-    /// first.
-    public var logprobCount: Int
-
-    /// Pairs what happened with the request it happened to.
-    package init(request: RequestID, tag: UInt64, kind: Kind, logprobCount: Int) {
-        self.request = request
-        self.tag = tag
-        self.kind = kind
-        self.logprobCount = logprobCount
-    }
 }
 
-/// Events of one or more steps with their variable parts in two shared buffers, so that a token costs no allocation.
-/// Walk `events` in order and advance through `text` and `logprobs` by each event's lengths.
+/// Events of one or more steps with their variable parts in shared buffers, so that a token costs no allocation. Walk
+/// `events` in order and advance through `text`, `logprobs` and `ends` by what each event says.
 public struct EventBatch: Sendable {
     /// In the order they happened.
-    public var events: [GenerationEvent] = []
+    public private(set) var events: [GenerationEvent] = []
     /// UTF-8 of all token texts, one after the other.
-    public var text: [UInt8] = []
+    public private(set) var text: [UInt8] = []
     /// All log-probabilities, one token's after the other's.
-    public var logprobs: [TokenLogprob] = []
+    public private(set) var logprobs: [TokenLogprob] = []
+    /// How requests ended, one for each event that says so.
+    public private(set) var ends: [GenerationEnd] = []
 
     /// An empty batch.
     public init() {}
@@ -94,5 +92,32 @@ public struct EventBatch: Sendable {
         events.removeAll(keepingCapacity: true)
         text.removeAll(keepingCapacity: true)
         logprobs.removeAll(keepingCapacity: true)
+        ends.removeAll(keepingCapacity: true)
+    }
+
+    /// Adds a token.
+    package mutating func appendToken(
+        _ id: Int32, index: UInt32, of request: RequestID, tag: UInt64, text piece: Span<UInt8>,
+        logprobs entries: Span<TokenLogprob>
+    ) {
+        piece.withUnsafeBufferPointer { text.append(contentsOf: $0) }
+        if !entries.isEmpty { entries.withUnsafeBufferPointer { logprobs.append(contentsOf: $0) } }
+        let kind = GenerationEvent.Kind.token(
+            id: id, index: index, textLength: UInt32(piece.count), logprobCount: UInt16(entries.count))
+        events.append(GenerationEvent(request: request, tag: tag, kind: kind))
+    }
+
+    /// Adds a request's last event.
+    package mutating func appendEnd(_ end: GenerationEnd, of request: RequestID, tag: UInt64) {
+        ends.append(end)
+        events.append(GenerationEvent(request: request, tag: tag, kind: .ended))
+    }
+
+    /// Adds what happened later.
+    mutating func append(_ later: borrowing EventBatch) {
+        events.append(contentsOf: later.events)
+        text.append(contentsOf: later.text)
+        logprobs.append(contentsOf: later.logprobs)
+        ends.append(contentsOf: later.ends)
     }
 }

@@ -1,5 +1,5 @@
 /// Names a request inside one engine; never reused.
-public struct RequestID: Hashable, Sendable, CustomStringConvertible {
+public struct RequestID: Hashable, BitwiseCopyable, Sendable, CustomStringConvertible {
     /// Counts from 1 in order of submission.
     public let rawValue: UInt64
 

@@ -25,17 +25,9 @@ package struct MailboxTable {
     package mutating func deliver(_ outboxes: inout [EventBatch]) {
         for place in outboxes.indices where !outboxes[place].events.isEmpty {
             entries[place].mailbox?.append(outboxes[place])
-            entries[place].liveCount -= outboxes[place].events.count { $0.isLast }
+            entries[place].liveCount -= outboxes[place].ends.count
             if entries[place].liveCount == 0 { entries[place].mailbox = nil }
             outboxes[place].removeAll()
         }
-    }
-}
-
-extension GenerationEvent {
-    /// Whether the request has ended with this event.
-    fileprivate var isLast: Bool {
-        if case .token = kind { return false }
-        return true
     }
 }

@@ -81,24 +81,24 @@ final class Generation {
 // From the engine.
 extension Generation {
     /// Takes one token.
-    func take(id: Int32, text: Span<UInt8>, logprobs: ArraySlice<TokenLogprob>) {
+    func take(id: Int32, text: Span<UInt8>, logprobs: Span<TokenLogprob>) {
         tokens.append(id: id, text: text, logprobs: logprobs)
     }
 
     /// The engine is done with it.
-    func finish(_ reason: FinishReason, _ usage: Usage) {
-        updateChecksum()
-        var message = FinishMessage(reason: .init(reason), tokens: taken, checksum: checksum.value)
-        message.usage = UsageReport(usage)
-        message.seed = acceptance.seed
-        finish(.finished(message))
-    }
-
-    /// The engine gave it up.
-    func fail(_ error: EngineError, _ usage: Usage) {
-        var message = ErrorMessage(error)
-        message.usage = UsageReport(usage)
-        finish(.failed(message))
+    func finish(_ end: GenerationEnd) {
+        switch end {
+        case .finished(let reason, let usage):
+            updateChecksum()
+            var message = FinishMessage(reason: .init(reason), tokens: taken, checksum: checksum.value)
+            message.usage = UsageReport(usage)
+            message.seed = acceptance.seed
+            finish(.finished(message))
+        case .failed(let error, let usage):
+            var message = ErrorMessage(error)
+            message.usage = UsageReport(usage)
+            finish(.failed(message))
+        }
     }
 
     private func finish(_ end: End) {

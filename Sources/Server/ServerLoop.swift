@@ -75,21 +75,22 @@ final class ServerLoop: @unchecked Sendable {  // immutable, or touched on the l
     }
 
     private func deliver(_ batch: borrowing EventBatch) {
-        var (textStart, logprobStart) = (0, 0)
+        var (textStart, logprobStart, endCount) = (0, 0, 0)
         for event in batch.events {
             let generation = generations[event.tag]
             switch event.kind {
-            case .token(let id, _, let length):
-                let (textEnd, logprobEnd) = (textStart + length, logprobStart + event.logprobCount)
+            case .token(let id, _, let textLength, let logprobCount):
+                let (textEnd, logprobEnd) = (textStart + Int(textLength), logprobStart + Int(logprobCount))
                 if let generation {
                     touch(generation)
                     generation.take(
                         id: id, text: batch.text.span.extracting(textStart..<textEnd),
-                        logprobs: batch.logprobs[logprobStart..<logprobEnd])
+                        logprobs: batch.logprobs.span.extracting(logprobStart..<logprobEnd))
                 }
                 (textStart, logprobStart) = (textEnd, logprobEnd)
-            case .finished(let reason, let usage): generation?.finish(reason, usage)
-            case .failed(let error, let usage): generation?.fail(error, usage)
+            case .ended:
+                generation?.finish(batch.ends[endCount])
+                endCount += 1
             }
         }
     }

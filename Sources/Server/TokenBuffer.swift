@@ -24,10 +24,10 @@ struct TokenBuffer {
     }
 
     /// Adds the next token.
-    mutating func append(id: Int32, text piece: Span<UInt8>, logprobs entries: ArraySlice<TokenLogprob>) {
+    mutating func append(id: Int32, text piece: Span<UInt8>, logprobs entries: Span<TokenLogprob>) {
         ids.append(id)
         text.append(piece.bytes)
-        logprobs.append(contentsOf: entries)
+        if !entries.isEmpty { entries.withUnsafeBufferPointer { logprobs.append(contentsOf: $0) } }
         ends.append((text.count, logprobs.count))
     }
 

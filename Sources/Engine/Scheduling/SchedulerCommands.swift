@@ -105,13 +105,12 @@ extension Scheduler {
         end(slot, keeping: error.code == .deadlineExceeded) { .failed(error, $0) }
     }
 
-    private mutating func end(_ slot: Int, keeping: Bool, _ kind: (Usage) -> GenerationEvent.Kind) {
+    private mutating func end(_ slot: Int, keeping: Bool, _ outcome: (Usage) -> GenerationEnd) {
         pool.release(&generations[slot].table, keeping: keeping)
         admitted.removeAll { $0 == slot }
         waiting.removeAll { $0 == slot }
         let terms = generations[slot].terms
-        outboxes[terms.receiver].events.append(
-            GenerationEvent(request: terms.id, tag: terms.tag, kind: kind(generations[slot].usage), logprobCount: 0))
+        outboxes[terms.receiver].appendEnd(outcome(generations[slot].usage), of: terms.id, tag: terms.tag)
         generations.remove(slot)
         counters.ended += 1
     }

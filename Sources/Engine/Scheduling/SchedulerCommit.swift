@@ -23,7 +23,7 @@ extension Scheduler {
                 continue
             }
             let logprobs = logprobStart..<logprobStart + Int(result.logprobCounts[sample])
-            commit(result.tokens[sample], result.logprobs[logprobs], to: share.slot, now: now)
+            commit(result.tokens[sample], result.logprobs.span.extracting(logprobs), to: share.slot, now: now)
             logprobStart = logprobs.upperBound
             sample += 1
         }
@@ -31,7 +31,7 @@ extension Scheduler {
         checkLedger()
     }
 
-    private mutating func commit(_ token: Int32, _ logprobs: ArraySlice<TokenLogprob>, to slot: Int, now: UInt64) {
+    private mutating func commit(_ token: Int32, _ logprobs: Span<TokenLogprob>, to slot: Int, now: UInt64) {
         guard (0..<Int32(limits.vocabularySize)).contains(token) else {
             return fail(
                 slot,
@@ -45,18 +45,12 @@ extension Scheduler {
         if generations[slot].terms.idleTimeout != nil { noteDeadline(of: slot) }
         counters.tokensGenerated += 1
 
-        let receiver = generations[slot].terms.receiver
         pieceText.removeAll(keepingCapacity: true)
         let reason = advanceText(of: slot, by: token)
-        outboxes[receiver].text.append(contentsOf: pieceText)
-        outboxes[receiver].logprobs.append(contentsOf: logprobs)
-        outboxes[receiver].events.append(
-            GenerationEvent(
-                request: generations[slot].terms.id, tag: generations[slot].terms.tag,
-                kind: .token(
-                    id: token, index: UInt32(generations[slot].produced - 1),
-                    textLength: pieceText.count),
-                logprobCount: logprobs.count))
+        let (terms, piece) = (generations[slot].terms, pieceText)
+        outboxes[terms.receiver].appendToken(
+            token, index: UInt32(generations[slot].produced - 1), of: terms.id, tag: terms.tag, text: piece.span,
+            logprobs: logprobs)
         if let reason { finish(slot, reason) }
     }
 

@@ -29,29 +29,34 @@ struct OutputCollector {
     mutating func collect(_ batch: EventBatch) {
         var text = batch.text[...]
         var logprobs = batch.logprobs[...]
+        var ends = batch.ends[...]
         for event in batch.events {
             var output = self[event.request]
             #expect(!output.isEnded, "an event after the last one")
             #expect(event.tag == event.request.rawValue * 10)
             switch event.kind {
-            case .token(let id, let index, let textLength):
+            case .token(let id, let index, let textLength, let logprobCount):
                 #expect(Int(index) == output.tokens.count, "indices have no gaps")
                 output.tokens.append(id)
-                output.text += text.prefix(textLength)
-                output.logprobs += logprobs.prefix(event.logprobCount)
-                text = text.dropFirst(textLength)
-                logprobs = logprobs.dropFirst(event.logprobCount)
-            case .finished(let reason, let usage):
-                output.reason = reason
-                output.usage = usage
-                #expect(usage.completionTokens == output.tokens.count)
-            case .failed(let error, let usage):
-                output.error = error
-                output.usage = usage
+                output.text += text.prefix(Int(textLength))
+                output.logprobs += logprobs.prefix(Int(logprobCount))
+                text = text.dropFirst(Int(textLength))
+                logprobs = logprobs.dropFirst(Int(logprobCount))
+            case .ended:
+                switch ends.popFirst() {
+                case .finished(let reason, let usage):
+                    output.reason = reason
+                    output.usage = usage
+                    #expect(usage.completionTokens == output.tokens.count)
+                case .failed(let error, let usage):
+                    output.error = error
+                    output.usage = usage
+                case nil: Issue.record("an end that the batch does not hold")
+                }
             }
             outputs[event.request] = output
         }
-        #expect(text.isEmpty && logprobs.isEmpty)
+        #expect(text.isEmpty && logprobs.isEmpty && ends.isEmpty)
     }
 }
 
