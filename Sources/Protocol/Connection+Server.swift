@@ -24,17 +24,29 @@ extension Connection {
         try append(.accept, stream: stream, into: &bytes) { message.encode(into: &$0) }
     }
 
-    /// Appends TOKENS. Costs no allocation while `bytes` has room; does nothing without tokens.
+    /// Appends TOKENS, as many frames as it takes. Costs no allocation while `bytes` has room; does nothing without tokens.
     ///
+    /// - Parameter index: of the first token.
     /// - Throws: `internal` also when the tokens do not follow those already sent, or exceed the client's credit.
+    package mutating func sendTokens(
+        on stream: UInt32, from index: UInt32, _ tokens: borrowing TokenSlice, into bytes: inout [UInt8]
+    ) throws(WireError) {
+        guard tokens.count > 0 else { return }
+        guard isOpen else { throw WireError(.internal, "tokens on a connection that is not open") }
+        let count = tokens.count
+        try update(stream, for: .tokens) { (state) throws(WireError) in try state.advance(from: index, by: count) }
+        // No TOKENS frame is longer than what every client receives: see `Limits.smallestAnnouncedPayload`.
+        tokens.encode(stream: stream, from: index, into: &bytes)
+    }
+
+    /// Appends TOKENS: one message, one frame.
     package mutating func sendTokens(
         on stream: UInt32, _ message: borrowing TokensMessage, into bytes: inout [UInt8]
     ) throws(WireError) {
-        guard message.count > 0 else { return }
-        try update(stream, for: .tokens) { (state) throws(WireError) in
-            try state.advance(from: message.firstIndex, by: message.count)
+        let index = message.firstIndex
+        try message.withSlice { (tokens) throws(WireError) in
+            try sendTokens(on: stream, from: index, tokens, into: &bytes)
         }
-        try append(.tokens, stream: stream, into: &bytes) { message.encode(into: &$0) }
     }
 
     /// Appends PROGRESS, on an accepted stream.

@@ -1,7 +1,5 @@
-/// TOKENS: one or more consecutive tokens of a stream with their text.
-///
-/// A sender keeps one value and refills it (`removeAll`, then `append`): its arrays keep their memory, so that a token
-/// costs no allocation.
+/// TOKENS: one or more consecutive tokens of a stream with their text. What a server sends in large numbers it sends as
+/// `TokenSlice`.
 package struct TokensMessage: Sendable, Equatable {
     /// Position of the first token in the stream's output.
     package private(set) var firstIndex: UInt32
@@ -17,7 +15,7 @@ package struct TokensMessage: Sendable, Equatable {
     package private(set) var logprobs: [Logprob] = []
 
     /// A token and the natural logarithm of its probability.
-    package struct Logprob: Sendable, Equatable {
+    package struct Logprob: BitwiseCopyable, Sendable, Equatable {
         /// The token.
         package var token: Int32
         /// Natural logarithm of its probability.
@@ -93,7 +91,7 @@ package struct TokensMessage: Sendable, Equatable {
 // u8 or with the wide flag u16; with the log-probability flag, count x u8 entries, then for each entry i32 token, f32 value;
 // text to the end.
 extension TokensMessage {
-    private enum Flag {
+    enum Flag {
         static let logprobs: UInt8 = 1
         static let wide: UInt8 = 2
     }
@@ -164,25 +162,13 @@ extension TokensMessage {
         }
     }
 
-    func encode(into bytes: inout [UInt8]) {
-        let isWide = ids.indices.dropLast().contains { textRange($0).count > UInt8.max }
-        bytes.append(integer: UInt16(truncatingIfNeeded: firstIndex))
-        bytes.append(UInt8(ids.count))
-        bytes.append((logprobs.isEmpty ? 0 : Flag.logprobs) | (isWide ? Flag.wide : 0))
-        for id in ids { bytes.append(integer: id) }
-        for position in ids.indices.dropLast() {
-            let length = textRange(position).count
-            if isWide { bytes.append(integer: UInt16(length)) } else { bytes.append(UInt8(length)) }
-        }
-        if !logprobs.isEmpty { encodeLogprobs(into: &bytes) }
-        bytes.append(contentsOf: text)
-    }
-
-    private func encodeLogprobs(into bytes: inout [UInt8]) {
-        for position in ids.indices { bytes.append(UInt8(logprobRange(position).count)) }
-        for logprob in logprobs {
-            bytes.append(integer: logprob.token)
-            bytes.append(float: logprob.value)
-        }
+    /// Passes the tokens in the form in which they are sent.
+    func withSlice(_ body: (borrowing TokenSlice) throws(WireError) -> Void) throws(WireError) {
+        let textLengths = ids.indices.map { UInt16(textRange($0).count) }
+        let logprobCounts = logprobs.isEmpty ? [] : ids.indices.map { UInt8(logprobRange($0).count) }
+        try body(
+            TokenSlice(
+                ids: ids.span, textLengths: textLengths.span, text: text.span, logprobCounts: logprobCounts.span,
+                logprobs: logprobs.span))
     }
 }
