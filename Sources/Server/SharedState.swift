@@ -14,7 +14,10 @@ final class SharedState: Sendable {
 
     init(model: ServedModel, configuration: ServerConfiguration, system: any System) throws(TransportError) {
         self.model = model
-        limits = configuration.limits
+        var limits = configuration.limits
+        // A generation stays on its loop; with several, a client that comes back could land on another one.
+        if configuration.ioThreads > 1 { limits.resumeGrace = 0 }
+        self.limits = limits
         access = try Access(configuration)
         admission = Admission(configuration.limits)
         agent = configuration.agent
