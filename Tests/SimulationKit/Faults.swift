@@ -50,9 +50,22 @@ package enum Fault: String, CaseIterable, Sendable {
     case drain
 }
 
-/// Which faults a world has, drawn from its seed: a random half, so that rare combinations meet, and every fault is also
-/// absent often enough not to mask another.
+/// Which faults a world has, drawn from its seed: mostly a random half, so that rare combinations meet, and every fault is
+/// also absent often enough not to mask another.
 package final class FaultSwarm: @unchecked Sendable {  // one thread: that of the world
+    /// How much a world is entitled to go wrong.
+    package enum Kind: Sendable {
+        /// No faults: what fails here is no fault's fault.
+        case calm
+        /// Faults that the two ends must hide from everybody.
+        case harmless
+        /// Those, and connections that are killed at some byte: every answer must arrive whole nevertheless.
+        case cuts
+        /// A random half of all faults.
+        case swarm
+    }
+
+    package let kind: Kind
     private let enabled: Set<Fault>
     private var random: TestRandom
     /// Whether network, machine and back end still misbehave.
@@ -60,12 +73,26 @@ package final class FaultSwarm: @unchecked Sendable {  // one thread: that of th
     /// How often each fault struck.
     package private(set) var strikes: [Fault: Int] = [:]
 
-    package init(seed: UInt64) {
+    /// - Parameter kind: nil to draw it too.
+    package init(seed: UInt64, kind: Kind? = nil) {
         random = TestRandom(seed: seed)
+        let harmless: [Fault] = [.delay, .split, .merge, .smallBuffers, .interrupt, .slowSteps, .slowReader]
+        let kinds: [Kind] = [.calm, .harmless, .cuts, .cuts, .swarm, .swarm, .swarm, .swarm]
+        let drawn = kinds[random.below(kinds.count)]
+        self.kind = kind ?? drawn
+        let candidates: [Fault] =
+            switch self.kind {
+            case .calm: []
+            case .harmless: harmless + [.cancelTask, .leave, .deadline, .drain]
+            case .cuts: harmless
+            case .swarm: Fault.allCases
+            }
         var enabled: Set<Fault> = []
-        for fault in Fault.allCases where random.below(2) == 0 { enabled.insert(fault) }
-        // Some worlds are without faults: what fails there is no fault's fault.
-        if random.below(16) == 0 { enabled = [] }
+        for fault in candidates where random.below(2) == 0 { enabled.insert(fault) }
+        if self.kind == .cuts {
+            enabled.insert(.reset)
+            if random.below(2) == 0 { enabled.insert(.halfClose) }
+        }
         self.enabled = enabled
     }
 
@@ -93,6 +120,6 @@ package final class FaultSwarm: @unchecked Sendable {  // one thread: that of th
 
     /// For people: the faults that are on.
     package var description: String {
-        enabled.map(\.rawValue).sorted().joined(separator: " ")
+        "\(kind): " + enabled.map(\.rawValue).sorted().joined(separator: " ")
     }
 }

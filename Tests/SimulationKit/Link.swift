@@ -27,7 +27,9 @@ final class Link {
     let toClient: Pipe
     var manners: Manners
     /// Whether anything but the two programs themselves ended or disturbed it.
-    var isHarmed = false
+    var isHarmed = false {
+        didSet { network.tap.harmed(number) }
+    }
     private(set) var isBlackhole = false
     private var cut: (kind: Cut, pipe: ObjectIdentifier, byte: Int)?
     private unowned let network: Network

@@ -152,7 +152,7 @@ final class Network {
         socket.hasEndedOutput = true
         guard socket.phase == .connected else { return }
         let pipe = link.outbound(of: socket)
-        tap.ended(link: link.number, byServer: socket === link.server, isHarmed: link.isHarmed)
+        tap.ended(link: link.number, byServer: socket === link.server)
         put(on: link, pipe) { pipe.end(arriving: $0) }
     }
 
@@ -171,12 +171,14 @@ final class Network {
     func close(_ socket: StreamSocket) {
         guard !socket.isClosed else { return }
         socket.isClosed = true
-        guard let link = socket.link, socket.phase == .connected else { return }
+        guard let link = socket.link else { return }
+        if socket === link.server { tap.closedByServer(link.number) }
+        guard socket.phase == .connected else { return }
         let inbound = link.inbound(of: socket)
         if inbound.readable > 0 {
             // Closing with unread input resets, and the reset may overtake what was written.
             log.note("reset by close", UInt64(link.number))
-            tap.ended(link: link.number, byServer: socket === link.server, isHarmed: link.isHarmed)
+            tap.ended(link: link.number, byServer: socket === link.server)
             socket.hasEndedOutput = true
             time.schedule(at: link.arrival(stalling: 0)) { [weak link] in
                 guard let link, !link.isBlackhole else { return }

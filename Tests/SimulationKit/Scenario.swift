@@ -28,7 +28,8 @@ struct Scenario {
         clients = random.below(8) + 1
         usersPerClient = random.below(4) + 1
         requestsPerUser = random.below(4) + 1
-        ioLoops = random.below(2) + 1
+        // A generation can be resumed only on the loop that has it.
+        ioLoops = faults.kind == .cuts ? 1 : random.below(2) + 1
 
         let blockSize = pick([1, 4, 16])
         let blocks = random.below(57) + 8
@@ -44,9 +45,8 @@ struct Scenario {
         server.limits.aheadTokens = pick([1, 2, 8, 64, 256])
         server.limits.outboundSoftBytes = pick([64, 512, 4_096, 65_536])
         server.limits.drainTimeout = pick([500, 2_000, 10_000])
-        server.limits.replayTokens = pick([4, 64, 1_024])
-        server.limits.resumeGrace = pick([2_000, 30_000])
-        server.limits.goAwayDelay = pick([10, 1_000])
+        server.limits.resumeGrace = faults.kind == .cuts ? 30_000 : pick([0, 2_000, 30_000])
+        server.limits.goAwayDelay = pick([1, 10, 1_000])
         if random.below(4) == 0 { server.limits.connectionRequests = random.below(8) + 1 }
         if faults.has(.impatience) {
             server.limits.connectionAge = pick([3_000, 20_000])
@@ -57,8 +57,16 @@ struct Scenario {
         }
 
         client.window = pick([1, 2, 16, 256])
-        client.connectTimeout = .seconds(random.below(10) + 1)
+        // The client reports what it consumed at half a window, which must come before the server keeps no more.
+        server.limits.replayTokens = client.window <= 16 ? pick([16, 64, 1_024]) : 1_024
+        client.connections = random.below(4) + 1
+        client.connectTimeout = .seconds(random.below(10) + 3)
+        client.resumesStreams = faults.kind == .cuts || random.below(3) > 0
         client.retry.limit = random.below(4)
+        if faults.kind == .cuts {
+            client.retry.limit = 20
+            client.retry.budget = 10
+        }
 
         stepTime = pick([100 * microsecond, millisecond, 10 * millisecond])
         if faults.has(.drain) { drainAt = UInt64(random.below(20_000)) * millisecond }

@@ -156,8 +156,6 @@ extension SimulatedSystem {
         return listener.address
     }
 
-    package func peerUser(_ socket: Int32) -> UInt32? { nil }
-
     package func set(_ option: SocketOption, on socket: Int32) -> Int32 {
         if case .userTimeout(let milliseconds) = option {
             stream(socket)?.userTimeout = UInt64(milliseconds) * millisecond

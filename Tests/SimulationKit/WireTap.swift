@@ -19,17 +19,39 @@ package final class WireTap: @unchecked Sendable {  // one thread: that of the w
         var hasServerFailedIt = false
     }
 
+    /// What the wire has said about the generation of a seed.
+    private struct Run {
+        /// How many tokens the client allows.
+        var allowed: UInt32 = 0
+        /// The connection that carries it, and when the server closed that.
+        var link: Int
+        var closedAt: UInt64?
+        var isResumable: Bool
+        /// When CANCEL was written, and when the deadline passes, on connections that work.
+        var cancelledAt: UInt64?
+        var deadline: UInt64?
+    }
+
+    private let time: VirtualTime
+    private let grace: UInt64
     private let oracle: Oracle
     private let violations: Violations
     private var conversations: [Conversation] = []
     /// Frames seen.
     private(set) var frames = 0
-    /// How many tokens of each seed's answer its client allows.
-    private var allowed: [UInt64: UInt32] = [:]
+    private var runs: [UInt64: Run] = [:]
+    private var harmed: Set<Int> = []
     /// Which seed's generation a resume token names.
     private var resumable: [[UInt8]: UInt64] = [:]
 
-    init(oracle: Oracle, violations: Violations) {
+    /// The time within which what was written on a good connection has arrived and had its effect: some round trips, and
+    /// one slow step.
+    private static let promptness = 3 * second
+
+    /// - Parameter graceOfResumption: milliseconds.
+    init(time: VirtualTime, graceOfResumption: UInt64, _ oracle: Oracle, _ violations: Violations) {
+        self.time = time
+        grace = graceOfResumption * millisecond
         self.oracle = oracle
         self.violations = violations
     }
@@ -43,14 +65,14 @@ package final class WireTap: @unchecked Sendable {  // one thread: that of the w
             while let frame = conversations[link].fromServer.next() { serverSent(frame, link) }
         } else {
             conversations[link].fromClient.append(bytes)
-            while let frame = conversations[link].fromClient.next() { clientSent(frame, &conversations[link]) }
+            while let frame = conversations[link].fromClient.next() { clientSent(frame, link) }
         }
     }
 
     /// One end writes no more. A server that ends a connection nobody harmed owes every stream its last frame.
-    func ended(link: Int, byServer: Bool, isHarmed: Bool) {
+    func ended(link: Int, byServer: Bool) {
         let conversation = conversations[link]
-        guard byServer, !isHarmed, !conversation.hasClientEnded, !conversation.hasServerFailedIt else {
+        guard byServer, !harmed.contains(link), !conversation.hasClientEnded, !conversation.hasServerFailedIt else {
             if !byServer { conversations[link].hasClientEnded = true }
             return
         }
@@ -60,27 +82,66 @@ package final class WireTap: @unchecked Sendable {  // one thread: that of the w
         }
     }
 
-    /// Whether the client allows token `index` of this seed's answer to be computed.
-    func allows(seed: UInt64, index: Int) -> Bool { index < Int(allowed[seed] ?? 0) }
+    /// Something else than the two programs disturbed the connection.
+    func harmed(_ link: Int) { harmed.insert(link) }
 
-    private func clientSent(_ frame: Frame, _ conversation: inout Conversation) {
+    /// The server's program is done with the connection.
+    func closedByServer(_ link: Int) {
+        for (seed, run) in runs where run.link == link && run.closedAt == nil { runs[seed]?.closedAt = time.now }
+    }
+
+    /// Why token `index` of this seed's answer had better not be computed now; nil if it may be.
+    func reasonNotToCompute(seed: UInt64, index: Int) -> String? {
+        guard let run = runs[seed] else { return "which nobody asked for" }
+        if index >= Int(run.allowed) { return "N12: beyond the client's credit of \(run.allowed)" }
+        func isOver(_ moment: UInt64?, _ more: UInt64 = 0) -> Bool {
+            moment.map { time.now > $0 + Self.promptness + more } ?? false
+        }
+        if isOver(run.closedAt, run.isResumable ? grace + second : 0) { return "long after its client was lost" }
+        if harmed.contains(run.link) { return nil }
+        if isOver(run.cancelledAt) { return "long after CANCEL" }
+        return isOver(run.deadline) ? "long after its deadline" : nil
+    }
+
+    private func clientSent(_ frame: Frame, _ link: Int) {
         frames += 1
         switch frame.kind {
         case .generate:
-            conversation.streams[frame.stream] = Stream(
-                seed: frame.integer(field: 23, after: 12), credit: frame.integer(at: 0))
+            let seed = frame.integer(field: 23, after: 12)
+            conversations[link].streams[frame.stream] = Stream(seed: seed, credit: frame.integer(at: 0))
+            if let seed { note(frame, seed, link) }
         case .resume:
-            conversation.streams[frame.stream] = Stream(
+            conversations[link].streams[frame.stream] = Stream(
                 seed: resumable[Array(frame.payload[..<16])], next: frame.integer(at: 16), credit: frame.integer(at: 20)
             )
-        case .call: conversation.streams[frame.stream] = Stream()
+        case .call: conversations[link].streams[frame.stream] = Stream()
         case .credit:
-            guard let known = conversation.streams[frame.stream]?.credit else { return }
-            conversation.streams[frame.stream]?.credit = max(known, frame.integer(at: 0))
+            guard let known = conversations[link].streams[frame.stream]?.credit else { return }
+            conversations[link].streams[frame.stream]?.credit = max(known, frame.integer(at: 0))
+        case .cancel:
+            if let seed = conversations[link].streams[frame.stream]?.seed { runs[seed]?.cancelledAt = time.now }
+            return
         default: return
         }
-        guard let stream = conversation.streams[frame.stream], let seed = stream.seed else { return }
-        allowed[seed] = max(allowed[seed] ?? 0, stream.credit)
+        guard let stream = conversations[link].streams[frame.stream], let seed = stream.seed else { return }
+        let known = runs[seed]?.allowed ?? 0
+        runs[seed]?.allowed = max(known, stream.credit)
+        if frame.kind != .credit { carry(seed, on: link) }
+    }
+
+    /// The generation goes on on this connection, or will when what was written has arrived.
+    private func carry(_ seed: UInt64, on link: Int) {
+        runs[seed]?.link = link
+        runs[seed]?.closedAt = nil
+    }
+
+    /// A request goes out, for the first time or again.
+    private func note(_ frame: Frame, _ seed: UInt64, _ link: Int) {
+        let isResumable = frame.payload[9] & 4 != 0 || frame.field(40, after: 12) != nil
+        var run = runs[seed] ?? Run(link: link, isResumable: isResumable)
+        let timeout = UInt64(frame.integer(at: 4))
+        run.deadline = timeout == 0 ? nil : time.now + timeout * millisecond
+        runs[seed] = run
     }
 
     private func serverSent(_ frame: Frame, _ link: Int) {
@@ -100,6 +161,7 @@ package final class WireTap: @unchecked Sendable {  // one thread: that of the w
             let seed = frame.integer(field: 3, after: 4)
             if seed != stream.seed { violations.add("N3: \(place): accepted as another's request") }
             if let token = frame.field(4, after: 4), let seed { resumable[Array(token)] = seed }
+            if let seed { carry(seed, on: link) }
             if frame.integer(at: 0) != stream.next { violations.add("N1: \(place): begins at \(frame.integer(at: 0))") }
         case .tokens: check(frame, &stream, place)
         case .finish:

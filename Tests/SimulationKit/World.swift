@@ -58,18 +58,18 @@ package final class World: @unchecked Sendable {  // one thread: the caller's
     private static let stepLimit = 3_000_000
 
     /// - Parameter canary: a planted mistake that must be found.
-    package init(seed: UInt64, canary: Canary? = nil) throws {
+    package init(seed: UInt64, kind: FaultSwarm.Kind? = nil, canary: Canary? = nil) throws {
         self.seed = seed
         var seeds = TestRandom(seed: seed)
         start = 1_000 * second + seeds.next() % second
         let time = VirtualTime(start: start)
-        let faults = FaultSwarm(seed: seeds.next())
+        let faults = FaultSwarm(seed: seeds.next(), kind: kind)
         self.time = time
         self.faults = faults
         log = EventLog(time: time)
         executor = SimulatedExecutor(seed: seeds.next())
         scenario = Scenario(seed: seeds.next(), faults: faults)
-        tap = WireTap(oracle: oracle, violations: violations)
+        tap = WireTap(time: time, graceOfResumption: scenario.server.limits.resumeGrace, oracle, violations)
         network = Network(time: time, faults: faults, log: log, tap: tap, canary: canary)
         system = SimulatedSystem(seed: seeds.next(), time: time, faults: faults, log: log, network: network)
         random = TestRandom(seed: seeds.next())
@@ -85,8 +85,8 @@ package final class World: @unchecked Sendable {  // one thread: the caller's
             let index = task.outputPosition
             if faults.strikes(.nonFinite, oneIn: 2_000) { return StepResult.nonFinite }
             guard let seed = task.parameters.seed else { return StepResult.nonFinite }
-            if !tap.allows(seed: seed, index: index) {
-                violations.add("N12: token \(index) is computed, which its client does not allow yet")
+            if let reason = tap.reasonNotToCompute(seed: seed, index: index) {
+                violations.add("token \(index) is computed, \(reason)")
             }
             if canary == .foreignToken, index == 7 { return Oracle.token(seed: seed &+ 1, index: index) }
             return Oracle.token(seed: seed, index: index)
@@ -273,10 +273,8 @@ package final class World: @unchecked Sendable {  // one thread: the caller's
 
     /// Whether this world gives a request reason to fail like this.
     func explains(_ error: LMError, timeout: UInt64?, age: UInt64) -> Bool {
-        let network: [Fault] = [
-            .stall, .reset, .halfClose, .blackhole, .refuse, .lostConnect, .delay, .split, .smallBuffers, .accept,
-            .impatience,
-        ]
+        if faults.kind == .cuts { return false }
+        let network: [Fault] = [.stall, .reset, .halfClose, .blackhole, .refuse, .lostConnect, .accept, .impatience]
         switch error.code {
         case .unreachable: return isDraining || network.contains(where: faults.has)
         case .connectionLost: return network.contains(where: faults.has)

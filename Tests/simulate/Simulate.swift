@@ -3,7 +3,7 @@ import SimulationKit
 
 /// Runs worlds and stops at the first that does what no world may do:
 ///
-///     simulate [--seed FIRST] [--seeds COUNT] [--seconds LIMIT] [--canary NAME] [--trace yes]
+///     simulate [--seed FIRST] [--seeds COUNT] [--seconds LIMIT] [--kind cuts] [--canary NAME] [--trace yes]
 ///
 /// Exits with 1 after a violation, having printed it and how to repeat it. A trap prints its seed too.
 @main
@@ -17,7 +17,7 @@ struct Simulate {
         for seed in options.first..<options.first + options.count {
             if let seconds = options.seconds, ContinuousClock.now - start > .seconds(seconds) { break }
             seedAtWork = seed
-            let outcome = try World(seed: seed, canary: options.canary).run()
+            let outcome = try World(seed: seed, kind: options.kind, canary: options.canary).run()
             if !outcome.violations.isEmpty || options.trace { report(seed, outcome, options) }
             if !outcome.violations.isEmpty { exit(1) }
             summary.add(outcome)
@@ -28,7 +28,7 @@ struct Simulate {
     }
 
     private static func repeatWorld(_ seed: UInt64, _ outcome: World.Outcome, _ options: Options) throws {
-        let again = try World(seed: seed, canary: options.canary).run()
+        let again = try World(seed: seed, kind: options.kind, canary: options.canary).run()
         guard again.hash != outcome.hash else { return }
         print("seed \(seed): the same seed gave two histories, of \(outcome.steps) and \(again.steps) steps")
         exit(1)
@@ -75,6 +75,7 @@ private struct Options {
     var first: UInt64 = 1
     var count: UInt64 = .max >> 1
     var seconds: Int?
+    var kind: FaultSwarm.Kind?
     var canary: Canary?
     var trace = false
 
@@ -89,6 +90,7 @@ private struct Options {
             case "--canary":
                 canary = Canary(rawValue: value)
                 if canary == nil { throw UsageError(text: "canaries are \(Canary.allCases)") }
+            case "--kind": kind = value == "cuts" ? .cuts : nil
             case "--trace": trace = value == "yes"
             default: throw UsageError(text: "unknown option \(name)")
             }
