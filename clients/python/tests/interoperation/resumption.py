@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 from lmcall import Code, Request
 
+from .forwarder import Forwarder
 from .session import Session, Skip, Target, cut_stream, require
 
 GREEDY: dict[str, Any] = {"temperature": 0, "ignore_end": True}
@@ -46,6 +48,20 @@ def resume_mid(target: Target) -> None:
                 if token.index in places:
                     cut_stream(stream)
             require(text == whole, f"cut at {places}: {text!r} instead of {whole!r}")
+
+
+def resume_after_any_byte(target: Target) -> None:
+    """Wherever the first connection breaks, the text is that of an unbroken run."""
+
+    def ask(cut_after: int | None) -> tuple[str, int]:
+        with Forwarder(target.address, cut_after) as way, target.client(through=way.address) as client:
+            return client.generate("Hello", max_tokens=12, window=4, **GREEDY).text(), way.count
+
+    whole, size = ask(None)
+    chance = random.Random(1)
+    for cut_after in sorted(chance.sample(range(1, size), 50)):
+        text, _ = ask(cut_after)
+        require(text == whole, f"cut after {cut_after} of {size} bytes: {text!r} instead of {whole!r}")
 
 
 def resume_twice(target: Target) -> None:
@@ -204,7 +220,7 @@ def idempotent_key_of_somebody_else(target: Target) -> None:
 
 
 CASES = [
-    resume_mid, resume_twice, resume_keeps_what_was_not_consumed, resume_after_the_end,
+    resume_mid, resume_after_any_byte, resume_twice, resume_keeps_what_was_not_consumed, resume_after_the_end,
     resume_goes_on_without_a_connection, resume_consumed, resume_wrong_index, resume_unknown, resume_other_identity,
     resume_supersedes, resume_cancelled, not_resumable, idempotent_reopen, idempotent_with_another_body,
     idempotent_key_of_somebody_else,

@@ -59,8 +59,8 @@ class Target:
     def tls(self) -> ssl.SSLContext | None:
         return ssl.create_default_context(cafile=self.authority) if self.authority else None
 
-    def client(self) -> Client:
-        return Client(self.address, key=self.key, tls=self.tls() or False)
+    def client(self, through: str | None = None) -> Client:
+        return Client(through or self.address, key=self.key, tls=self.tls() or False)
 
     def session(self, key: str | None = None) -> Session:
         session = Session(self.socket(), Connection(agent="interop/1", key=key or self.key))
