@@ -9,11 +9,11 @@
 
 from .client import VERSION, Client
 from .errors import Code, LMError
-from .messages import Accept, Finish, Health, Logprob, Message, Model, Progress, Request, Token, Usage
+from .messages import UNLIMITED, Accept, Finish, Health, Logprob, Message, Model, Progress, Request, Token, Usage
 from .stream import TokenStream
 
 __all__ = [
     "Accept", "Client", "Code", "Finish", "Health", "LMError", "Logprob", "Message", "Model", "Progress", "Request",
-    "Token", "TokenStream", "Usage",
+    "Token", "TokenStream", "UNLIMITED", "Usage",
 ]  # fmt: skip
 __version__ = VERSION

@@ -61,10 +61,10 @@ class Client:
 
     # Generations.
 
-    def generate(self, prompt: Prompt | Request, *, window: int | None = -1, **options: Any) -> TokenStream:
+    def generate(self, prompt: Prompt | Request, *, window: int | None = None, **options: Any) -> TokenStream:
         """Asks for tokens. The options are the fields of `Request`: `max_tokens=16, temperature=0, stop=["END"]`.
 
-        `window` replaces the client's for this stream; `None` lets everything come as fast as it is made. A stream
+        `window` replaces the client's for this stream; UNLIMITED lets everything come as fast as it is made. A stream
         resumes over a lost connection; it also gets an idempotency key, so that a connection lost before the server's
         first answer does not make the server do the work twice.
         """
@@ -72,7 +72,7 @@ class Client:
         request = dataclasses.replace(request, **options)
         if request.resumable and request.idempotency_key is None:
             request = dataclasses.replace(request, idempotency_key=os.urandom(16))
-        return TokenStream(self, request, self._window if window == -1 else window)
+        return TokenStream(self, request, self._window if window is None else window)
 
     # Calls.
 

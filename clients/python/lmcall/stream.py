@@ -38,13 +38,16 @@ class TokenStream(Iterator[Token]):
     One thread reads; `cancel` may come from any.
     """
 
-    def __init__(self, source: LinkSource, request: Request, window: int | None) -> None:
-        if window is not None and window < 0:
-            raise LMError(Code.INVALID, f"a window of {window} tokens; 0 or more are possible")
+    _is_closed = True
+    """Until it was opened there is nothing to end."""
+
+    def __init__(self, source: LinkSource, request: Request, window: int) -> None:
+        if not 0 <= window <= UNLIMITED:
+            raise LMError(Code.INVALID, f"a window of {window} tokens; 0 to {UNLIMITED} are possible")
         self._source = source
         self._request = request
         self._window = window
-        self._limit = UNLIMITED if window is None else window
+        self._limit = window
         self._pending: deque[Token] = deque()
         self._received = 0
         self._crc: int | None = 0
@@ -54,7 +57,6 @@ class TokenStream(Iterator[Token]):
         self._attempt = 0
         self._lost_at: float | None = None
         self._is_cancelled = False
-        self._is_closed = False
         self._grace = 0.0
         self.accept: Accept | None = None
         """What the server said when it took the request."""
@@ -67,6 +69,7 @@ class TokenStream(Iterator[Token]):
         self._stream: int
         source.retry_budget.earn()
         self._open_again_until_sent()
+        self._is_closed = False
 
     # What the application does.
 
@@ -106,10 +109,11 @@ class TokenStream(Iterator[Token]):
 
     def close(self) -> None:
         """Ends the generation and forgets it; what was not read is lost."""
-        if not self._is_closed and self.finish is None and hasattr(self, "_stream"):
-            self._link.abandon(self._stream, UNREAD)
-        self._is_closed = True
-        self._pending.clear()
+        if not self._is_closed:
+            self._is_closed = True
+            self._pending.clear()
+            if self.finish is None:
+                self._link.abandon(self._stream, UNREAD)
 
     def __enter__(self) -> TokenStream:
         return self
@@ -129,7 +133,7 @@ class TokenStream(Iterator[Token]):
             return
         self._consumed = consumed
         unused = self._limit - consumed
-        if self._window is not None and unused <= self._window // 2:
+        if unused <= self._window // 2:
             self._limit = min(max(self._limit, consumed + self._window), UNLIMITED)
         elif not self._must_report():
             return
@@ -185,8 +189,8 @@ class TokenStream(Iterator[Token]):
 
     def _lost(self, error: LMError) -> None:
         """The connection is gone."""
-        is_ours = error.code == Code.CLOSED
-        if is_ours or self._is_cancelled or (self.accept is not None and self.accept.resume_token is None):
+        is_final = error.code in (Code.CLOSED, Code.PROTOCOL, Code.FRAME_TOO_LARGE)
+        if is_final or self._is_cancelled or (self.accept is not None and self.accept.resume_token is None):
             self._fail(error)
         if self.accept is not None and self._lost_at is None:
             self._lost_at = time.monotonic()

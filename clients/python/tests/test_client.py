@@ -251,7 +251,6 @@ class ClientTests(unittest.TestCase):
             stream, _ = peer.expect("GENERATE")
             peer.send("ACCEPT", stream, index=0)
             peer.expect("PING")
-            peer.expect("PING")
             while peer.read()[0] == "PING":
                 pass
 
