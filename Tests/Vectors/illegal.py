@@ -29,6 +29,12 @@ def utf8():
             framed(0x90, 1, payload({"frame": "GENERATE", "credit": 1}) + field(2, b"a" + data))
         )
     broken = b"\xff"
+    yield Vector("6.11", "a token with a byte that is no character", "client", generate(), accept()).delivers(
+        framed(0xA1, 1, struct.pack("<HBBi", 0, 1, 0, 7) + b"a\x80b"), some_tokens() | {"tokens": [{"id": 7, "text": "a\ufffdb"}]}
+    )
+    yield Vector("6.11", "a character over two tokens", "client", generate(), accept()).delivers(
+        framed(0xA1, 1, struct.pack("<HBBii", 0, 2, 0, 0, 1) + b"\1" + "é".encode()), some_tokens(texts=["\ufffd", "\ufffd"])
+    )
     for name, key in (("model", 1), ("stop string", 0x4023)):
         fixed = payload(generate()) if key > 2 else payload({"frame": "GENERATE", "credit": 1})
         tail = field(key, broken) if key > 2 else field(key, broken) + field(2, b"hi")
@@ -161,6 +167,17 @@ def more_malformed():
     yield Vector("7.1", "ids to detokenize of 5 bytes", "server").fails(
         framed(0x91, 1, struct.pack("<HH", 4, 0) + field(3, b"\0" * 5))
     )
+    long = b"n" * 257
+    for name, key in (("request id", 1), ("model's name", 2)):
+        yield Vector("8", f"a {name} of 257 bytes in ACCEPT", "client", generate()).fails(
+            framed(0xA0, 1, struct.pack("<I", 0) + field(key, long))
+        )
+    yield Vector("8", "a client's name of 257 bytes", "server", greeted=False).fails(
+        PREFACE + framed(0x81, 0, payload({"frame": "HELLO", "max_payload": 65_536}) + field(2, long))
+    )
+    yield Vector("8", "a statistic's name of 257 bytes", "client", call(method="statistics")).fails(
+        framed(0xA4, 1, field(0x4006, b"\0" * 8 + long))
+    )
     models = call(method="models")
     inner = field(1, b"m")
     for name, data in {
@@ -279,5 +296,7 @@ def values():
         if form == "f":
             for what, bits in {"NaN": 0x7FC00000, "infinity": 0x7F800000, "-infinity": 0xFF800000}.items():
                 yield asked_by_fields(f"{name} {what}", field(2, b"hi"), field(key, struct.pack("<I", bits)))
+    yield asked("an empty stop string", stop=[""])
+    yield asked_by_fields("no ids", field(3, b""))
     yield asked("more least than most tokens", max_tokens=4, min_tokens=5)
     yield asked_by_fields("an unknown role", field(0x4004, value("message", {"role": "robot", "content": "hi"})))

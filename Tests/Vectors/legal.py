@@ -6,7 +6,7 @@ from conversations import (
     KEY, PREFACE, TOKEN, Vector, accept, call, cancel, credit, error, finish, generate, goaway, health, hello,
     max_streams, ping, progress, reply, resume, server_hello, some_tokens,
 )  # fmt: skip
-from encoder import CODES, METHODS, U32_MAX, encode, field, framed, payload, value
+from encoder import CODES, METHODS, TYPES, U32_MAX, encode, field, framed, payload, value
 
 
 def all_fields():
@@ -263,6 +263,10 @@ def stream_rules():
     yield Vector("5.4", "open streams go on after GOAWAY", "client", generate(), accept(), goaway(1), some_tokens(), finish(
         text="abc", count=3
     ))  # fmt: skip
+    for name, data in (("GENERATE", b"\0"), ("CALL", b""), ("RESUME", b"\0" * 15)):
+        yield Vector("5", f"a malformed {name} above GOAWAY's last stream is not read", "server", goaway(0)).receive(
+            framed(TYPES[name], 1, data), "ignore"
+        ).frames(ping(), sender="client")
     yield Vector("5.5", "PING is answered", "client").frames(ping(), sender="server").frames(ping("PONG"), sender="client")
     yield Vector("5.5", "PING of a client is answered", "server").frames(ping(), sender="client").frames(
         ping("PONG"), sender="server"

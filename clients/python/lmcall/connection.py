@@ -60,11 +60,10 @@ class Accepted:
 
 @dataclass(frozen=True)
 class TokensArrived:
-    """Tokens, the size of their text in bytes, and the checksum of the whole text so far, if that is known."""
+    """Tokens, and the checksum of the whole text so far, if that is known."""
 
     stream: int
     tokens: list[Token]
-    size: int
     crc32c: int | None
 
 
@@ -140,7 +139,6 @@ class Connection:
         self._streams: dict[int, _Stream] = {}
         self._last_opened = 0
         self._granted = 0
-        self._last_final: int | None = None
         self._send(Kind.HELLO, 0, messages.encode_hello(max_payload, key=key, agent=agent))
 
     # What the application does.
@@ -301,9 +299,6 @@ class Connection:
         self.is_going_away = True
         refused: tuple[int, ...] = ()
         if goaway.is_final:
-            if self._last_final is not None and goaway.last_stream > self._last_final:
-                raise Violation(f"GOAWAY raises the last stream from {self._last_final} to {goaway.last_stream}")
-            self._last_final = goaway.last_stream
             refused = tuple(stream for stream in self._streams if stream > goaway.last_stream)
             for stream in refused:
                 del self._streams[stream]
@@ -323,7 +318,7 @@ class Connection:
         state.next += len(tokens)
         if state.crc32c is not None:
             state.crc32c = crc32c(text, state.crc32c)
-        return TokensArrived(stream, tokens, len(text), state.crc32c)
+        return TokensArrived(stream, tokens, state.crc32c)
 
     def _on_progress(self, stream: int, state: _Stream, payload: bytes) -> Event:
         return Progressed(stream, messages.decode_progress(payload))

@@ -285,7 +285,7 @@ def decode_tokens(payload: bytes, first_index: int) -> tuple[list[Token], bytes]
     tokens = []
     start = 0
     for position, length in enumerate((*lengths, last)):
-        piece = wire.utf8(whole[start : start + length])
+        piece = whole[start : start + length].decode(errors="replace")
         start += length
         tokens.append(
             Token(first_index + position, token_ids[position], piece, entries[position] if entries else ())

@@ -14,9 +14,8 @@ from .link import Inbox, Link
 from .messages import UNLIMITED, Accept, Finish, Progress, Request, Token
 from .retry import ATTEMPTS, RetryBudget, backoff
 
-_UNREPORTED_TEXT = 8_192
-"""Bytes after which consumption is reported even when the limit is far away, so that the server need not keep them."""
-_UNREPORTED_TOKENS = 128
+_UNREPORTED = 128
+"""Tokens after which consumption is reported even when the limit is far away: a server keeps no more than it must."""
 
 USER, DEADLINE, UNREAD = 1, 2, 3
 """Reasons of CANCEL."""
@@ -53,7 +52,6 @@ class TokenStream(Iterator[Token]):
         self._crc: int | None = 0
         self._consumed = 0
         self._reported = 0
-        self._unreported_text = 0
         self._attempt = 0
         self._lost_at: float | None = None
         self._is_cancelled = False
@@ -138,13 +136,11 @@ class TokenStream(Iterator[Token]):
         elif not self._must_report():
             return
         self._reported = consumed
-        self._unreported_text = 0
         self._link.grant(self._stream, self._limit, self._received)
 
     def _must_report(self) -> bool:
         is_kept = self.accept is not None and self.accept.resume_token is not None
-        unreported = self._consumed - self._reported
-        return is_kept and (unreported >= _UNREPORTED_TOKENS or self._unreported_text >= _UNREPORTED_TEXT)
+        return is_kept and self._consumed - self._reported >= _UNREPORTED
 
     # What the server does.
 
@@ -155,7 +151,6 @@ class TokenStream(Iterator[Token]):
             self._pending.extend(event.tokens)
             self._received += len(event.tokens)
             self._crc = event.crc32c
-            self._unreported_text += event.size
         elif isinstance(event, Accepted):
             self.accept = event.accept
             self._grace = self._link.resume_grace
@@ -189,7 +184,7 @@ class TokenStream(Iterator[Token]):
 
     def _lost(self, error: LMError) -> None:
         """The connection is gone."""
-        is_final = error.code in (Code.CLOSED, Code.PROTOCOL, Code.FRAME_TOO_LARGE)
+        is_final = error.code in (Code.CLOSED, Code.PROTOCOL, Code.FRAME_TOO_LARGE, Code.UNAUTHENTICATED)
         if is_final or self._is_cancelled or (self.accept is not None and self.accept.resume_token is None):
             self._fail(error)
         if self.accept is not None and self._lost_at is None:

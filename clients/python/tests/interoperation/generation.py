@@ -218,12 +218,17 @@ def stop_strings(target: Target) -> None:
 
 
 def stop_tokens(target: Target) -> None:
+    """They are sent, without text of their own."""
     with target.client() as client:
-        whole = [token.id for token in client.generate("Hello", max_tokens=32, **GREEDY)]
-        stream = client.generate("Hello", max_tokens=32, stop_tokens=[whole[5]], **GREEDY)
-        count = len(list(stream))
+        whole = list(client.generate("Hello", max_tokens=32, **GREEDY))
+        stop = whole[5].id
+        place = [token.id for token in whole].index(stop)
+        stream = client.generate("Hello", max_tokens=32, stop_tokens=[stop], **GREEDY)
+        tokens = list(stream)
         ended(stream, "stop")
-        require(count in (whole.index(whole[5]), whole.index(whole[5]) + 1), f"{count} tokens")
+        require([token.id for token in tokens] == [token.id for token in whole[: place + 1]], "stops elsewhere")
+        before = "".join(token.text for token in whole[:place])
+        require("".join(token.text for token in tokens).startswith(before), "text is missing")
 
 
 def usage_exact(target: Target) -> None:
