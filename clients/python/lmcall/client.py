@@ -17,7 +17,7 @@ from .errors import Code, LMError
 from .link import Inbox, Link
 from .messages import Health, Model, Prompt, Reply, Request
 from .retry import ATTEMPTS, RetryBudget, backoff
-from .stream import DEADLINE, TokenStream
+from .stream import DEADLINE, USER, TokenStream
 
 VERSION = "1.0.0"
 WINDOW = 256
@@ -136,7 +136,7 @@ class Client:
             link.abandon(stream, DEADLINE)
             raise LMError(Code.DEADLINE, "the call was not answered in time") from None
         except BaseException:
-            link.abandon(stream, DEADLINE)
+            link.abandon(stream, USER)
             raise
         if isinstance(event, Replied):
             return event.reply
