@@ -40,7 +40,11 @@ class Forwarder:
                 near, _ = self._listener.accept()
                 family = socket.AF_UNIX if isinstance(self._server, str) else socket.AF_INET
                 far = socket.socket(family)
-                far.connect(self._server)
+                try:
+                    far.connect(self._server)
+                except OSError:
+                    near.close()  # the client learns it at once
+                    raise
                 limit = self._left if self._is_first else None
                 self._is_first = False
                 for way in ((near, far, None, False), (far, near, limit, True)):
