@@ -57,6 +57,7 @@ public final class InferenceServer: Sendable {
             self.shared = shared
             for listener in listeners { try Self.start(listener, for: loops, shared) }
         } catch {
+            for loop in eventLoops { loop.stop() }
             throw ServerError(error.description)
         }
     }

@@ -44,6 +44,7 @@ extension Channel {
         }
         compact()
         updateInterest()
+        guard phase != .closed else { return }
         updateCongestion()
         if phase == .closing && outbound.isEmpty { endOutput() }
     }

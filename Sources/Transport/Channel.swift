@@ -233,6 +233,7 @@ extension Channel {
         timer?.cancel()
         timer = nil
         updateInterest()
+        guard phase == .open else { return }
         if !outbound.isEmpty { markDirty() }
         handler?.channelReady(self)
     }
@@ -299,8 +300,12 @@ extension Channel {
 
     private func setInterest(_ wanted: Readiness) {
         guard wanted != interest, descriptor >= 0 else { return }
-        interest = wanted
-        loop.change(descriptor, generation: generation, to: wanted)
+        do throws(TransportError) {
+            try loop.change(descriptor, generation: generation, to: wanted)
+            interest = wanted
+        } catch {
+            fail(error)
+        }
     }
 
     /// Waits briefly for the peer to read our last bytes.

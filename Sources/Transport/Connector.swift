@@ -83,13 +83,21 @@ final class Connector: Pollable, @unchecked Sendable {
         }
         let status = uninterrupted { loop.system.connect(descriptor, to: address) }
         guard status >= 0 || status == -EINPROGRESS else {
-            return failAttempt(TransportError("connecting to \(address)", errno: -status))
+            return failAttempt(Self.refusal(of: address, -status))
         }
         // A dead address must leave time for those after it.
         let share = (deadline - min(deadline, loop.now)) / UInt64(addresses.count + 1)
         timer = loop.schedule(after: .nanoseconds(Int64(clamping: share))) { [self] in
             failAttempt(TransportError("connecting to \(address)", errno: ETIMEDOUT))
         }
+    }
+
+    private static func refusal(of address: SocketAddress, _ errno: Int32) -> TransportError {
+        // To a listener this number means another thing.
+        guard errno == EADDRNOTAVAIL else { return TransportError("connecting to \(address)", errno: errno) }
+        return TransportError(
+            .unreachable, "connecting to \(address)", "no local port is free",
+            advice: "Use fewer connections, or widen net.ipv4.ip_local_port_range.", errno: errno)
     }
 
     private func succeed() {

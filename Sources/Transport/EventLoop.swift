@@ -64,7 +64,8 @@ package final class EventLoop: @unchecked Sendable {
         now = system.monotonicNanoseconds()
         receiveBuffer = .allocate(byteCount: Self.receiveBufferBytes, alignment: 64)
         let status = system.watch(wakeup, for: .input, word: Self.word(0, wakeup), isNew: true, poller: poller)
-        precondition(status >= 0, "a new poller takes a new descriptor")
+        // The descriptors are closed by `deinit`.
+        guard status >= 0 else { throw TransportError("watching the wake-up of \(name)", errno: -status) }
     }
 
     deinit {
@@ -237,10 +238,13 @@ extension EventLoop {
         return generation
     }
 
-    func change(_ descriptor: Int32, generation: UInt32, to interest: Readiness) {
+    /// Watches a registered descriptor for something else. When it fails, what was watched before still is.
+    func change(
+        _ descriptor: Int32, generation: UInt32, to interest: Readiness
+    ) throws(TransportError) {
         let word = Self.word(generation, descriptor)
         let status = system.watch(descriptor, for: interest, word: word, isNew: false, poller: poller)
-        precondition(status >= 0, "a registered descriptor can be changed")
+        guard status >= 0 else { throw TransportError("watching a socket on \(name) otherwise", errno: -status) }
     }
 
     func unregister(_ descriptor: Int32) {

@@ -48,11 +48,11 @@ package final class Listener: Pollable, @unchecked Sendable {
         if case .ipv6 = address { _ = system.set(.onlyIPv6, on: descriptor) }
         var status = system.bind(descriptor, to: address)
         if status >= 0 { status = system.listen(descriptor, backlog: backlog) }
-        guard status >= 0 else {
+        guard status >= 0, let bound = system.localAddress(descriptor) else {
             system.close(descriptor)
-            throw TransportError(operation, errno: -status)
+            throw TransportError(operation, errno: status < 0 ? -status : ENOBUFS)
         }
-        self.address = system.localAddress(descriptor) ?? address
+        self.address = bound
         self.loop = loop
         self.descriptor = descriptor
         self.acceptsPerTurn = acceptsPerTurn
@@ -118,10 +118,19 @@ package final class Listener: Pollable, @unchecked Sendable {
     }
 
     private func takeRest() {
-        loop.change(descriptor, generation: generation, to: [])
+        // Where this fails, the next turn tries again.
+        try? loop.change(descriptor, generation: generation, to: [])
+        wakeLater()
+    }
+
+    private func wakeLater() {
         loop.schedule(after: Self.rest) { [weak self] in
             guard let self, !isClosed else { return }
-            loop.change(descriptor, generation: generation, to: .input)
+            do throws(TransportError) {
+                try loop.change(descriptor, generation: generation, to: .input)
+            } catch {
+                wakeLater()
+            }
         }
     }
 
