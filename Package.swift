@@ -83,6 +83,7 @@ let package = Package(
         tests("ServerTests", ["LMServer", "LMProtocol", "LMEngine"]),
         tests("ClientTests", ["LMClient", "LMProtocol", "LMTransport"]),
         tests("EndToEndTests", ["ProgramKit", "LMSupport", "LMClient"]),
-        tests("ChaosTests", ["ChaosKit", "ProgramKit", "LMClient"]),
+        tests("TortureTests", ["LMServer", "LMClient", "LMTransport", "LMProtocol", "LMEngine"]),
+        tests("ChaosTests", ["ChaosKit", "ProgramKit", "LMClient", "LMProtocol", "LMTransport"]),
     ]
 )
