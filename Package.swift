@@ -69,6 +69,7 @@ let package = Package(
         .target(name: "CAllocations", path: "Benchmarks/CAllocations"),
 
         kit("TestKit", ["LMEngine"]),
+        kit("FuzzProperties", ["LMProtocol"]),
         kit("ProgramKit", ["TestKit", "LMSupport"]),
         kit("ChaosKit", ["TestKit"]),
         kit("SimulationKit", ["TestKit", "LMServer", "LMClient", "LMEngine", "LMTransport", "LMProtocol"]),
@@ -83,6 +84,7 @@ let package = Package(
         tests("ServerTests", ["LMServer", "LMProtocol", "LMEngine"]),
         tests("ClientTests", ["LMClient", "LMProtocol", "LMTransport"]),
         tests("EndToEndTests", ["ProgramKit", "LMSupport", "LMClient"]),
+        tests("FuzzTests", ["FuzzProperties"]),
         tests("TortureTests", ["LMServer", "LMClient", "LMTransport", "LMProtocol", "LMEngine"]),
         tests("ChaosTests", ["ChaosKit", "ProgramKit", "LMClient", "LMProtocol", "LMTransport"]),
     ]

@@ -156,6 +156,8 @@ extension TokensMessage {
             total += entries
             logprobEnds.append(UInt16(total))
         }
+        // A frame that announces entries and has none means the same as one that does not.
+        if total == 0 { logprobEnds.removeAll() }
         logprobs.reserveCapacity(total)
         for _ in 0..<total {
             logprobs.append(Logprob(token: try reader.integer(), value: try reader.float()))
