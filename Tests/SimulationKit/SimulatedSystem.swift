@@ -151,6 +151,8 @@ extension SimulatedSystem {
 
     package func takeError(_ socket: Int32) -> Int32 { stream(socket)?.takeError() ?? ENOTSOCK }
 
+    package func peerUser(_ socket: Int32) -> UInt32? { nil }
+
     package func localAddress(_ socket: Int32) -> SocketAddress? {
         guard case .listener(let listener) = entry(socket)?.thing else { return nil }
         return listener.address
