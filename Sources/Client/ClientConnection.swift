@@ -139,8 +139,8 @@ final class ClientConnection: ChannelHandler, @unchecked Sendable {
                 }
             }
             exchanges[stream] = exchange
-            let reason = exchange.opened(on: self, stream, at: loop.system.monotonicNanoseconds())
-            if let reason { cancel(stream, reason) }
+            let (reason, credit) = exchange.opened(on: self, stream, at: loop.system.monotonicNanoseconds())
+            if let reason { cancel(stream, reason) } else if let credit { grant(stream, credit) }
         } catch {
             exchange.end(.failure(LMError(error)))
         }

@@ -190,12 +190,15 @@ extension Exchange {
 
     /// The stream was opened.
     ///
-    /// - Returns: why to cancel it again, if that was asked for in between.
-    func opened(on connection: ClientConnection, _ stream: UInt32, at time: UInt64) -> CancelReason? {
+    /// - Returns: why to cancel it again, if that was asked for in between, and the credit that was last granted: on a
+    ///   stream that is resumed, what was granted while it was lost.
+    func opened(
+        on connection: ClientConnection, _ stream: UInt32, at time: UInt64
+    ) -> (CancelReason?, CreditMessage?) {
         state.withLock { state in
             state.link = (connection, stream)
             if state.acceptance == nil { state.sent = time }
-            return state.cancelReason
+            return (state.cancelReason, state.credit)
         }
     }
 
