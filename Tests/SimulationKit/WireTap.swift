@@ -94,13 +94,16 @@ package final class WireTap: @unchecked Sendable {  // one thread: that of the w
     func reasonNotToCompute(seed: UInt64, index: Int) -> String? {
         guard let run = runs[seed] else { return "which nobody asked for" }
         if index >= Int(run.allowed) { return "N12: beyond the client's credit of \(run.allowed)" }
-        func isOver(_ moment: UInt64?, _ more: UInt64 = 0) -> Bool {
-            moment.map { time.now > $0 + Self.promptness + more } ?? false
+        func isOver(_ moment: UInt64?, by allowance: UInt64) -> Bool {
+            moment.map { time.now > $0 + allowance } ?? false
         }
-        if isOver(run.closedAt, run.isResumable ? grace + second : 0) { return "long after its client was lost" }
+        // Closing and cancelling are one turn of the server's; a generation that waits for its client is looked at once a
+        // second.
+        let wait = run.isResumable && grace > 0 ? grace + 2 * second : 0
+        if isOver(run.closedAt, by: wait) { return "after its client was lost" }
         if harmed.contains(run.link) { return nil }
-        if isOver(run.cancelledAt) { return "long after CANCEL" }
-        return isOver(run.deadline) ? "long after its deadline" : nil
+        if isOver(run.cancelledAt, by: Self.promptness) { return "long after CANCEL" }
+        return isOver(run.deadline, by: Self.promptness) ? "long after its deadline" : nil
     }
 
     private func clientSent(_ frame: Frame, _ link: Int) {
