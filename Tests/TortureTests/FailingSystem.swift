@@ -44,6 +44,7 @@ final class FailingSystem: System {
         var counts: [Call: Int] = [:]
         var open: Set<Int32> = []
         var misuse: [String] = []
+        var hasFailed = false
     }
 
     private let fault: Fault?
@@ -53,6 +54,8 @@ final class FailingSystem: System {
 
     init(_ fault: Fault? = nil) { self.fault = fault }
 
+    /// Whether the chosen call was made.
+    var hasFailed: Bool { state.withLock { $0.hasFailed } }
     /// Calls so far.
     var counts: [Call: Int] { state.withLock { $0.counts } }
     /// Descriptors that were opened and not closed.
@@ -68,6 +71,7 @@ final class FailingSystem: System {
             }
             state.counts[call, default: 0] += 1
             guard let fault, fault.call == call, fault.number == state.counts[call] else { return nil }
+            state.hasFailed = true
             return fault.failure
         }
     }

@@ -46,6 +46,7 @@ final class Stage: Sendable {
                 configuration.tls = .init(certificate: Self.files.certificate, privateKey: Self.files.key)
             }
             configuration.limits.helloDeadline = 60_000
+            configuration.limits.resumeGrace = 10_000
             configure(&configuration)
             let serverLoop = try EventLoop(name: "io", system: serverSystem)
             server = try InferenceServer(model: served, configuration: configuration, on: [serverLoop])
