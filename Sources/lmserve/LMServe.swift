@@ -1,3 +1,4 @@
+import LMServer
 import LMSupport
 
 /// The server program: parses, configures, runs.
@@ -10,6 +11,7 @@ import LMSupport
             switch arguments.first {
             case "bench": exitProgram(try bench(rest))
             case "key": exitProgram(try key(rest))
+            case "limits": exitProgram(try limits(rest))
             default: exitProgram(try serve(arguments))
             }
         } catch {
@@ -35,6 +37,16 @@ import LMSupport
                 throw ProgramError.usage("expected 'lmserve key new NAME'; see --help")
             }
             try command.run(name: rest.positionals[1])
+        }
+        return .success
+    }
+
+    /// Lists the limits, one a line: key, default, unit, values.
+    private static func limits(_ arguments: [String]) throws -> ExitCode {
+        try refuse(arguments)
+        for key in ServerLimits.keys {
+            let columns = [key.name, key.value(in: ServerLimits()), key.unit, key.range]
+            StandardStream.output.note(columns.joined(separator: "\t"))
         }
         return .success
     }

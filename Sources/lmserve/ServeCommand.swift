@@ -23,7 +23,7 @@ struct ServeCommand {
             configuration.tls = tls
             configuration.agent = "lmserve/\(productVersion)"
             configuration.keys = try settings.apiKeyFile.map { (path) throws(ServerError) in try APIKeys(file: path) }
-            configuration.limits.drainTimeout = UInt64(settings.drainTimeout / .milliseconds(1))
+            configuration.limits = try limits()
             server = try InferenceServer(model: try served(source, engine), configuration: configuration)
         } catch let error as ServerError {
             throw ProgramError(.localInputOutput, error.message)
@@ -73,6 +73,17 @@ struct ServeCommand {
         tls.clientAuthority = settings.clientAuthorityFile
         tls.minimumVersion = settings.minimumTLSVersion
         return tls
+    }
+
+    private func limits() throws(ProgramError) -> ServerLimits {
+        var limits = ServerLimits()
+        do throws(ServerError) {
+            for assignment in settings.limits { try limits.set(assignment) }
+        } catch {
+            throw .usage("--limit: \(error.message)")
+        }
+        if let timeout = settings.drainTimeout { limits.drainTimeout = UInt64(timeout / .milliseconds(1)) }
+        return limits
     }
 
     private func startEngine(_ source: ModelSource) throws(ProgramError) -> InferenceEngine {

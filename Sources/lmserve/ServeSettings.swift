@@ -17,7 +17,8 @@ struct ServeSettings {
     var clientAuthorityFile: String?
     var minimumTLSVersion = ServerConfiguration.TLSVersion.v1_2
     var apiKeyFile: String?
-    var drainTimeout: Duration = .seconds(30)
+    var drainTimeout: Duration?
+    var limits: [String] = []
 
     private static let defaults = EngineOptions()
     /// Where the server listens when nothing is said: on this machine only.
@@ -29,6 +30,7 @@ struct ServeSettings {
                 lmserve --model PATH|NAME [OPTIONS]
                        lmserve bench --model PATH|NAME [OPTIONS]
                        lmserve key new NAME [OPTIONS]
+                       lmserve limits
                 """,
             summary: """
                 Serves a language model over the lmcall protocol. Once it is ready it prints 'listening on ADDRESS' on
@@ -96,6 +98,9 @@ struct ServeSettings {
             .value(
                 "--drain-timeout", as: .duration(), to: \.drainTimeout,
                 "how long running requests may take to finish after SIGTERM (default 30s)"),
+            .repeated(
+                "--limit", as: .text("KEY=VALUE"), to: \.limits,
+                "another value for one of the server's limits; 'lmserve limits' lists them"),
         ]
     }
 }
