@@ -5,15 +5,25 @@ extension Channel {
     package func write<Result, Failure: Error>(
         _ body: (inout [UInt8]) throws(Failure) -> Result
     ) throws(Failure) -> Result {
-        guard !isClosed else {
-            var dropped: [UInt8] = []
-            return try body(&dropped)
-        }
+        var bytes = borrowOutput()
+        defer { returnOutput(bytes) }
+        return try body(&bytes)
+    }
+
+    /// Lends the pending output, to be appended to and given back by `returnOutput` before anything else is asked of the
+    /// channel: `write` without a closure, for what is written very often.
+    package func borrowOutput() -> [UInt8] {
+        guard !isClosed else { return [] }
         if outbound.capacity == 0 { outbound = loop.takeBuffer() }
         markDirty()
-        let result = try body(&outbound)
+        return takeOutbound()
+    }
+
+    /// Takes back what `borrowOutput` lent.
+    package func returnOutput(_ bytes: consuming [UInt8]) {
+        guard !isClosed else { return }
+        outbound = bytes
         if pendingOutboundBytes > options.highWater { isCongested = true }
-        return result
     }
 
     /// Bytes written and not yet taken by the kernel.
@@ -30,8 +40,7 @@ extension Channel {
         isDirty = false
         guard phase == .open || phase == .closing, outputBlock == nil, let stream else { return }
         while flushed < outbound.count, outputBlock == nil {
-            let outcome = outbound.withUnsafeBytes { stream.write(UnsafeRawBufferPointer(rebasing: $0[flushed...])) }
-            switch outcome {
+            switch writePending(to: stream) {
             case .moved(let count):
                 flushed += count
                 // A plain socket that took less is full; a TLS session takes one record at a time.
@@ -49,10 +58,23 @@ extension Channel {
         if phase == .closing && outbound.isEmpty { endOutput() }
     }
 
+    private func writePending(to stream: ByteStream) -> Transfer {
+        // Through a reference of its own: no access to the property is open while others' code runs, so that the compiler
+        // need not watch over any.
+        let bytes = outbound
+        return bytes.withUnsafeBytes { stream.write(UnsafeRawBufferPointer(rebasing: $0[flushed...])) }
+    }
+
+    /// Moves the buffer out: with a second owner its next change would copy it.
+    func takeOutbound() -> [UInt8] {
+        var taken: [UInt8] = []
+        swap(&taken, &outbound)
+        return taken
+    }
+
     private func compact() {
         if flushed == outbound.count {
-            loop.give(outbound)
-            outbound = []
+            loop.give(takeOutbound())
             flushed = 0
         } else if flushed > outbound.count / 2 {
             // Each byte is moved at most once per halving: linear in what is written.

@@ -171,8 +171,7 @@ package final class Channel: Pollable, @unchecked Sendable {
         }
         stream = nil
         leftover = []
-        loop.give(outbound)
-        outbound = []
+        loop.give(takeOutbound())
         flushed = 0
         loop.tellLater(self, closedBy: error)
     }

@@ -35,6 +35,7 @@ package final class EventLoop: @unchecked Sendable {
     private var closed: [(Channel, TransportError?)] = []
     private var handshakesLeft = 0
     private var spareBuffers: [[UInt8]] = []
+    private var spareBytes = 0
     let receiveBuffer: UnsafeMutableRawBufferPointer
 
     private struct Inbox {
@@ -63,7 +64,8 @@ package final class EventLoop: @unchecked Sendable {
         }
         now = system.monotonicNanoseconds()
         receiveBuffer = .allocate(byteCount: Self.receiveBufferBytes, alignment: 64)
-        let status = system.watch(wakeup, for: .input, word: Self.word(0, wakeup), isNew: true, poller: poller)
+        let word = Self.word(0, wakeup)
+        let status = system.watch(wakeup, for: [.input, .once], word: word, isNew: true, poller: poller)
         // The descriptors are closed by `deinit`.
         guard status >= 0 else { throw TransportError("watching the wake-up of \(name)", errno: -status) }
     }
@@ -79,8 +81,9 @@ package final class EventLoop: @unchecked Sendable {
     /// Handshake steps per turn. Each may sign with the private key, about a millisecond: a storm of new connections
     /// must not hold up the tokens of old ones.
     private static let handshakesPerTurn = 4
-    /// Output buffers kept for reuse; a channel holds one only while it has something to write.
-    private static let spareBufferCount = 32
+    /// Bytes of output buffers kept for reuse; a channel holds one only while it has something to write. Enough for a token
+    /// on each of ten thousand connections.
+    private static let mostSpareBytes = 4 * 1024 * 1024
     /// Larger buffers go back to the allocator.
     private static let largestSpareBuffer = 256 * 1024
 }
@@ -269,14 +272,20 @@ extension EventLoop {
     }
 
     /// An empty buffer, with memory of former use when there is one.
-    func takeBuffer() -> [UInt8] { spareBuffers.popLast() ?? [] }
+    func takeBuffer() -> [UInt8] {
+        guard let buffer = spareBuffers.popLast() else { return [] }
+        spareBytes -= buffer.capacity
+        return buffer
+    }
 
-    /// Keeps the memory of `buffer` for `takeBuffer`.
+    /// Keeps the memory of `buffer`, whose only owner the caller was, for `takeBuffer`.
     func give(_ buffer: consuming [UInt8]) {
-        guard buffer.capacity > 0, buffer.capacity <= Self.largestSpareBuffer,
-            spareBuffers.count < Self.spareBufferCount
-        else { return }
+        let capacity = buffer.capacity
+        guard capacity > 0, capacity <= Self.largestSpareBuffer, spareBytes + capacity <= Self.mostSpareBytes else {
+            return
+        }
         buffer.removeAll(keepingCapacity: true)
+        spareBytes += capacity
         spareBuffers.append(buffer)
     }
 

@@ -156,12 +156,12 @@ extension LinuxSystem {
     }
 
     package func clear(_ wakeup: Int32) {
-        var value: eventfd_t = 0
-        _ = uninterrupted { answer(Int32(eventfd_read(wakeup, &value))) }
+        // Watched for `.once`, a counter is reported again when it is written to again, read or not: the system call that
+        // would read it is saved in every turn.
     }
 
-    /// Enough for a busy turn; what does not fit is reported by the next wait.
-    private static let eventsPerWait = 256
+    /// Enough for a busy turn; what does not fit is reported by the next wait. Memory up to 1 KiB is the stack's.
+    private static let eventsPerWait = 80
 }
 
 /// The kernel's convention from libc's.

@@ -53,7 +53,7 @@ package protocol System: Sendable {
     func openWakeup() -> Int32
     /// Makes the counter readable. From any thread.
     func signal(_ wakeup: Int32)
-    /// Makes the counter unreadable.
+    /// Takes note that a signal was seen: the poller, which watches the counter for `.once`, need not report it again.
     func clear(_ wakeup: Int32)
 }
 
@@ -73,6 +73,8 @@ package struct Readiness: OptionSet, Sendable {
     package static let hangUp = Readiness(rawValue: 0x010)
     /// The peer will write no more.
     package static let inputClosed = Readiness(rawValue: 0x2000)
+    /// Asked for, not seen: report each change once, however long it lasts.
+    package static let once = Readiness(rawValue: 0x8000_0000)
 }
 
 /// One answer of the poller.
