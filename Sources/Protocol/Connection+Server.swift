@@ -33,8 +33,14 @@ extension Connection {
     ) throws(WireError) {
         guard tokens.count > 0 else { return }
         guard isOpen else { throw WireError(.internal, "tokens on a connection that is not open") }
-        let count = tokens.count
-        try update(stream, for: .tokens) { (state) throws(WireError) in try state.advance(from: index, by: count) }
+        guard let place = streams.index(forKey: stream) else {
+            throw WireError(.internal, "tokens for stream \(stream), which is not open")
+        }
+        do throws(WireError) {
+            try streams.values[place].advance(from: index, by: tokens.count)
+        } catch {
+            throw WireError(.internal, error.located(.tokens, stream).message)
+        }
         // No TOKENS frame is longer than what every client receives: see `Limits.smallestAnnouncedPayload`.
         tokens.encode(stream: stream, from: index, into: &bytes)
     }

@@ -4,66 +4,80 @@ internal import LMProtocol
 /// A request on its way through the engine, and when its stream can be resumed, for some time after its end. Loop thread
 /// only.
 ///
-/// The engine's events come in by `take` and leave by `flush` at the end of the loop's turn: what the client's credit
+/// The loop adds the engine's tokens to `tokens`; they leave by `flush` at the end of the loop's turn: what the client's credit
 /// allows goes to the connection that carries the stream now, if there is one.
 final class Generation {
+    // What each token needs comes first: with thousands of streams the processor's cache decides.
+    /// Where the tokens go; nil while the client is away.
+    private(set) var connection: ServerConnection?
+    /// What the engine has produced, which the loop adds to. Behind a pointer of its own, not in this object, so that adding
+    /// a token counts no reference; the loop's table forgets it before this object does.
+    let tokens = UnsafeMutablePointer<TokenBuffer>.allocate(capacity: 1)
+    private var end: End?
+    private var stream: UInt32 = 0
+    /// Tokens with an index below this may be sent: what the client says.
+    private var clientLimit: UInt32
+    /// Tokens with an index below this may be produced: what the engine was told.
+    private var granted: UInt32
+    /// Tokens with an index below this will not be asked for again.
+    private var consumed: UInt32 = 0
+    /// Tokens that the engine may be ahead of those the loop has taken.
+    private let window: UInt32
+    /// Its names for a client that comes back; nil when it ends with its connection.
+    var resumption: Resumption?
+
     /// Finds this object in the loop's table; comes back with each of the engine's events.
     let tag: UInt64
     unowned let loop: ServerLoop
     /// Whose request it is: nobody else may resume it.
     let tenant: UInt64
-    /// What ACCEPT says, but for its start index.
-    var acceptance = AcceptMessage()
-    /// Its names for a client that comes back; nil when it ends with its connection.
-    var resumption: Resumption?
     private(set) var request: RequestID?
-
-    /// Where the tokens go; nil while the client is away.
-    private(set) var connection: ServerConnection?
-    private var stream: UInt32 = 0
-    private var tokens = TokenBuffer()
-    private var checksum = CRC32C()
-    /// Tokens whose text is in `checksum`.
-    private var checksummed: UInt32 = 0
-    /// Tokens with an index below this were sent on the present stream.
-    private var sent: UInt32 = 0
-    /// Tokens with an index below this will not be asked for again.
-    private var consumed: UInt32 = 0
-    /// Tokens with an index below this may be sent: what the client says.
-    private var clientLimit: UInt32
-    /// Tokens with an index below this may be produced: what the engine was told.
-    private var granted: UInt32
-    private var end: End?
-    /// `flush` is owed at the end of this turn.
-    var isTouched = false
     /// When the engine had produced all it was granted, as far as the ticks saw.
     private var stalledSince: UInt64?
     /// When to forget it; nil while its client is there and it runs.
     private(set) var expiry: UInt64?
+    /// Repeats the output.
+    private let seed: UInt64?
 
-    /// By what a client finds its generation again.
-    struct Resumption {
-        var token: Opaque128
-        var key: Opaque128?
+    /// By what a client finds its generation again, and how it is greeted then.
+    final class Resumption {
+        let token: Opaque128
+        let key: Opaque128?
         /// Of the request, so that one key does not stand for two.
-        var fingerprint: Int
+        let fingerprint: Int
+        /// What ACCEPT says, but for its start index.
+        var acceptance = AcceptMessage()
+
+        init(token: Opaque128, key: Opaque128?, fingerprint: Int) {
+            self.token = token
+            self.key = key
+            self.fingerprint = fingerprint
+        }
     }
 
-    private enum End {
+    private indirect enum End {
         case finished(FinishMessage)
         case failed(ErrorMessage)
     }
 
-    init(tag: UInt64, loop: ServerLoop, tenant: UInt64, clientLimit: UInt32, granted: UInt32) {
+    init(tag: UInt64, loop: ServerLoop, tenant: UInt64, clientLimit: UInt32, granted: UInt32, seed: UInt64?) {
         self.tag = tag
         self.loop = loop
         self.tenant = tenant
+        self.seed = seed
+        window = loop.limits.aheadTokens
         self.clientLimit = clientLimit
         self.granted = granted
+        tokens.initialize(to: TokenBuffer())
+    }
+
+    deinit {
+        tokens.deinitialize(count: 1)
+        tokens.deallocate()
     }
 
     /// Memory that is kept for the client.
-    var byteCount: Int { tokens.byteCount }
+    var byteCount: Int { tokens.pointee.byteCount }
 
     /// The engine has produced something.
     var hasTokens: Bool { taken > 0 }
@@ -72,7 +86,7 @@ final class Generation {
     var hasEnded: Bool { end != nil }
 
     /// Index after the last token that the engine produced and this loop took.
-    private var taken: UInt32 { tokens.endIndex }
+    private var taken: UInt32 { tokens.pointee.endIndex }
 
     /// The engine has it.
     func submitted(as request: RequestID) { self.request = request }
@@ -80,19 +94,14 @@ final class Generation {
 
 // From the engine.
 extension Generation {
-    /// Takes one token.
-    func take(id: Int32, text: Span<UInt8>, logprobs: Span<TokenLogprob>) {
-        tokens.append(id: id, text: text, logprobs: logprobs)
-    }
-
     /// The engine is done with it.
     func finish(_ end: GenerationEnd) {
         switch end {
         case .finished(let reason, let usage):
-            updateChecksum()
-            var message = FinishMessage(reason: .init(reason), tokens: taken, checksum: checksum.value)
+            tokens.pointee.settle()
+            var message = FinishMessage(reason: .init(reason), tokens: taken, checksum: tokens.pointee.checksum.value)
             message.usage = UsageReport(usage)
-            message.seed = acceptance.seed
+            message.seed = seed
             finish(.finished(message))
         case .failed(let error, let usage):
             var message = ErrorMessage(error)
@@ -112,38 +121,36 @@ extension Generation {
         flush()
     }
 
-    private func updateChecksum() {
-        guard checksummed < taken else { return }
-        tokens.addText(from: checksummed, to: &checksum)
-        checksummed = taken
-    }
-
     /// Sends what may be sent, and lets the engine go on. While the socket is congested tokens wait here, so that they
     /// leave in fewer and larger frames; the end waits for nothing.
     func flush() {
-        isTouched = false
-        updateChecksum()
+        tokens.pointee.settle()
         guard let connection else { return grant() }
         if !connection.isCongested || end != nil { sendTokens(on: connection) }
-        sendEnd()
+        if end != nil { sendEnd() }
         grant()
     }
 
     private func sendTokens(on connection: ServerConnection) {
-        while sent < min(taken, clientLimit) {
-            guard let next = connection.sendTokens(on: stream, from: tokens, in: sent..<min(taken, clientLimit)) else {
-                return
+        guard clientLimit > tokens.pointee.nextIndex else { return }
+        let count = min(tokens.pointee.unsentCount, Int(clientLimit - tokens.pointee.nextIndex))
+        guard count > 0 else { return }
+        do throws(WireError) {
+            // The connection must not fail in here: it would come back to these tokens.
+            try tokens.pointee.send(count) { (index, slice) throws(WireError) in
+                try connection.append(slice, from: index, on: stream)
             }
-            sent = next
+        } catch {
+            return connection.fail(ErrorMessage(error))
         }
-        if resumption == nil { tokens.drop(below: sent) }
+        if resumption == nil { tokens.pointee.drop(below: tokens.pointee.nextIndex) }
     }
 
     private func sendEnd() {
         guard let end, let connection else { return }
         switch end {
         case .finished(let message):
-            guard sent == taken else { return }
+            guard tokens.pointee.unsentCount == 0 else { return }
             self.connection = nil
             connection.finish(stream, message)
         case .failed(let message):
@@ -156,8 +163,7 @@ extension Generation {
     /// is kept for a client that may come back, and nothing new while the socket is congested: a reader that does not
     /// drain it stops its own sequences, and nobody else's.
     private func grant() {
-        guard end == nil, connection?.isCongested != true, let request else { return }
-        let window = loop.limits.aheadTokens
+        guard end == nil, granted < clientLimit, connection?.isCongested != true, let request else { return }
         var limit = min(clientLimit, taken.advancedClamping(by: window))
         if resumption != nil { limit = min(limit, consumed.advancedClamping(by: loop.limits.replayTokens)) }
         // In steps of half a window while the engine has something to do: a command for each token would be waste.
@@ -176,20 +182,21 @@ extension Generation {
             self.stream, ErrorMessage(.superseded, "the generation goes on on another stream, as RESUME asked"))
         self.connection = connection
         self.stream = stream
-        sent = index
+        tokens.pointee.rewind(to: index)
         consumed = max(consumed, index)
         clientLimit = limit
         stalledSince = nil
         if end == nil { expiry = nil }
-        tokens.drop(below: consumed)
+        tokens.pointee.drop(below: consumed)
     }
 
     /// Whether tokens from this index on can still be sent.
     ///
     /// - Throws: `notFound` or `invalid`, as section 5.7 of docs/protocol.md says.
     func checkKept(from index: UInt32) throws(WireError) {
-        guard index >= tokens.firstIndex else {
-            throw WireError(.notFound, "tokens before \(tokens.firstIndex) were consumed and are not kept any more")
+        guard index >= tokens.pointee.firstIndex else {
+            throw WireError(
+                .notFound, "tokens before \(tokens.pointee.firstIndex) were consumed and are not kept any more")
         }
         guard index <= taken else {
             throw WireError(.invalid, "token \(index) is wanted, but only \(taken) were generated so far")
@@ -200,7 +207,7 @@ extension Generation {
     func credit(_ message: CreditMessage) {
         clientLimit = max(clientLimit, message.limit)
         consumed = max(consumed, message.consumed)
-        tokens.drop(below: consumed)
+        tokens.pointee.drop(below: consumed)
         flush()
     }
 

@@ -15,11 +15,13 @@ extension ServerConnection {
             request.cacheScope = tenant
             let generation = try loop.submit(
                 request, tenant: tenant, clientLimit: message.creditLimit, resumption: resumption(for: message))
-            generation.acceptance.requestID = loop.newRequestID()
-            generation.acceptance.model = model.name
-            generation.acceptance.seed = request.sampling.seed
-            generation.acceptance.resumeToken = generation.resumption?.token
-            try? carry(generation, on: stream, from: 0, limit: message.creditLimit)
+            var acceptance = AcceptMessage()
+            acceptance.requestID = loop.newRequestID()
+            acceptance.model = model.name
+            acceptance.seed = request.sampling.seed
+            acceptance.resumeToken = generation.resumption?.token
+            generation.resumption?.acceptance = acceptance
+            try? carry(generation, on: stream, acceptance, limit: message.creditLimit)
         } catch {
             try refuse(stream, ErrorMessage(error))
         }
@@ -51,17 +53,18 @@ extension ServerConnection {
         } catch {
             return try refuse(stream, ErrorMessage(error))
         }
-        try carry(generation, on: stream, from: index, limit: limit)
+        // What can be found again is greeted again.
+        var acceptance = generation.resumption?.acceptance ?? AcceptMessage()
+        acceptance.startIndex = index
+        try carry(generation, on: stream, acceptance, limit: limit)
     }
 
     /// Accepts a stream as the one that carries a generation.
     private func carry(
-        _ generation: Generation, on stream: UInt32, from index: UInt32, limit: UInt32
+        _ generation: Generation, on stream: UInt32, _ acceptance: AcceptMessage, limit: UInt32
     ) throws(WireError) {
-        var acceptance = generation.acceptance
-        acceptance.startIndex = index
         generations[stream] = generation
-        generation.attach(to: self, stream, from: index, limit: limit)
+        generation.attach(to: self, stream, from: acceptance.startIndex, limit: limit)
         try send { (wire, bytes) throws(WireError) in try wire.sendAccept(on: stream, acceptance, into: &bytes) }
         generation.flush()
     }

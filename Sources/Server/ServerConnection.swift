@@ -269,18 +269,15 @@ final class ServerConnection: ChannelHandler {
 
 // What a generation asks of the connection that carries it.
 extension ServerConnection {
-    /// Sends as many tokens of `range` as fit one frame.
+    /// Appends tokens of a stream to what leaves at the end of the turn, which cannot grow far by this: while the connection is
+    /// congested tokens wait. The caller fails the connection if this throws.
     ///
-    /// - Returns: the index after the last one sent; nil when the connection failed.
-    func sendTokens(on stream: UInt32, from tokens: borrowing TokenBuffer, in range: Range<UInt32>) -> UInt32? {
-        do throws(WireError) {
-            try tokens.fill(&loop.frame, with: range)
-            try send { (wire, bytes) throws(WireError) in try wire.sendTokens(on: stream, loop.frame, into: &bytes) }
-            return range.lowerBound + UInt32(loop.frame.count)
-        } catch {
-            fail(ErrorMessage(error))
-            return nil
-        }
+    /// - Parameter index: of the first one.
+    func append(_ tokens: borrowing TokenSlice, from index: UInt32, on stream: UInt32) throws(WireError) {
+        guard let channel else { return }
+        var bytes = channel.borrowOutput()
+        defer { channel.returnOutput(bytes) }
+        try wire.sendTokens(on: stream, from: index, tokens, into: &bytes)
     }
 
     /// Ends a stream.

@@ -10,15 +10,14 @@ final class ServerLoop: @unchecked Sendable {  // immutable, or touched on the l
     let mailbox: EventMailbox
     private(set) var isDraining = false
     /// Generations by the tag of their events.
-    private var generations = SlotTable<Generation>()
+    private var generations = GenerationTable()
     private(set) var resumable = ResumableGenerations()
-    /// The frame that is being filled; its arrays keep their memory.
-    var frame = TokensMessage(firstIndex: 0)
 
     private var connections: [UInt32: ServerConnection] = [:]
     private var nextNumber: UInt32 = 0
     private var batch = EventBatch()
-    private var touched: [Generation] = []
+    /// Tags of generations that took tokens in this turn.
+    private var touched: [UInt64] = []
 
     var limits: ServerLimits { shared.limits }
     var model: ServedModel { shared.model }
@@ -70,26 +69,26 @@ final class ServerLoop: @unchecked Sendable {  // immutable, or touched on the l
     private func drainMailbox() {
         mailbox.drain(into: &batch)
         deliver(batch)
-        for generation in touched where generation.isTouched { generation.flush() }
+        for tag in touched { generations[tag]?.flush() }
         touched.removeAll(keepingCapacity: true)
     }
 
     private func deliver(_ batch: borrowing EventBatch) {
+        let (text, logprobs) = (batch.text.span, batch.logprobs.span)
         var (textStart, logprobStart, endCount) = (0, 0, 0)
         for event in batch.events {
-            let generation = generations[event.tag]
             switch event.kind {
             case .token(let id, _, let textLength, let logprobCount):
                 let (textEnd, logprobEnd) = (textStart + Int(textLength), logprobStart + Int(logprobCount))
-                if let generation {
-                    touch(generation)
-                    generation.take(
-                        id: id, text: batch.text.span.extracting(textStart..<textEnd),
-                        logprobs: batch.logprobs.span.extracting(logprobStart..<logprobEnd))
+                if let tokens = generations.tokens(of: event.tag) {
+                    if tokens.pointee.touch() { touched.append(event.tag) }
+                    tokens.pointee.append(
+                        id: id, text: text.extracting(textStart..<textEnd),
+                        logprobs: logprobs.extracting(logprobStart..<logprobEnd))
                 }
                 (textStart, logprobStart) = (textEnd, logprobEnd)
             case .ended:
-                generation?.finish(batch.ends[endCount])
+                generations[event.tag]?.finish(batch.ends[endCount])
                 endCount += 1
             }
         }
@@ -98,12 +97,6 @@ final class ServerLoop: @unchecked Sendable {  // immutable, or touched on the l
     /// Ends the connections whose keys are not accepted any more.
     func renewIdentities() {
         for connection in connections.values { connection.renewIdentity() }
-    }
-
-    private func touch(_ generation: Generation) {
-        guard !generation.isTouched else { return }
-        generation.isTouched = true
-        touched.append(generation)
     }
 
     /// Says goodbye to every client; a connection leaves when its last stream has ended. Who is away cannot come back.
@@ -129,7 +122,9 @@ extension ServerLoop {
         _ request: GenerationRequest, tenant: UInt64, clientLimit: UInt32, resumption: Generation.Resumption?
     ) throws(EngineError) -> Generation {
         let generation = generations.insert { tag in
-            Generation(tag: tag, loop: self, tenant: tenant, clientLimit: clientLimit, granted: request.creditLimit)
+            Generation(
+                tag: tag, loop: self, tenant: tenant, clientLimit: clientLimit, granted: request.creditLimit,
+                seed: request.sampling.seed)
         }
         do throws(EngineError) {
             generation.submitted(as: try model.engine.submit(request, tag: generation.tag, to: mailbox))

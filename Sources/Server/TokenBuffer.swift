@@ -1,82 +1,153 @@
 internal import LMEngine
 internal import LMProtocol
 
-/// The tokens of a generation that may have to be sent, or sent again: a window on its output, in flat arrays that keep
-/// their memory, so that in steady state a token costs no allocation.
-struct TokenBuffer {
+/// The tokens of a generation that may have to be sent, or sent again: a window on its output, kept as frames have it, so
+/// that a frame is a few copies. Its arrays keep their memory: in steady state a token costs no allocation.
+struct TokenBuffer: ~Copyable {
+    private var ids = PlainArray<Int32>()
+    private var textLengths = PlainArray<UInt16>()
+    private var text = PlainArray<UInt8>()
+
+    /// Where a token lies in the arrays.
+    private struct Position {
+        var token: UInt32 = 0
+        var text: UInt32 = 0
+        var logprob: UInt32 = 0
+    }
+
+    /// Of the next token to be sent.
+    private var next = Position()
+    /// Index of the next token to be sent.
+    private(set) var nextIndex: UInt32 = 0
+    /// Of the first token kept; what is before it was dropped.
+    private var first = Position()
     /// Index of the first token kept.
     private(set) var firstIndex: UInt32 = 0
+    /// Of the text of all tokens, also those that were dropped.
+    private(set) var checksum = CRC32C()
+    /// Bytes of `text` that are in `checksum`.
+    private var checksummed: UInt32 = 0
+    /// Tokens came in this turn.
+    private var isTouched = false
 
-    private var ids: [Int32] = []
-    private var text: [UInt8] = []
-    private var logprobs: [TokenLogprob] = []
-    /// Where each token's text ends in `text`, and its entries in `logprobs`.
-    private var ends: [(text: Int, logprobs: Int)] = []
-    /// Tokens at the front of the arrays that were dropped already.
-    private var dropped = 0
+    /// Empty until a token has entries.
+    private var logprobCounts = PlainArray<UInt8>()
+    private var logprobs = PlainArray<TokensMessage.Logprob>()
 
     /// Index after the last token.
-    var endIndex: UInt32 { firstIndex + UInt32(ids.count - dropped) }
+    var endIndex: UInt32 { nextIndex &+ UInt32(unsentCount) }
+
+    /// Number of tokens to be sent.
+    var unsentCount: Int { ids.count - Int(next.token) }
 
     /// Memory that the contents take.
     var byteCount: Int {
-        text.count + ids.count * 20 + logprobs.count * MemoryLayout<TokenLogprob>.stride
+        text.count + ids.count * 6 + logprobCounts.count + logprobs.count * MemoryLayout<TokensMessage.Logprob>.stride
     }
 
     /// Adds the next token.
+    @inline(__always)
     mutating func append(id: Int32, text piece: Span<UInt8>, logprobs entries: Span<TokenLogprob>) {
         ids.append(id)
-        text.append(piece.bytes)
-        if !entries.isEmpty { entries.withUnsafeBufferPointer { logprobs.append(contentsOf: $0) } }
-        ends.append((text.count, logprobs.count))
+        textLengths.append(UInt16(piece.count))
+        text.append(piece)
+        if !entries.isEmpty || logprobCounts.count > 0 { append(entries) }
     }
 
-    /// Forgets tokens with an index below this, which is at most `endIndex`.
+    /// Adds the log-probabilities of the token that was just added.
+    @inline(never)
+    private mutating func append(_ entries: Span<TokenLogprob>) {
+        while logprobCounts.count < ids.count - 1 { logprobCounts.append(0) }
+        logprobCounts.append(UInt8(entries.count))
+        for index in entries.indices {
+            logprobs.append(.init(token: entries[index].token, value: entries[index].logprob))
+        }
+    }
+
+    /// Notes that tokens were added, and that `settle` is owed; true for the first time.
+    @inline(__always)
+    mutating func touch() -> Bool {
+        if isTouched { return false }
+        isTouched = true
+        return true
+    }
+
+    /// Adds the text that came since the last time to the checksum.
+    mutating func settle() {
+        isTouched = false
+        guard checksummed < text.count else { return }
+        var updated = checksum
+        updated.update(text.span.extracting(Int(checksummed)...).bytes)
+        checksum = updated
+        checksummed = UInt32(text.count)
+    }
+
+    /// Passes the next tokens to be sent to `send`, and takes note that they are.
+    ///
+    /// - Parameter count: at most `unsentCount`.
+    mutating func send<Failure: Error>(
+        _ count: Int, _ send: (UInt32, borrowing TokenSlice) throws(Failure) -> Void
+    ) throws(Failure) {
+        let end = position(count, after: next)
+        let tokens = Int(next.token)..<Int(end.token)
+        try send(
+            nextIndex,
+            TokenSlice(
+                ids: ids.span.extracting(tokens), textLengths: textLengths.span.extracting(tokens),
+                text: text.span.extracting(Int(next.text)..<Int(end.text)),
+                logprobCounts: logprobCounts.span.extracting(logprobCounts.count == 0 ? 0..<0 : tokens),
+                logprobs: logprobs.span.extracting(Int(next.logprob)..<Int(end.logprob))))
+        next = end
+        nextIndex += UInt32(count)
+    }
+
+    /// Sends from this index on, which lies in what is kept or right after it.
+    mutating func rewind(to index: UInt32) {
+        precondition((firstIndex...endIndex).contains(index), "what is sent again is kept")
+        next = position(Int(index - firstIndex), after: first)
+        nextIndex = index
+    }
+
+    /// Forgets tokens with an index below this, which were sent.
     mutating func drop(below index: UInt32) {
         guard index > firstIndex else { return }
-        dropped += Int(index - firstIndex)
+        precondition(index <= nextIndex, "tokens are dropped that were never sent")
+        settle()
+        first = index == nextIndex ? next : position(Int(index - firstIndex), after: first)
         firstIndex = index
-        precondition(dropped <= ids.count, "tokens are dropped that never came")
         // Each token is moved at most once per halving: linear in what is appended.
-        if dropped >= ids.count - dropped { compact() }
+        if 2 * Int(first.token) >= ids.count { compact() }
     }
 
     private mutating func compact() {
-        let start = start(of: dropped)
-        ids.removeFirst(dropped)
-        ends.removeFirst(dropped)
-        text.removeFirst(start.text)
-        logprobs.removeFirst(start.logprobs)
-        for position in ends.indices {
-            ends[position].text -= start.text
-            ends[position].logprobs -= start.logprobs
+        ids.removeFirst(Int(first.token))
+        textLengths.removeFirst(Int(first.token))
+        text.removeFirst(Int(first.text))
+        if logprobCounts.count > 0 {
+            logprobCounts.removeFirst(Int(first.token))
+            logprobs.removeFirst(Int(first.logprob))
         }
-        dropped = 0
+        next.token -= first.token
+        next.text -= first.text
+        next.logprob -= first.logprob
+        checksummed -= first.text
+        first = Position()
     }
 
-    private func start(of position: Int) -> (text: Int, logprobs: Int) {
-        position == 0 ? (0, 0) : ends[position - 1]
-    }
-
-    /// Adds the text of the tokens from `index` on to a checksum.
-    func addText(from index: UInt32, to checksum: inout CRC32C) {
-        let start = start(of: dropped + Int(index - firstIndex)).text
-        checksum.update(text.span.extracting(start..<text.count).bytes)
-    }
-
-    /// Fills a frame with tokens in `range`, which is kept here and not empty, as far as they fit.
-    func fill(_ message: inout TokensMessage, with range: Range<UInt32>) throws(WireError) {
-        message.removeAll(firstIndex: range.lowerBound)
-        let first = dropped + Int(range.lowerBound - firstIndex)
-        var start = start(of: first)
-        for position in first..<first + range.count {
-            let end = ends[position]
-            guard message.hasRoom(forText: end.text - start.text) else { return }
-            try message.append(id: ids[position], text: text.span.extracting(start.text..<end.text))
-            for entry in logprobs[start.logprobs..<end.logprobs] {
-                try message.append(.init(token: entry.token, value: entry.logprob))
-            }
-            start = end
+    /// Where the token lies that is `count` tokens behind another one.
+    private func position(_ count: Int, after start: Position) -> Position {
+        var position = start
+        position.token += UInt32(count)
+        if position.token == ids.count {
+            position.text = UInt32(text.count)
+            position.logprob = UInt32(logprobs.count)
+            return position
         }
+        let (lengths, entries) = (textLengths.span, logprobCounts.span)
+        for token in start.token..<position.token {
+            position.text += UInt32(lengths[Int(token)])
+            if !entries.isEmpty { position.logprob += UInt32(entries[Int(token)]) }
+        }
+        return position
     }
 }
