@@ -29,7 +29,7 @@ static unsigned connection_count = 1, streams_each = 1;
 static unsigned greeted_count, opened_total, accepted_count, pong_count, reply_count;
 static uint32_t *nexts;  // the next token's index of each stream, `stream_room` of them for each connection
 static unsigned stream_room;
-static uint64_t token_count, byte_count, frame_count;
+static uint64_t token_count, byte_count, frame_count, lone_bytes, lone_count;  // lone: a token in a frame of its own
 static uint32_t *ages, age_count;
 static bool is_measuring;
 static uint8_t *input;
@@ -95,6 +95,10 @@ static void take_tokens(connection *c, uint32_t stream, const uint8_t *payload, 
     if (!is_measuring) return;
     token_count += count;
     frame_count++;
+    if (count == 1) {
+        lone_bytes += 8 + length;
+        lone_count++;
+    }
     if (ages && age_count < AGES) ages[age_count++] = (uint32_t)now - get32(payload + 4);
 }
 
@@ -213,16 +217,17 @@ static void turn_until(const unsigned *counter, unsigned wanted, const char *wha
     }
 }
 
-// Connects all, a few at a time: the server's backlog is finite.
-static void connect_all(void) {
-    connections = calloc(connection_count, sizeof *connections);
-    for (unsigned i = 0; i < connection_count; i++) {
+// Connects the connections from `first` to before `end`, a few at a time: the server's backlog is finite.
+static void connect_some(unsigned first, unsigned end) {
+    for (unsigned i = first; i < end; i++) {
         connections[i].first = i * stream_room;
         start_connection(&connections[i]);
-        if (i % 64 == 63) turn_until(&greeted_count, i - 31, "connections greeted");
+        if (i % 64 == 63 && i > first + 64) turn_until(&greeted_count, i - 31, "connections greeted");
     }
-    turn_until(&greeted_count, connection_count, "connections greeted");
+    turn_until(&greeted_count, end, "connections greeted");
 }
+
+static void connect_all(void) { connect_some(0, connection_count); }
 
 // ---- The measurements
 
@@ -254,6 +259,7 @@ static void load(double warm_up, double seconds) {
     observation after = observe();
     printf("{\"seconds\":%.4f,\"tokens\":%llu,\"frames\":%llu,\"bytes\":%llu", (double)(after.at_ns - before.at_ns) / 1e9,
            (unsigned long long)token_count, (unsigned long long)frame_count, (unsigned long long)byte_count);
+    if (lone_count) printf(",\"lone_bytes\":%.2f", (double)lone_bytes / (double)lone_count);
     print_percentiles("hop_us", ages, age_count);
     print_threads(&before, &after);
     puts("}");
@@ -289,21 +295,29 @@ static uint64_t settled_memory(void) {
     return observed_memory();
 }
 
-static void hold(unsigned stream_total) {
-    // A first connection makes what all connections share.
-    uint64_t start = now_ns(), memory_empty = settled_memory();
-    connect_all();
-    double connecting = (double)(now_ns() - start) / 1e9 - 0.3;
-    uint64_t memory_idle = settled_memory();
-    unsigned left = stream_total;
-    for (unsigned i = 0; left > 0 && i < connection_count; i++) {
-        unsigned most = left < streams_held ? left : streams_held;
-        open_streams(&connections[i], most, 0);
-        if (connections[i].opened < most) die("the server grants too few streams");
-        left -= most;
+// Opens `count` more streams, as many on a connection as it may have.
+static void open_held(unsigned count) {
+    unsigned wanted = opened_total + count;
+    for (unsigned i = 0; opened_total < wanted && i < connection_count; i++) {
+        unsigned most = connections[i].opened + wanted - opened_total;
+        open_streams(&connections[i], most < streams_held ? most : streams_held, 0);
     }
-    if (left > 0) die("more streams than the connections may have");
-    turn_until(&accepted_count, stream_total, "streams accepted");
+    if (opened_total < wanted) die("more streams than the connections may have");
+    turn_until(&accepted_count, opened_total, "streams accepted");
+}
+
+// The first tenth of connections, and the first half of streams, make what all share and the room of a burst: memory is
+// what the others take.
+static void hold(unsigned stream_total) {
+    unsigned first = connection_count / 10, half = stream_total / 2;
+    connect_some(0, first);
+    uint64_t memory_first = settled_memory(), start = now_ns();
+    connect_some(first, connection_count);
+    double connecting = (double)(now_ns() - start) / 1e9;
+    uint64_t memory_idle = settled_memory();
+    open_held(half);
+    uint64_t memory_half = settled_memory();
+    open_held(stream_total - half);
     uint64_t memory_open = settled_memory();
 
     // Signs of life.
@@ -316,9 +330,10 @@ static void hold(unsigned stream_total) {
         turn(1000);
         if (now_ns() - wait > 20000000000u) die("streams without a sign of life");
     }
-    printf("{\"connections\":%u,\"streams\":%u,\"connect_seconds\":%.2f,\"connection_bytes\":%.1f,\"stream_bytes\":%.1f",
-           connection_count, stream_total, connecting, (double)(int64_t)(memory_idle - memory_empty) / connection_count,
-           stream_total ? (double)(int64_t)(memory_open - memory_idle) / stream_total : 0.0);
+    printf("{\"connections\":%u,\"streams\":%u,\"connect_us\":%.0f,\"connection_bytes\":%.1f,\"stream_bytes\":%.1f",
+           connection_count, stream_total, connecting * 1e6 / (connection_count - first),
+           (double)(int64_t)(memory_idle - memory_first) / (connection_count - first),
+           (double)(int64_t)(memory_open - memory_half) / (stream_total - half));
     printf(",\"memory_bytes\":%llu,\"tokens\":%llu}\n", (unsigned long long)memory_open, (unsigned long long)token_count);
 }
 
@@ -349,6 +364,7 @@ int main(int argc, char **argv) {
     }
     observe_start(pid, counter_file);
     stream_room = strcmp(mode, "hold") ? streams_each : streams_held;
+    connections = calloc(connection_count, sizeof *connections);
     nexts = calloc((size_t)connection_count * stream_room, sizeof *nexts);
     input = malloc(2 * READ);
     poller = epoll_create1(EPOLL_CLOEXEC);

@@ -1,14 +1,17 @@
 // The yardstick: what one thread, epoll and C need for the work of Benchmarks/wire, and nothing more. It speaks as much of
 // the protocol as that work uses, trusts its client, and writes all tokens of a step to a connection at once.
 //
-//   server --step-us N [--frame-tokens N] [--tls-cert FILE --tls-key FILE]
+//   server --step-us N [--source-thread 1] [--frame-tokens N] [--tls-cert FILE --tls-key FILE]
 //
 // --step-us 0 writes as fast as the sockets take it, in batches of 64 KiB, --frame-tokens to a frame; otherwise each open
-// stream gets one token every N microseconds.
+// stream gets one token every N microseconds. With --source-thread a second thread makes the tokens, as a model would.
 #include "wire.h"
 
 #include <arpa/inet.h>
 #include <nmmintrin.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/eventfd.h>
 #include <sys/timerfd.h>
 
 typedef struct {
@@ -31,6 +34,7 @@ enum { BATCH = 64 * 1024, READ = 64 * 1024, TEXT = 6 };
 static int poller, listener, timer = -1;
 static SSL_CTX *context;
 static uint64_t step_ns;
+static atomic_uint made_at;  // when the source thread's last tokens were made
 static unsigned frame_tokens = 255;
 static connection **connections;  // those with streams
 static size_t connection_count, connection_room;
@@ -125,8 +129,7 @@ static unsigned credit(const stream *s, unsigned most) {
 }
 
 // One token for each stream of each connection, and one write for each connection.
-static void step(void) {
-    uint32_t id = (uint32_t)now_ns();
+static void step(uint32_t id) {
     for (size_t i = connection_count; i-- > 0;) {
         connection *c = connections[i];
         uint8_t *p = scratch;
@@ -335,19 +338,38 @@ static void listen_somewhere(void) {
     fflush(stdout);
 }
 
-static void start_timer(void) {
+static void *run_source(void *unused) {
+    for (uint64_t due = now_ns();; due += step_ns) {
+        struct timespec time = {(time_t)(due / 1000000000), (long)(due % 1000000000)};
+        clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, NULL);
+        atomic_store(&made_at, (uint32_t)now_ns());
+        eventfd_write(timer, 1);
+    }
+    return unused;
+}
+
+static void start_timer(bool has_source) {
+    pthread_t thread;
     if (!step_ns) return;
-    timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-    struct timespec interval = {(time_t)(step_ns / 1000000000), (long)(step_ns % 1000000000)};
-    timerfd_settime(timer, 0, &(struct itimerspec){interval, interval}, NULL);
+    if (has_source) {
+        timer = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+        if (pthread_create(&thread, NULL, run_source, NULL)) die("pthread_create");
+        pthread_setname_np(thread, "source");
+    } else {
+        timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+        struct timespec interval = {(time_t)(step_ns / 1000000000), (long)(step_ns % 1000000000)};
+        timerfd_settime(timer, 0, &(struct itimerspec){interval, interval}, NULL);
+    }
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = &timer};
     epoll_ctl(poller, EPOLL_CTL_ADD, timer, &event);
 }
 
 int main(int argc, char **argv) {
     const char *certificate = NULL, *key = NULL;
+    bool has_source = false;
     for (int i = 1; i + 1 < argc; i += 2) {
         if (!strcmp(argv[i], "--step-us")) step_ns = strtoull(argv[i + 1], NULL, 10) * 1000;
+        if (!strcmp(argv[i], "--source-thread")) has_source = atoi(argv[i + 1]) != 0;
         if (!strcmp(argv[i], "--frame-tokens")) frame_tokens = (unsigned)atoi(argv[i + 1]);
         if (!strcmp(argv[i], "--tls-cert")) certificate = argv[i + 1];
         if (!strcmp(argv[i], "--tls-key")) key = argv[i + 1];
@@ -364,7 +386,7 @@ int main(int argc, char **argv) {
     input = malloc(2 * READ);
     poller = epoll_create1(EPOLL_CLOEXEC);
     listen_somewhere();
-    start_timer();
+    start_timer(has_source);
     bool is_busy = false;
     for (;;) {
         struct epoll_event events[256];
@@ -376,7 +398,7 @@ int main(int argc, char **argv) {
                 if (read(timer, &steps, 8) != 8) steps = 0;
             } else if (!ready(events[i].data.ptr, events[i].events)) end(events[i].data.ptr);
         }
-        for (; steps > 0; steps--) step();
+        for (; steps > 0; steps--) step(has_source ? atomic_load(&made_at) : (uint32_t)now_ns());
         is_busy = !step_ns && saturate();
     }
 }
