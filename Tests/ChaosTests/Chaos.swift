@@ -50,12 +50,13 @@ struct Site {
 
     var port: UInt16 { server.address.split(separator: ":").last.flatMap { UInt16($0) } ?? 0 }
 
-    /// A client that repeats nothing.
+    /// A client that repeats and resumes nothing.
     static func client(
         _ address: String, _ change: (inout ClientConfiguration) -> Void = { _ in }
     ) throws -> LMClient {
         var configuration = ClientConfiguration(endpoint: address)
         configuration.retry = .none
+        configuration.resumesStreams = false
         change(&configuration)
         return try LMClient(configuration)
     }
