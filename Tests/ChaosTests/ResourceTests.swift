@@ -69,7 +69,8 @@ extension ChaosTests {
         }
 
         @Test func aModelFileThatIsCutOffEndsTheServerAndNotInWrongTokens() async throws {
-            let site = try Site()
+            // Without a backtrace: what writes it has been seen to hang, and the crashed server with it.
+            let site = try Site(shell: "SWIFT_BACKTRACE=enable=no exec \"$@\"")
             let known = try await KnownRequest(1, tokens: 100, from: site.direct)
             #expect(truncate(site.model.path, 0) == 0)
             #expect(await !known.check(over: site.direct).isWrong)
