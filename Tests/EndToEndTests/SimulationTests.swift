@@ -25,6 +25,13 @@ import Testing
         print(outcome.output)
     }
 
+    @Test("connections killed at any byte: every answer is that of an uninterrupted run")
+    func killedConnections() throws {
+        let outcome = try simulate(["--kind", "cuts", "--seeds", environmentValue("LM_SIM_SEEDS") ?? "1000"])
+        #expect(outcome.status == 0, "\(outcome.output)\(outcome.errors)")
+        print(outcome.output)
+    }
+
     @Test("planted mistakes are found", arguments: ["foreignToken", "repeatedBytes", "lostBytes"])
     func canaries(name: String) throws {
         let outcome = try simulate(["--seeds", "100", "--canary", name])

@@ -26,6 +26,8 @@ package enum Fault: String, CaseIterable, Sendable {
     case interrupt
     /// Accepting fails.
     case accept
+    /// A program stands still for seconds, as if stopped, while its machine goes on.
+    case freeze
     /// The back end fails a step.
     case step
     /// The back end yields rows that are not finite.
@@ -104,6 +106,12 @@ package final class FaultSwarm: @unchecked Sendable {  // one thread: that of th
         guard isChaos, enabled.contains(fault), random.below(odds) == 0 else { return false }
         strikes[fault, default: 0] += 1
         return true
+    }
+
+    /// Whether this world has the fault, which then shapes all of it.
+    package func shapes(_ fault: Fault) -> Bool {
+        if has(fault) { strikes[fault, default: 0] += 1 }
+        return has(fault)
     }
 
     /// A random number in `range`.

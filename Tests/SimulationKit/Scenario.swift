@@ -28,8 +28,9 @@ struct Scenario {
         clients = random.below(8) + 1
         usersPerClient = random.below(4) + 1
         requestsPerUser = random.below(4) + 1
-        // A generation can be resumed only on the loop that has it.
+        // A server of several loops resumes nothing.
         ioLoops = faults.kind == .cuts ? 1 : random.below(2) + 1
+        server.ioThreads = ioLoops
 
         let blockSize = pick([1, 4, 16])
         let blocks = random.below(57) + 8
@@ -38,17 +39,17 @@ struct Scenario {
         options.maxNumSeqs = random.below(8) + 1
         options.maxNumBatchedTokens = options.maxNumSeqs + random.below(64)
         options.prefixCaching = random.below(2) == 0
-        if faults.has(.fewRequests) { options.maxNumRequests = random.below(6) + 1 }
+        if faults.shapes(.fewRequests) { options.maxNumRequests = random.below(6) + 1 }
         contextLength = 512
 
         server.listen = ["127.0.0.1:7433"]
         server.limits.aheadTokens = pick([1, 2, 8, 64, 256])
         server.limits.outboundSoftBytes = pick([64, 512, 4_096, 65_536])
         server.limits.drainTimeout = pick([500, 2_000, 10_000])
-        server.limits.resumeGrace = faults.kind == .cuts ? 30_000 : pick([0, 2_000, 30_000])
+        server.limits.resumeGrace = faults.kind == .cuts ? 30_000 : ioLoops > 1 ? 0 : pick([0, 2_000, 30_000])
         server.limits.goAwayDelay = pick([1, 10, 1_000])
         if random.below(4) == 0 { server.limits.connectionRequests = random.below(8) + 1 }
-        if faults.has(.impatience) {
+        if faults.shapes(.impatience) {
             server.limits.connectionAge = pick([3_000, 20_000])
             server.limits.stallTimeout = pick([3_000, 10_000])
             server.limits.idleTimeout = pick([2_000, 10_000])
@@ -69,7 +70,7 @@ struct Scenario {
         }
 
         stepTime = pick([100 * microsecond, millisecond, 10 * millisecond])
-        if faults.has(.drain) { drainAt = UInt64(random.below(20_000)) * millisecond }
+        if faults.shapes(.drain) { drainAt = UInt64(random.below(20_000)) * millisecond }
         healAt = UInt64(random.below(60) + 1) * second
     }
 

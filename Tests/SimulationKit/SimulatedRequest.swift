@@ -11,6 +11,7 @@ final class SimulatedRequest: @unchecked Sendable, CustomStringConvertible {  //
     // What the user itself did: it bounds what may become of the request.
     private var timeout: UInt64?
     private var isCancelled = false
+    private var isAccepted = false
     // What arrived.
     private var answer = Oracle.Answer(tokens: [], text: "", isStopped: false)
     private var taken = 0
@@ -44,6 +45,7 @@ final class SimulatedRequest: @unchecked Sendable, CustomStringConvertible {  //
         do throws(LMError) {
             if random.below(12) == 0 { return try await call(library) }
             let stream = try await library.generate(question())
+            isAccepted = true
             switch random.below(4) {
             case 0: try await collect(stream)
             default: try await consume(stream)
@@ -148,7 +150,7 @@ final class SimulatedRequest: @unchecked Sendable, CustomStringConvertible {  //
         if error.tokensReceived < taken, error.code != .cancelled {
             blame("\(self): \(error.tokensReceived) tokens received, yet \(taken) taken")
         }
-        if world.explains(error, timeout: timeout, age: world.time.now - asked) { return }
+        if world.explains(error, isAccepted: isAccepted, timeout: timeout, age: world.time.now - asked) { return }
         if error.code == .cancelled, isCancelled { return }
         if error.code == .closed, client.shutDownAt >= asked { return }
         blame("\(self): failed without a cause: \(error.code): \(error)")

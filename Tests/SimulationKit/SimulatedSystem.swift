@@ -31,6 +31,8 @@ package final class SimulatedSystem: System, @unchecked Sendable {  // one threa
     private let network: Network
     private var generator: TestRandom
     private var entries: [Entry?] = []
+    /// Calls that moved, opened, closed or changed something.
+    private(set) var effects = 0
 
     init(seed: UInt64, time: VirtualTime, faults: FaultSwarm, log: EventLog, network: Network) {
         self.time = time
@@ -93,6 +95,7 @@ extension SimulatedSystem {
         guard let entry = entry(descriptor) else {
             preconditionFailure("descriptor \(descriptor) is closed twice")
         }
+        effects += 1
         log.note("close", UInt64(descriptor))
         entries[Int(descriptor)] = nil
         switch entry.thing {
@@ -137,6 +140,7 @@ extension SimulatedSystem {
         }
         let socket = waiting.waiting.removeFirst()
         peer = socket.peerAddress
+        effects += 1
         let descriptor = open(.socket(socket))
         log.note("accept", UInt64(descriptor))
         return descriptor
@@ -145,6 +149,7 @@ extension SimulatedSystem {
     package func connect(_ socket: Int32, to address: SocketAddress) -> Int32 {
         let stream = StreamSocket()
         entries[Int(socket)]?.thing = .socket(stream)
+        effects += 1
         log.note("connect", UInt64(socket))
         return network.connect(stream, to: address)
     }
@@ -169,14 +174,18 @@ extension SimulatedSystem {
         guard let stream = stream(socket) else { return -Int(EBADF) }
         if faults.strikes(.interrupt, oneIn: 20) { return -Int(EINTR) }
         if faults.strikes(.interrupt, oneIn: 20) { return -Int(EAGAIN) }
-        return network.receive(stream, into: buffer)
+        let count = network.receive(stream, into: buffer)
+        if count >= 0 { effects += 1 }
+        return count
     }
 
     package func send(_ socket: Int32, _ bytes: UnsafeRawBufferPointer) -> Int {
         guard let stream = stream(socket) else { return -Int(EBADF) }
         if faults.strikes(.interrupt, oneIn: 20) { return -Int(EINTR) }
         if faults.strikes(.interrupt, oneIn: 20) { return -Int(EAGAIN) }
-        return network.send(stream, bytes)
+        let count = network.send(stream, bytes)
+        if count >= 0 { effects += 1 }
+        return count
     }
 
     package func shutdownOutput(_ socket: Int32) {
@@ -193,6 +202,7 @@ extension SimulatedSystem {
     ) -> Int32 {
         guard let entry = entry(descriptor) else { return -EBADF }
         guard (entry.watch == nil) == isNew else { return isNew ? -EEXIST : -ENOENT }
+        effects += 1
         entries[Int(descriptor)]?.watch = interest.map { (poller, $0, word) }
         return 0
     }
@@ -226,5 +236,8 @@ extension SimulatedSystem {
 
     package func openWakeup() -> Int32 { open(.wakeup) }
     package func signal(_ wakeup: Int32) { entries[Int(wakeup)]?.isSignalled = true }
-    package func clear(_ wakeup: Int32) { entries[Int(wakeup)]?.isSignalled = false }
+    package func clear(_ wakeup: Int32) {
+        effects += 1
+        entries[Int(wakeup)]?.isSignalled = false
+    }
 }

@@ -34,6 +34,8 @@ package final class WireTap: @unchecked Sendable {  // one thread: that of the w
 
     private let time: VirtualTime
     private let grace: UInt64
+    /// Whether programs may stand still, so that nothing in this world is late.
+    private let isPatient: Bool
     private let oracle: Oracle
     private let violations: Violations
     private var conversations: [Conversation] = []
@@ -49,7 +51,10 @@ package final class WireTap: @unchecked Sendable {  // one thread: that of the w
     private static let promptness = 3 * second
 
     /// - Parameter graceOfResumption: milliseconds.
-    init(time: VirtualTime, graceOfResumption: UInt64, _ oracle: Oracle, _ violations: Violations) {
+    init(
+        time: VirtualTime, graceOfResumption: UInt64, isPatient: Bool, _ oracle: Oracle, _ violations: Violations
+    ) {
+        self.isPatient = isPatient
         self.time = time
         grace = graceOfResumption * millisecond
         self.oracle = oracle
@@ -72,7 +77,9 @@ package final class WireTap: @unchecked Sendable {  // one thread: that of the w
     /// One end writes no more. A server that ends a connection nobody harmed owes every stream its last frame.
     func ended(link: Int, byServer: Bool) {
         let conversation = conversations[link]
-        guard byServer, !harmed.contains(link), !conversation.hasClientEnded, !conversation.hasServerFailedIt else {
+        guard byServer, !isPatient, !harmed.contains(link), !conversation.hasClientEnded,
+            !conversation.hasServerFailedIt
+        else {
             if !byServer { conversations[link].hasClientEnded = true }
             return
         }
@@ -99,9 +106,9 @@ package final class WireTap: @unchecked Sendable {  // one thread: that of the w
         }
         // Closing and cancelling are one turn of the server's; a generation that waits for its client is looked at once a
         // second.
-        let wait = run.isResumable && grace > 0 ? grace + 2 * second : 0
+        let wait = run.isResumable && grace > 0 ? grace + (isPatient ? 40 : 2) * second : 0
         if isOver(run.closedAt, by: wait) { return "after its client was lost" }
-        if harmed.contains(run.link) { return nil }
+        if isPatient || harmed.contains(run.link) { return nil }
         if isOver(run.cancelledAt, by: Self.promptness) { return "long after CANCEL" }
         return isOver(run.deadline, by: Self.promptness) ? "long after its deadline" : nil
     }

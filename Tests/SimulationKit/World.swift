@@ -45,6 +45,9 @@ package final class World: @unchecked Sendable {  // one thread: the caller's
     private var engineDue: UInt64? = 0
     private var engineIsNudged = true
     private var engineBusyUntil: UInt64 = 0
+    /// Until when loops stand still, and how many turns they had in a row without effect; by poller.
+    private var frozen: [Int32: UInt64] = [:]
+    private var idleTurns: [Int32: Int] = [:]
     private var preemptions = 0
     private var completed = 0
     private(set) var isDraining = false
@@ -69,7 +72,9 @@ package final class World: @unchecked Sendable {  // one thread: the caller's
         log = EventLog(time: time)
         executor = SimulatedExecutor(seed: seeds.next())
         scenario = Scenario(seed: seeds.next(), faults: faults)
-        tap = WireTap(time: time, graceOfResumption: scenario.server.limits.resumeGrace, oracle, violations)
+        tap = WireTap(
+            time: time, graceOfResumption: scenario.server.limits.resumeGrace, isPatient: faults.has(.freeze), oracle,
+            violations)
         network = Network(time: time, faults: faults, log: log, tap: tap, canary: canary)
         system = SimulatedSystem(seed: seeds.next(), time: time, faults: faults, log: log, network: network)
         random = TestRandom(seed: seeds.next())
@@ -223,7 +228,7 @@ package final class World: @unchecked Sendable {  // one thread: the caller's
         if due <= time.now { ready.append(.engine) } else { next = min(next, due) }
         system.look()
         func consider(_ loop: EventLoop, isServer: Bool) {
-            let turn = system.nextTurn(of: loop.poller)
+            let turn = max(system.nextTurn(of: loop.poller), frozen[loop.poller] ?? 0)
             if turn <= time.now { ready.append(.loop(loop, isServer: isServer)) } else { next = min(next, turn) }
         }
         for loop in loops { consider(loop, isServer: true) }
@@ -255,10 +260,22 @@ package final class World: @unchecked Sendable {  // one thread: the caller's
             }
         case .loop(let loop, let isServer):
             log.note("loop", UInt64(loop.poller))
+            let before = system.effects
             loop.turn()
+            noteEffect(of: loop, system.effects > before)
+            if faults.strikes(.freeze, oneIn: 1_000) {
+                frozen[loop.poller] = time.now + faults.duration(below: 20 * second)
+            }
             // A turn of the server's that did not just fall asleep may have brought the engine something.
             if isServer, system.nextTurn(of: loop.poller) <= time.now { engineIsNudged = true }
         }
+    }
+
+    /// A loop that is woken again and again and does nothing about it only heats the room.
+    private func noteEffect(of loop: EventLoop, _ hadEffect: Bool) {
+        let isAwake = system.nextTurn(of: loop.poller) <= time.now
+        idleTurns[loop.poller] = hadEffect || !isAwake ? 0 : (idleTurns[loop.poller] ?? 0) + 1
+        if let turns = idleTurns[loop.poller], turns > 1_000 { violations.add("\(loop.name) spins") }
     }
 
     private func checkInvariants() {
@@ -272,15 +289,21 @@ package final class World: @unchecked Sendable {  // one thread: the caller's
     }
 
     /// Whether this world gives a request reason to fail like this.
-    func explains(_ error: LMError, timeout: UInt64?, age: UInt64) -> Bool {
-        if faults.kind == .cuts { return false }
-        let network: [Fault] = [.stall, .reset, .halfClose, .blackhole, .refuse, .lostConnect, .accept, .impatience]
+    func explains(_ error: LMError, isAccepted: Bool, timeout: UInt64?, age: UInt64) -> Bool {
+        if faults.kind == .cuts {
+            // What was not accepted is repeated within a budget that all users of a client share.
+            return !isAccepted && [.unreachable, .connectionLost].contains(error.code)
+        }
+        let network: [Fault] = [
+            .stall, .reset, .halfClose, .blackhole, .refuse, .lostConnect, .accept, .impatience, .freeze,
+        ]
         switch error.code {
         case .unreachable: return isDraining || network.contains(where: faults.has)
         case .connectionLost: return network.contains(where: faults.has)
         case .deadline: return timeout.map { age >= $0 } ?? (age > 600 * second)
         case .draining: return isDraining || faults.has(.impatience) || scenario.connectionsAreShort
-        case .slowConsumer: return faults.has(.slowReader) || faults.has(.stall) || faults.has(.impatience)
+        case .slowConsumer:
+            return faults.has(.slowReader) || faults.has(.stall) || faults.has(.freeze) || faults.has(.impatience)
         case .overloaded: return faults.has(.fewRequests)
         case .modelOutput: return faults.has(.nonFinite)
         case .engine: return faults.has(.step)
