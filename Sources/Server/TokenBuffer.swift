@@ -15,22 +15,24 @@ struct TokenBuffer: ~Copyable {
         var logprob: UInt32 = 0
     }
 
+    // What each token needs fills the first two lines of the processor's cache.
     /// Of the next token to be sent.
     private var next = Position()
     /// Index of the next token to be sent.
     private(set) var nextIndex: UInt32 = 0
-    /// Of the first token kept; what is before it was dropped.
-    private var first = Position()
-    /// Index of the first token kept.
-    private(set) var firstIndex: UInt32 = 0
     /// Of the text of all tokens, also those that were dropped.
     private(set) var checksum = CRC32C()
     /// Bytes of `text` that are in `checksum`.
     private var checksummed: UInt32 = 0
     /// Tokens came in this turn.
     private var isTouched = false
+    /// A token had log-probabilities; from then on each says how many it has.
+    private var hasLogprobs = false
+    /// Index of the first token kept.
+    private(set) var firstIndex: UInt32 = 0
+    /// Of the first token kept; what is before it was dropped.
+    private var first = Position()
 
-    /// Empty until a token has entries.
     private var logprobCounts = PlainArray<UInt8>()
     private var logprobs = PlainArray<TokensMessage.Logprob>()
 
@@ -51,12 +53,13 @@ struct TokenBuffer: ~Copyable {
         ids.append(id)
         textLengths.append(UInt16(piece.count))
         text.append(piece)
-        if !entries.isEmpty || logprobCounts.count > 0 { append(entries) }
+        if hasLogprobs || !entries.isEmpty { append(entries) }
     }
 
     /// Adds the log-probabilities of the token that was just added.
     @inline(never)
     private mutating func append(_ entries: Span<TokenLogprob>) {
+        hasLogprobs = true
         while logprobCounts.count < ids.count - 1 { logprobCounts.append(0) }
         logprobCounts.append(UInt8(entries.count))
         for index in entries.indices {
@@ -95,7 +98,7 @@ struct TokenBuffer: ~Copyable {
             TokenSlice(
                 ids: ids.span.extracting(tokens), textLengths: textLengths.span.extracting(tokens),
                 text: text.span.extracting(Int(next.text)..<Int(end.text)),
-                logprobCounts: logprobCounts.span.extracting(logprobCounts.count == 0 ? 0..<0 : tokens),
+                logprobCounts: logprobCounts.span.extracting(hasLogprobs ? tokens : 0..<0),
                 logprobs: logprobs.span.extracting(Int(next.logprob)..<Int(end.logprob))))
         next = end
         nextIndex += UInt32(count)
@@ -123,7 +126,7 @@ struct TokenBuffer: ~Copyable {
         ids.removeFirst(Int(first.token))
         textLengths.removeFirst(Int(first.token))
         text.removeFirst(Int(first.text))
-        if logprobCounts.count > 0 {
+        if hasLogprobs {
             logprobCounts.removeFirst(Int(first.token))
             logprobs.removeFirst(Int(first.logprob))
         }
@@ -146,7 +149,7 @@ struct TokenBuffer: ~Copyable {
         let (lengths, entries) = (textLengths.span, logprobCounts.span)
         for token in start.token..<position.token {
             position.text += UInt32(lengths[Int(token)])
-            if !entries.isEmpty { position.logprob += UInt32(entries[Int(token)]) }
+            if hasLogprobs { position.logprob += UInt32(entries[Int(token)]) }
         }
         return position
     }
