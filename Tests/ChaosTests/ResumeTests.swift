@@ -50,7 +50,7 @@ extension ChaosTests {
             for call in calls { _ = try #require(call.output { !$0.isEmpty }, "the answer did not start") }
             for call in calls { call.send(SIGKILL) }
             #expect(
-                try await eventually(within: .seconds(120)) { try await site.statistic("requests_running") == 0 })
+                try await eventually(within: .seconds(120)) { try await site.statistic("kv_blocks_owned") == 0 })
             try await site.expectNothingLeft()
         }
 
