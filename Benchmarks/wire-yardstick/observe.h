@@ -1,8 +1,8 @@
 // What the client reads about the server's process: processor time and allocations of each thread, and memory.
 #pragma once
-#include "../CAllocations/include/callocations.h"
 #include "wire.h"
 
+#include "callocations.h"
 #include <dirent.h>
 #include <sys/mman.h>
 

@@ -1,12 +1,13 @@
 // The yardstick: what one thread, epoll and C need for the work of Benchmarks/wire, and nothing more. It speaks as much of
 // the protocol as that work uses, trusts its client, and writes all tokens of a step to a connection at once.
 //
-//   server --step-us N [--source-thread 1] [--frame-tokens N] [--tls-cert FILE --tls-key FILE]
+//   server --step-us N [--source-thread 1] [--frame-tokens N] [--tls-cert FILE --tls-key FILE] [--counters FILE]
 //
 // --step-us 0 writes as fast as the sockets take it, in batches of 64 KiB, --frame-tokens to a frame; otherwise each open
 // stream gets one token every N microseconds. With --source-thread a second thread makes the tokens, as a model would.
 #include "wire.h"
 
+#include "callocations.h"
 #include <arpa/inet.h>
 #include <nmmintrin.h>
 #include <pthread.h>
@@ -371,6 +372,7 @@ int main(int argc, char **argv) {
         if (!strcmp(argv[i], "--step-us")) step_ns = strtoull(argv[i + 1], NULL, 10) * 1000;
         if (!strcmp(argv[i], "--source-thread")) has_source = atoi(argv[i + 1]) != 0;
         if (!strcmp(argv[i], "--frame-tokens")) frame_tokens = (unsigned)atoi(argv[i + 1]);
+        if (!strcmp(argv[i], "--counters") && ca_share(argv[i + 1])) die("sharing counters");
         if (!strcmp(argv[i], "--tls-cert")) certificate = argv[i + 1];
         if (!strcmp(argv[i], "--tls-key")) key = argv[i + 1];
     }
