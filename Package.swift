@@ -54,6 +54,7 @@ let package = Package(
         room("Engine", ["CKernels"]),
         room("Server", ["LMProtocol", "LMTransport", "LMEngine"]),
         room("Client", ["LMProtocol", "LMTransport"]),
+        room("Conformance", ["LMTransport", "COpenSSL"]),
         room("Support"),
 
         .target(name: "CKernels", path: "Sources/CKernels"),
@@ -63,7 +64,7 @@ let package = Package(
             providers: [.apt(["libssl-dev"])]),
 
         program("lmserve", ["LMServer", "LMEngine", "LMSupport"]),
-        program("lmcall", ["LMClient", "LMSupport"]),
+        program("lmcall", ["LMClient", "LMConformance", "LMSupport"]),
         program("lmload", ["LMClient", "LMSupport"]),
         benchmark("WireServer", ["LMServer", "LMEngine", "CAllocations"]),
         .target(name: "CAllocations", path: "Benchmarks/CAllocations"),

@@ -10,6 +10,7 @@
 #include <string.h>
 
 static inline void co_ctx_set_min_version(SSL_CTX *ctx, int version) { SSL_CTX_set_min_proto_version(ctx, version); }
+static inline void co_ctx_set_max_version(SSL_CTX *ctx, int version) { SSL_CTX_set_max_proto_version(ctx, version); }
 static inline void co_ctx_set_mode(SSL_CTX *ctx, uint32_t mode) { SSL_CTX_set_mode(ctx, mode); }
 /// No renegotiation, no compression, no session tickets.
 static inline void co_ctx_set_refusals(SSL_CTX *ctx) {

@@ -60,6 +60,7 @@ extension CallSettings {
                   stats        its counters
                   tokenize     token ids of a text
                   detokenize   text of token ids
+                  conformance  hold a server against the protocol's specification; see 'lmcall conformance --help'
 
                 Piped input is put before the PROMPT; '-' reads it even from a terminal.
                 """,

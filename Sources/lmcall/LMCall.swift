@@ -16,6 +16,8 @@ import LMSupport
     }
 
     private static func run(_ arguments: [String], _ interruption: Interruption) async throws -> ExitCode {
+        // A command with options of its own.
+        if arguments.first == "conformance" { return try conformance(Array(arguments.dropFirst())) }
         switch try CallSettings.table.parse(arguments, into: CallSettings()) {
         case .show(let text):
             try StandardStream.output.write(text)
@@ -32,6 +34,16 @@ import LMSupport
             case .health, .models, .stats, .tokenize, .detokenize:
                 return try await InquiryCommand(command: command, settings: settings, words: words).run()
             }
+        }
+    }
+
+    private static func conformance(_ arguments: [String]) throws -> ExitCode {
+        switch try ConformanceSettings.table.parse(arguments, into: ConformanceSettings()) {
+        case .show(let text):
+            try StandardStream.output.write(text)
+            return .success
+        case .run(let settings, let rest):
+            return try ConformanceCommand(settings: settings, words: rest.positionals).run()
         }
     }
 

@@ -27,9 +27,10 @@ struct Map {
             "Engine": Room("LMEngine", ["CKernels"], system: bare),
             "Server": Room("LMServer", ["LMProtocol", "LMTransport", "LMEngine"], system: bare),
             "Client": Room("LMClient", ["LMProtocol", "LMTransport"], system: bare),
+            "Conformance": Room("LMConformance", ["LMTransport", "COpenSSL"], system: bare),
             "Support": Room("LMSupport", [], system: tools),
             "lmserve": Room("lmserve", ["LMServer", "LMEngine", "LMSupport"], system: tools),
-            "lmcall": Room("lmcall", ["LMClient", "LMSupport"], system: tools),
+            "lmcall": Room("lmcall", ["LMClient", "LMConformance", "LMSupport"], system: tools),
             "lmload": Room("lmload", ["LMClient", "LMSupport"], system: tools),
             "WireServer": Room("WireServer", ["LMServer", "LMEngine", "CAllocations"], system: bare),
         ]
