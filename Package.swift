@@ -84,6 +84,7 @@ let package = Package(
         tests("SupportTests", ["LMSupport"]),
         tests("ServerTests", ["LMServer", "LMProtocol", "LMEngine"]),
         tests("ClientTests", ["LMClient", "LMProtocol", "LMTransport"]),
+        tests("ConformanceTests", ["ProgramKit", "LMConformance"]),
         tests("EndToEndTests", ["ProgramKit", "LMSupport", "LMClient"]),
         tests("FuzzTests", ["FuzzProperties"]),
         tests("TortureTests", ["LMServer", "LMClient", "LMTransport", "LMProtocol", "LMEngine"]),
