@@ -27,6 +27,7 @@ import Testing
         let handler = Recorder()
         handler.onReady = { names.put($0.peerCertificateName) }
         let server = try server(trusting: file, handler)
+        defer { withExtendedLifetime(server) {} }
         for version in [TLS1_2_VERSION, TLS1_3_VERSION] {
             let peer = try TLSPeer(
                 to: server.address, version: version, certificate: .init(certificateFile: file, keyFile: files.key))
@@ -44,6 +45,7 @@ import Testing
         // An authority for each of them but the last.
         let authority = certificate == "elsewhere" ? "client" : certificate ?? "client"
         let server = try server(trusting: "\(files.directory)/\(authority).pem", handler)
+        defer { withExtendedLifetime(server) {} }
         let shown = certificate.map {
             TLSContext.Credentials(certificateFile: "\(files.directory)/\($0).pem", keyFile: files.key)
         }
@@ -61,6 +63,7 @@ import Testing
     @Test func ourClientShowsItsCertificate() throws {
         let handler = Recorder.echo()
         let server = try server(trusting: files.client, handler)
+        defer { withExtendedLifetime(server) {} }
         let context = try TLSContext.client(
             authorityFile: files.certificate, credentials: .init(certificateFile: files.client, keyFile: files.key),
             applicationProtocol: lmcall)
@@ -98,6 +101,7 @@ import Testing
         handler.onReady = { users.put($0.peerUser) }
         let previous = umask(0)
         let server = try TestServer(at: .unix(path)) { handler }
+        defer { withExtendedLifetime(server) {} }
         umask(previous)
         let peer = try Peer(to: .unix(path))
         #expect(users.next() == geteuid())

@@ -33,6 +33,7 @@ import Testing
 
     @Test(arguments: [1, 16384, 16385, 3_000_001]) func echoesBetweenOurEnds(count: Int) throws {
         let server = try TestServer(tls: self.server()) { .echo() }
+        defer { withExtendedLifetime(server) {} }
         let (client, loop) = try connect(
             .client(authorityFile: files.certificate, applicationProtocol: lmcall), to: server, sending: pattern(count))
         defer { loop.stop() }
@@ -42,6 +43,7 @@ import Testing
 
     @Test(arguments: [TLS1_2_VERSION, TLS1_3_VERSION]) func servesBothVersions(version: Int32) throws {
         let server = try TestServer(tls: self.server()) { .echo() }
+        defer { withExtendedLifetime(server) {} }
         let peer = try TLSPeer(to: server.address, version: version)
         #expect(peer.handshake())
         for count in [1, 100, 100_000] {
@@ -52,6 +54,7 @@ import Testing
 
     @Test func refusesOlderVersions() throws {
         let server = try TestServer(tls: self.server()) { .echo() }
+        defer { withExtendedLifetime(server) {} }
         #expect(try !TLSPeer(to: server.address, version: TLS1_1_VERSION).handshake())
     }
 
@@ -60,6 +63,7 @@ import Testing
             onSend: { call, size in [-Int(EINTR), 3, -Int(EAGAIN), min(size, 1000)][call % 4] },
             onReceive: { call, _ in [-Int(EINTR), 1, -Int(EAGAIN), 777][call % 4] })
         let server = try TestServer(system: ScriptedSystem(script), tls: self.server()) { .echo() }
+        defer { withExtendedLifetime(server) {} }
         let (client, loop) = try connect(
             .client(authorityFile: files.certificate, applicationProtocol: lmcall), to: server,
             sending: pattern(100_000))
@@ -79,6 +83,7 @@ import Testing
         ] as [(String, String, String?, String)])
     func refusesCertificates(serving: String, trusting: String, name: String?, advice: String) throws {
         let server = try TestServer(tls: self.server("\(files.directory)/\(serving).pem")) { .echo() }
+        defer { withExtendedLifetime(server) {} }
         let strangers = try TestCertificates()
         let authority = trusting == "other" ? strangers.certificate : "\(files.directory)/\(trusting).pem"
         let (client, loop) = try connect(
@@ -94,6 +99,7 @@ import Testing
 
     @Test(arguments: ["elsewhere.example", "192.0.2.1"]) func acceptsTheNameInTheCertificate(name: String) throws {
         let server = try TestServer(tls: self.server(files.elsewhere)) { .echo() }
+        defer { withExtendedLifetime(server) {} }
         let (client, loop) = try connect(
             .client(authorityFile: files.elsewhere, applicationProtocol: lmcall), to: server, serverName: name)
         defer { loop.stop() }
@@ -102,6 +108,7 @@ import Testing
 
     @Test func refusesServersOfAnotherProtocol() throws {
         let server = try TestServer(tls: self.server(protocol: "h2")) { .echo() }
+        defer { withExtendedLifetime(server) {} }
         let (client, loop) = try connect(
             .client(authorityFile: files.certificate, applicationProtocol: lmcall), to: server)
         defer { loop.stop() }
@@ -116,6 +123,7 @@ import Testing
     func refusesClientsOfAnotherProtocol(offer: String?) throws {
         let handler = Recorder()
         let server = try TestServer(tls: self.server()) { handler }
+        defer { withExtendedLifetime(server) {} }
         let peer = try TLSPeer(to: server.address, version: TLS1_2_VERSION, offer: offer)
         _ = peer.handshake()
         guard case .closed(let error?) = handler.told.next() else {
@@ -128,6 +136,7 @@ import Testing
     @Test func plaintextOnATLSPortIsToldApart() throws {
         let handler = Recorder()
         let server = try TestServer(tls: self.server()) { handler }
+        defer { withExtendedLifetime(server) {} }
         let peer = try Peer(to: server.address)
         peer.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".utf8)
         guard case .closed(let error?) = handler.told.next() else {
@@ -144,6 +153,7 @@ import Testing
                 return bytes.count
             }
         }
+        defer { withExtendedLifetime(server) {} }
         let (client, loop) = try connect(
             .client(authorityFile: files.certificate, applicationProtocol: lmcall), to: server)
         defer { loop.stop() }
@@ -159,6 +169,7 @@ import Testing
         options.readyTimeout = .milliseconds(50)
         let handler = Recorder()
         let server = try TestServer(tls: self.server(), options: options) { handler }
+        defer { withExtendedLifetime(server) {} }
         let peer = try Peer(to: server.address)
         guard case .closed(let error?) = handler.told.next() else {
             Issue.record("the connection was made")
@@ -171,6 +182,7 @@ import Testing
     @Test func anEndWithoutNotifyIsAnError() throws {
         let handler = Recorder()
         let server = try TestServer(tls: self.server()) { handler }
+        defer { withExtendedLifetime(server) {} }
         let peer = try TLSPeer(to: server.address, version: TLS1_3_VERSION)
         #expect(peer.handshake())
         peer.write([1])
@@ -189,6 +201,7 @@ import Testing
             channel.closeAfterFlush()
         }
         let server = try TestServer(tls: self.server()) { handler }
+        defer { withExtendedLifetime(server) {} }
         let peer = try TLSPeer(to: server.address, version: TLS1_3_VERSION)
         #expect(peer.handshake())
         peer.write([1, 2, 3])
