@@ -85,6 +85,8 @@ final class ClientConnection: ChannelHandler, @unchecked Sendable {
 
     /// Ends everything with `error`.
     func close(_ error: LMError) {
+        // Nobody comes back for these streams: the server need not wait.
+        if error.code == .closed { for stream in exchanges.keys { cancel(stream, .abandoned) } }
         guard !isOver else { return }
         isOver = true
         timer?.cancel()

@@ -169,6 +169,8 @@ extension EventLoop {
 
     private func finish() {
         runInbox()
+        // The last words of who was told to close.
+        flushDirty()
         closeAll()
     }
 

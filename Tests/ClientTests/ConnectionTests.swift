@@ -330,6 +330,7 @@ struct ConnectionTests {
         #expect(await failure { _ = try await stream.collect() }?.code == .closed)
         #expect(await failure { _ = try await client.health() }?.code == .closed)
         await server.log.wait { $0.disconnections == 1 }
+        #expect(server.log.value.cancels == [.abandoned], "the server need not wait for who was shut down")
     }
 
     @Test("a Unix-domain socket serves as well")

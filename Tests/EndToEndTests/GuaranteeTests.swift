@@ -85,8 +85,8 @@ extension RealModelTests {
             try await leaveEarly(server, workers: 8, times: 40)
             let before = try Footprint(of: server.process.id)
             try await leaveEarly(server, workers: 8, times: 125)
-            while try server.statistic("requests_running") != 0 { usleep(20_000) }
-            #expect(try server.statistic("kv_blocks_owned") == 0)
+            // Streams whose connection was cut are kept for a while, in case their client comes back.
+            while try server.statistic("kv_blocks_owned") != 0 { usleep(20_000) }
             let free = try #require(try server.statistic("kv_blocks_free"))
             let cached = try #require(try server.statistic("kv_blocks_cached"))
             #expect(try server.statistic("kv_blocks_total") == free + cached)
