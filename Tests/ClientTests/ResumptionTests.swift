@@ -58,6 +58,28 @@ import Testing
         #expect(server.log.value.resumes.allSatisfy { $0.creditLimit >= $0.nextIndex })
     }
 
+    @Test("what the application consumes while the connection is away reaches the server when it is back")
+    func lateCredit() async throws {
+        let isBack = Watched(false)
+        var script = cutting(every: 4, of: 8)
+        script.hello = { session, _ in
+            // The second connection comes to nothing, until the application has caught up.
+            if session.number == 1 || isBack.value { session.accept() } else { session.channel?.close() }
+        }
+        let server = try ScriptedServer(script)
+        let client = try server.client {
+            $0.window = 4
+            $0.retry.maximumDelay = .milliseconds(20)
+        }
+        var iterator = try await client.generate(request(8)).makeAsyncIterator()
+        await server.log.wait { $0.connections >= 3 }
+        for index in 0..<4 { #expect(try await iterator.next()?.index == index) }
+        isBack.update { $0 = true }
+        await server.log.wait { $0.credits.contains { $0.limit >= 8 } }
+        for index in 4..<8 { #expect(try await iterator.next()?.index == index) }
+        #expect(try await iterator.next() == nil)
+    }
+
     @Test("a server that knows nothing of the stream any more makes one clear error")
     func forgotten() async throws {
         var script = cutting(every: 5, of: 20)

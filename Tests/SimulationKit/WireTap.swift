@@ -23,8 +23,11 @@ package final class WireTap: @unchecked Sendable {  // one thread: that of the w
     private struct Run {
         /// How many tokens the client allows.
         var allowed: UInt32 = 0
-        /// The connection that carries it, and when the server closed that.
+        /// The connection that carries it now.
         var link: Int
+        /// All connections that the server may still hold it for, and when it closed the last of them: a request that was
+        /// repeated before it was accepted may run twice for a while.
+        var open: Set<Int> = []
         var closedAt: UInt64?
         var isResumable: Bool
         /// When CANCEL was written, and when the deadline passes, on connections that work.
@@ -94,7 +97,10 @@ package final class WireTap: @unchecked Sendable {  // one thread: that of the w
 
     /// The server's program is done with the connection.
     func closedByServer(_ link: Int) {
-        for (seed, run) in runs where run.link == link && run.closedAt == nil { runs[seed]?.closedAt = time.now }
+        for (seed, run) in runs where run.open.contains(link) {
+            runs[seed]?.open.remove(link)
+            if run.open.count == 1 { runs[seed]?.closedAt = time.now }
+        }
     }
 
     /// Why token `index` of this seed's answer had better not be computed now; nil if it may be.
@@ -142,6 +148,7 @@ package final class WireTap: @unchecked Sendable {  // one thread: that of the w
     /// The generation goes on on this connection, or will when what was written has arrived.
     private func carry(_ seed: UInt64, on link: Int) {
         runs[seed]?.link = link
+        runs[seed]?.open.insert(link)
         runs[seed]?.closedAt = nil
     }
 
