@@ -201,7 +201,7 @@ def print_table(results):
         if (OURS, row.work) not in results:
             continue
         ours, yardstick = median(results, OURS, row), median(results, YARDSTICK, row)
-        ratio = ours / yardstick if yardstick > 0 else None
+        ratio = ours / yardstick if round(yardstick, row.digits) > 0 else None
         is_met = round(ours, row.digits) <= (row.target * yardstick if row.is_ratio else row.target)
         missed += not is_met
         target = f"{row.target}x" if row.is_ratio else number(row.target, 0 if row.target >= 100 else 2).rstrip("0").rstrip(".")
@@ -240,7 +240,7 @@ def print_details(results):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--programs", type=pathlib.Path, required=True)
-    parser.add_argument("--quick", action="store_true", help="about a minute: shorter, fewer rounds, 1,000 held")
+    parser.add_argument("--quick", action="store_true", help="about two minutes: shorter, fewer rounds, 1,000 held")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--seconds", type=float)
     parser.add_argument("--held", type=int, help="connections and streams that are held open")
