@@ -9,16 +9,22 @@ struct ResumableGenerations {
         var key: Opaque128
     }
 
-    private var byToken: [Opaque128: Generation] = [:]
+    private struct Entry {
+        let generation: Generation
+        /// Memory it kept when it ended; 0 while it runs.
+        var endedBytes = 0
+    }
+
+    private var byToken: [Opaque128: Entry] = [:]
     private var byKey: [Key: Generation] = [:]
-    /// Tokens of those that have ended, the oldest first; some may be gone already.
-    private var ended: [Opaque128] = []
-    /// Memory that the ended ones keep.
-    private var endedBytes = 0
+    /// Tokens of those that have ended, the oldest first. Some may be gone already; the first is there.
+    private var ended: ArraySlice<Opaque128> = []
+    /// Sum of all `endedBytes`.
+    private(set) var endedBytes = 0
 
     /// The generation of a resume token, if it is this tenant's.
     func generation(of token: Opaque128, tenant: UInt64) -> Generation? {
-        byToken[token].flatMap { $0.tenant == tenant ? $0 : nil }
+        byToken[token].flatMap { $0.generation.tenant == tenant ? $0.generation : nil }
     }
 
     /// The generation of a tenant's idempotency key.
@@ -27,35 +33,37 @@ struct ResumableGenerations {
     }
 
     /// All of them, in no order.
-    var all: [Generation] { Array(byToken.values) }
+    var all: [Generation] { byToken.values.map(\.generation) }
 
     mutating func insert(_ generation: Generation) {
         guard let names = generation.resumption else { return }
-        byToken[names.token] = generation
+        byToken[names.token] = Entry(generation: generation)
         if let key = names.key { byKey[Key(tenant: generation.tenant, key: key)] = generation }
     }
 
     mutating func remove(_ generation: Generation) {
-        guard let names = generation.resumption, byToken.removeValue(forKey: names.token) != nil else { return }
+        guard let names = generation.resumption, let entry = byToken.removeValue(forKey: names.token) else { return }
         if let key = names.key { byKey[Key(tenant: generation.tenant, key: key)] = nil }
-        if generation.hasEnded { endedBytes -= generation.byteCount }
+        endedBytes -= entry.endedBytes
+        while let oldest = ended.first, byToken[oldest] == nil { ended.removeFirst() }
     }
 
     /// Takes note of an end.
     ///
     /// - Parameter limit: bytes that all ended ones may keep.
-    /// - Returns: those to be forgotten for that, the oldest first.
+    /// - Returns: those to be removed for that, the oldest first.
     mutating func noteEnd(of generation: Generation, limit: Int) -> [Generation] {
-        guard let names = generation.resumption else { return [] }
+        guard let names = generation.resumption, byToken[names.token] != nil else { return [] }
+        let bytes = generation.byteCount
+        byToken[names.token]?.endedBytes = bytes
+        endedBytes += bytes
         ended.append(names.token)
-        endedBytes += generation.byteCount
         var excess: [Generation] = []
-        var freed = 0
-        while endedBytes - freed > limit, let oldest = ended.first {
-            ended.removeFirst()
-            guard let generation = byToken[oldest] else { continue }
-            excess.append(generation)
-            freed += generation.byteCount
+        var left = endedBytes
+        for token in ended where left > limit {
+            guard let entry = byToken[token] else { continue }
+            excess.append(entry.generation)
+            left -= entry.endedBytes
         }
         return excess
     }

@@ -307,9 +307,16 @@ extension Channel {
         }
     }
 
+    /// Enough for what a socket holds.
+    private static let lastReads = 64
+
     /// Waits briefly for the peer to read our last bytes.
     func linger() {
         timer?.cancel()
-        timer = loop.schedule(after: .seconds(1)) { [self] in close() }
+        timer = loop.schedule(after: .seconds(1)) { [self] in
+            // Input that arrived since the last look would turn the close into a reset.
+            for _ in 0..<Self.lastReads where phase == .closing && isReading { receive() }
+            close()
+        }
     }
 }

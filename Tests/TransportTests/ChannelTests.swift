@@ -137,7 +137,8 @@ import Testing
         peer.send([1])
         // Unread input at closing must not reset the connection before the peer has read the rest.
         peer.send(pattern(100_000))
-        #expect(peer.receive(4_000_000).elementsEqual(pattern(3_000_000)))
+        let isWhole = peer.receive(4_000_000).elementsEqual(pattern(3_000_000))
+        #expect(isWhole)
         peer.close()
         #expect(handler.closing() == .closed(nil))
     }
