@@ -3,7 +3,7 @@ import TestKit
 import Testing
 
 /// The proxy does what its plans say: each fault is seen by plain sockets at both ends.
-@Suite(.timeLimit(.minutes(1))) struct ProxyTests {
+@Suite(.timeLimit(.minutes(5))) struct ProxyTests {
     private let sent = (0..<5_000).map { UInt8(truncatingIfNeeded: $0 &* 7 &+ $0 >> 8) }
 
     /// A client and a server with the proxy between them.

@@ -3,7 +3,7 @@ import LMProtocol
 import LMTransport
 import Testing
 
-@Suite(.timeLimit(.minutes(2))) struct ResumptionTests {
+@Suite(.timeLimit(.minutes(5))) struct ResumptionTests {
     /// A server that cuts the connection after each `piece` tokens of a stream of `total`.
     private func cutting(every piece: Int, of total: Int, grace: UInt32? = 60_000) -> ScriptedServer.Script {
         var script = ScriptedServer.Script()

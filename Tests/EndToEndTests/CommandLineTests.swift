@@ -4,7 +4,7 @@ import ProgramKit
 import Testing
 
 /// What the programs say to mistakes, with no server and no model.
-@Suite(.timeLimit(.minutes(2))) struct CommandLineTests {
+@Suite(.timeLimit(.minutes(5))) struct CommandLineTests {
     @Test(arguments: [
         ("lmcall", ["--temprature", "1", "hi"], 2, "unknown option --temprature; did you mean --temperature?"),
         ("lmcall", ["-T", "3", "hi"], 2, "-T is out of range"),

@@ -5,7 +5,7 @@ import Testing
 /// Random commands against a naive model: each request's output is computed alone, and whatever happens to it among the
 /// others must be a beginning of that, ended as the commands say. The ledger is audited after every command, and the fake
 /// back end checks the contents of every block that a step reads.
-@Suite("Scheduler under random commands", .timeLimit(.minutes(2)))
+@Suite("Scheduler under random commands", .timeLimit(.minutes(5)))
 struct SchedulerRandomTests {
     private struct Expectation {
         var whole: Output
