@@ -10,6 +10,7 @@ struct ServeCommand {
     func run() throws(ProgramError) -> ExitCode {
         let signals = ServerSignals()
         let tls = try tlsFiles()
+        let limits = try limits()
         if tls != nil || settings.apiKeyFile != nil { keepMemoryOutOfDumps() }
         StandardStream.error.note("device: \(try DeviceChoice(settings.model.device).explanation)")
         let source = try ModelSource(settings.model)
@@ -23,7 +24,7 @@ struct ServeCommand {
             configuration.tls = tls
             configuration.agent = "lmserve/\(productVersion)"
             configuration.keys = try settings.apiKeyFile.map { (path) throws(ServerError) in try APIKeys(file: path) }
-            configuration.limits = try limits()
+            configuration.limits = limits
             server = try InferenceServer(model: try served(source, engine), configuration: configuration)
         } catch let error as ServerError {
             throw ProgramError(.localInputOutput, error.message)
