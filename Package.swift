@@ -51,7 +51,8 @@ let package = Package(
     targets: [
         room("Protocol"),
         room("Transport", ["CLinux", "COpenSSL"]),
-        room("Engine", ["CKernels"]),
+        room("JSON"),
+        room("Engine", ["CKernels", "LMJSON"]),
         room("Server", ["LMProtocol", "LMTransport", "LMEngine"]),
         room("Client", ["LMProtocol", "LMTransport"]),
         room("Conformance", ["LMTransport", "COpenSSL"]),
@@ -81,6 +82,7 @@ let package = Package(
         tests("TransportTests", ["LMTransport"]),
         tests("KernelTests", ["CKernels"]),
         tests("EngineTests", ["LMEngine"]),
+        tests("JSONTests", ["LMJSON"]),
         tests("SupportTests", ["LMSupport"]),
         tests("ServerTests", ["LMServer", "LMProtocol", "LMEngine"]),
         tests("ClientTests", ["LMClient", "LMProtocol", "LMTransport"]),

@@ -24,7 +24,8 @@ struct Map {
         return [
             "Protocol": Room("LMProtocol", [], system: []),
             "Transport": Room("LMTransport", ["CLinux", "COpenSSL"], system: bare),
-            "Engine": Room("LMEngine", ["CKernels"], system: bare),
+            "JSON": Room("LMJSON", [], system: []),
+            "Engine": Room("LMEngine", ["CKernels", "LMJSON"], system: bare),
             "Server": Room("LMServer", ["LMProtocol", "LMTransport", "LMEngine"], system: bare),
             "Client": Room("LMClient", ["LMProtocol", "LMTransport"], system: bare),
             "Conformance": Room("LMConformance", ["LMTransport", "COpenSSL"], system: bare),
