@@ -101,3 +101,11 @@ fetch_model() {
     # Renaming is atomic: whoever looks sees the whole model or none.
     mv -f "$found" "$model"
 }
+
+# suites FOLDER ARGUMENTS…: runs tests of a finished build. The line about each start would bury what matters; a test that hangs
+# is named when its time limit ends it.
+suites() {
+    local build=$1
+    shift
+    LM_TEST_MODEL=$model "$build/release/lmcallPackageTests.xctest" --testing-library swift-testing "$@" 2>&1 | sed '/ started\.$/d'
+}

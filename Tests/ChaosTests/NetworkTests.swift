@@ -52,7 +52,7 @@ extension ChaosTests {
                 }
                 let client = try Site.client(proxy.address) { $0.window = 1_000 }
                 #expect(await known.check(over: client) == .whole)
-                #expect(proxy.records.first?.faults.count == 1)
+                #expect(await eventually { proxy.records.first?.faults.count == 1 })
                 client.shutdown()
             }
             try await site.expectNothingLeft()

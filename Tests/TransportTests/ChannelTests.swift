@@ -146,7 +146,7 @@ import Testing
     @Test func aSlowReaderBoundsMemory() throws {
         let written = Atomic(0)
         let largest = Atomic(0)
-        let total = 64 * 1024 * 1024
+        let total = 16 * 1024 * 1024
         @Sendable func fill(_ channel: Channel) {
             while !channel.isCongested, written.load(ordering: .relaxed) < total {
                 channel.write { $0.append(contentsOf: repeatElement(7, count: 64 * 1024)) }

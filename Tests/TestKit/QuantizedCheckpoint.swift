@@ -1,21 +1,26 @@
-import LMEngine
-import TestKit
+package import LMEngine
 
 /// A random model whose matrices are stored in one of the block formats.
-struct QuantizedCheckpoint: Checkpoint {
-    let configuration: ModelConfiguration
-    let tokenizer: any Tokenizer
-    let chatTemplateSource: String? = nil
-    let weightByteCount = 0
+package struct QuantizedCheckpoint: Checkpoint {
+    /// The shape it was made for.
+    package let configuration: ModelConfiguration
+    /// Of no use; the network alone matters.
+    package let tokenizer: any Tokenizer
+    /// None.
+    package let chatTemplateSource: String? = nil
+    /// Nobody asks.
+    package let weightByteCount = 0
     private let type: TensorType
 
-    init(_ configuration: ModelConfiguration, _ type: TensorType) {
+    /// Weights are made when asked for, each from its own seed.
+    package init(_ configuration: ModelConfiguration, _ type: TensorType) {
         self.configuration = configuration
         self.type = type
-        tokenizer = NumberTokenizer(vocabularySize: configuration.vocabularySize)
+        tokenizer = FakeTokenizer()
     }
 
-    func tensor(_ role: TensorRole) throws(EngineError) -> Tensor {
+    /// Random blocks; norms and biases in float32 around one.
+    package func tensor(_ role: TensorRole) throws(EngineError) -> Tensor {
         let shape = configuration.shape(of: role)
         let isVector = shape.rows == 1
         let seed = UInt64(bitPattern: Int64("\(role)".utf8.reduce(7) { $0 &* 31 &+ Int($1) }))
