@@ -1,15 +1,3 @@
-/// Extents a model may have. Each is far above real models, and small enough that no product of four of them
-/// overflows a 64-bit integer.
-private enum ModelLimits {
-    static let layers = 1...1024
-    static let width = 1...(1 << 20)
-    static let heads = 1...4096
-    static let headDimension = 2...4096
-    static let context = 1...(1 << 30)
-    /// Also what `TokenWeights` can sum.
-    static let vocabulary = 1...(1 << 23)
-}
-
 extension GGUFFile {
     /// The shape of the network, from the keys under the architecture's name. The vocabulary's size and the presence
     /// of biases and of an output matrix are read from the tensors.

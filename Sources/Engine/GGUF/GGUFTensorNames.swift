@@ -10,6 +10,7 @@ enum GGUFTensorNames {
         case .outputNorm: "output_norm.weight"
         case .output: "output.weight"
         case .layer(let layer, let role): "blk.\(layer).\(name(of: role))"
+        case .expert: preconditionFailure("mixtures of experts were refused")
         }
     }
 
@@ -27,6 +28,9 @@ enum GGUFTensorNames {
         case .gate: "ffn_gate.weight"
         case .up: "ffn_up.weight"
         case .down: "ffn_down.weight"
+        case .queryNorm: "attn_q_norm.weight"
+        case .keyNorm: "attn_k_norm.weight"
+        default: preconditionFailure("no GGUF architecture that is read has a tensor for \(role)")
         }
     }
 }

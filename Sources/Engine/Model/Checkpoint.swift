@@ -1,31 +1,3 @@
-/// What a tensor is for, independent of the names a file format gives it.
-public enum TensorRole: Sendable, Hashable {
-    /// (vocabulary, embedding)
-    case tokenEmbedding
-    /// (embedding): weight of the norm before the output projection
-    case outputNorm
-    /// (vocabulary, embedding); absent when embeddings are tied
-    case output
-    /// A tensor of decoder layer `layer`.
-    case layer(Int, LayerRole)
-
-    /// The tensors of one decoder layer; shapes are (outputs, inputs).
-    public enum LayerRole: String, Sendable, CaseIterable {
-        case attentionNorm
-        case query
-        case key
-        case value
-        case queryBias
-        case keyBias
-        case valueBias
-        case attentionOutput
-        case feedForwardNorm
-        case gate
-        case up
-        case down
-    }
-}
-
 /// A model as read from disk: its shape, its weights and its text parts, not yet arranged for any device.
 public protocol Checkpoint: Sendable {
     /// The shape of the network.

@@ -280,7 +280,9 @@ struct BadFile: CustomTestStringConvertible, Sendable {
         var text: [UInt8] = []
         for token in tokens { checkpoint.tokenizer.appendBytes(of: token, to: &text) }
         _ = try? ChatTemplate(source: checkpoint.chatTemplateSource)
-        #expect(checkpoint.configuration.rotaryFrequencies.count == checkpoint.configuration.rotaryDimension / 2)
+        #expect(
+            checkpoint.configuration.rotaryFrequencies(windowed: false).count == checkpoint.configuration
+                .rotaryDimension / 2)
         for role in checkpoint.configuration.tensorRoles {
             guard let tensor = try? checkpoint.tensor(role) else { continue }
             var row = [Float](repeating: 0, count: tensor.columns)

@@ -14,27 +14,17 @@ struct SyntheticCheckpoint: Checkpoint {
     }
 
     func tensor(_ role: TensorRole) throws(EngineError) -> Tensor {
-        let model = configuration
-        switch role {
-        case .tokenEmbedding: return matrix("embedding", model.vocabularySize, model.embeddingLength)
-        case .outputNorm: return norm("output_norm", model.embeddingLength)
-        case .output: return matrix("output", model.vocabularySize, model.embeddingLength)
-        case .layer(let index, let part): return layerTensor(part, name: "layer.\(index).\(part.rawValue)")
-        }
-    }
-
-    private func layerTensor(_ part: TensorRole.LayerRole, name: String) -> Tensor {
-        let model = configuration
-        return switch part {
-        case .attentionNorm, .feedForwardNorm: norm(name, model.embeddingLength)
-        case .query: matrix(name, model.queryLength, model.embeddingLength)
-        case .key, .value: matrix(name, model.keyValueLength, model.embeddingLength)
-        case .queryBias: bias(name, model.queryLength)
-        case .keyBias, .valueBias: bias(name, model.keyValueLength)
-        case .attentionOutput: matrix(name, model.embeddingLength, model.queryLength)
-        case .gate, .up: matrix(name, model.feedForwardLength, model.embeddingLength)
-        case .down: matrix(name, model.embeddingLength, model.feedForwardLength)
-        }
+        let name =
+            switch role {
+            case .tokenEmbedding: "embedding"
+            case .outputNorm: "output_norm"
+            case .output: "output"
+            case .layer(let layer, let part): "layer.\(layer).\(part.rawValue)"
+            case .expert(let layer, let expert, let part): "layer.\(layer).\(expert).\(part.rawValue)"
+            }
+        let shape = configuration.shape(of: role)
+        if role.isNorm { return norm(name, shape.columns) }
+        return role.isVector ? bias(name, shape.columns) : matrix(name, shape.rows, shape.columns)
     }
 
     private func matrix(_ name: String, _ rows: Int, _ columns: Int) -> Tensor {

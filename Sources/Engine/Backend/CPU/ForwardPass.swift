@@ -7,13 +7,13 @@ final class ForwardPass {
     private var tiles = AttentionTiles()
     private let model: ModelConfiguration
     private let weights: PackedWeights
-    private let frequencies: [Float]
+    private let frequencies: RotaryFrequencies
     private let scratch: ScratchMemory
 
     init(_ model: ModelConfiguration, weights: PackedWeights, threads: Int) throws(EngineError) {
         self.model = model
         self.weights = weights
-        frequencies = model.rotaryFrequencies
+        frequencies = model.rotaryFrequencies(windowed: false)
         buffers = try StepBuffers(ForwardStep.widths(model))
         scratch = ScratchMemory(model, threads: threads)
     }

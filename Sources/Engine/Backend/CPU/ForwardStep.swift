@@ -6,8 +6,7 @@ struct ForwardStep {
     let model: ModelConfiguration
     let weights: PackedWeights
     let cache: PagedCache
-    /// (rotary dimension / 2) radians per position
-    let frequencies: [Float]
+    let frequencies: RotaryFrequencies
     let buffers: StepBuffers
     let plan: StepPlan
     let tiles: AttentionTiles
@@ -113,10 +112,11 @@ struct ForwardWorker {
             ck_dequantize(
                 embedding.type.storage, embedding.bytes.baseAddress.map { $0 + token * rowByteCount },
                 embedding.columns, step.buffers.residual + row * step.residualStride)
-            for (index, frequency) in step.frequencies.enumerated() {
-                let angle = Float(step.plan.positions[row]) * frequency
-                step.buffers.cosines[row * half + index] = cos(angle)
-                step.buffers.sines[row * half + index] = sin(angle)
+            let position = Int(step.plan.positions[row])
+            for (index, frequency) in step.frequencies.frequencies(at: position).enumerated() {
+                let angle = Float(position) * frequency
+                step.buffers.cosines[row * half + index] = cos(angle) * step.frequencies.magnitude
+                step.buffers.sines[row * half + index] = sin(angle) * step.frequencies.magnitude
             }
         }
     }

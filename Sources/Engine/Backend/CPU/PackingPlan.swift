@@ -162,18 +162,6 @@ extension TensorRole {
         case plain
     }
 
-    fileprivate var isVector: Bool {
-        switch self {
-        case .outputNorm: true
-        case .layer(_, let role):
-            switch role {
-            case .attentionNorm, .feedForwardNorm, .queryBias, .keyBias, .valueBias: true
-            default: false
-            }
-        default: false
-        }
-    }
-
     /// Whether the rows are those of heads, and whether rotary embedding turns them.
     fileprivate var headPart: HeadPart? {
         guard case .layer(_, let role) = self else { return nil }

@@ -16,7 +16,7 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
     package init(checkpoint: any Checkpoint) throws(EngineError) {
         model = checkpoint.configuration
         weights = try ReferenceWeights(checkpoint)
-        rotary = ReferenceRotary(model)
+        rotary = ReferenceRotary(model.rotaryFrequencies(windowed: false), layout: model.rotaryLayout)
         cache = ReferenceKeyValueCache(model, slotCount: 0, blockSize: 1)
         state = RowState(model)
         sampler = Sampler(vocabularySize: model.vocabularySize)
@@ -71,8 +71,10 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
             layer.query.multiply(state.normed, into: &state.query)
             layer.key.multiply(state.normed, into: &state.key)
             layer.value.multiply(state.normed, into: &state.value)
-            rotary.rotate(&state.query, heads: model.headCount, position: position)
-            rotary.rotate(&state.key, heads: model.keyValueHeadCount, position: position)
+            let width = model.headDimension
+            rotary.rotate(&state.query, heads: model.headCount, headDimension: width, offset: 0, position: position)
+            rotary.rotate(
+                &state.key, heads: model.keyValueHeadCount, headDimension: width, offset: 0, position: position)
             cache.store(key: state.key, value: state.value, layer: index, slot: slot)
             attend(layer: index, position: position, blocks: blocks)
             layer.attentionOutput.multiply(state.attended, into: &state.projected)

@@ -49,27 +49,27 @@ func add(_ x: [Float], to y: inout [Float]) {
 
 /// Rotary position embedding (Su et al., "RoFormer"): pairs of elements turned by position · base^(-2i/d).
 struct ReferenceRotary {
-    private let frequencies: [Float]  // (rotaryDimension / 2)
+    private let frequencies: RotaryFrequencies
     private let layout: ModelConfiguration.RotaryLayout
-    private let headDimension: Int
 
-    init(_ model: ModelConfiguration) {
-        frequencies = model.rotaryFrequencies
-        layout = model.rotaryLayout
-        headDimension = model.headDimension
+    init(_ frequencies: RotaryFrequencies, layout: ModelConfiguration.RotaryLayout) {
+        self.frequencies = frequencies
+        self.layout = layout
     }
 
-    func rotate(_ x: inout [Float], heads: Int, position: Int) {
-        for (pair, frequency) in frequencies.enumerated() {
+    /// Turns elements `offset ..< offset + 2 * pairs` of each head.
+    func rotate(_ x: inout [Float], heads: Int, headDimension: Int, offset: Int, position: Int) {
+        for (pair, frequency) in frequencies.frequencies(at: position).enumerated() {
             let angle = Float(position) * frequency
-            let (c, s) = (cos(angle), sin(angle))
+            let (c, s) = (cos(angle) * frequencies.magnitude, sin(angle) * frequencies.magnitude)
             let (first, second) =
                 switch layout {
                 case .interleaved: (2 * pair, 2 * pair + 1)
                 case .halves: (pair, pair + frequencies.count)
                 }
             for head in 0..<heads {
-                let (i, j) = (head * headDimension + first, head * headDimension + second)
+                let start = head * headDimension + offset
+                let (i, j) = (start + first, start + second)
                 (x[i], x[j]) = (x[i] * c - x[j] * s, x[i] * s + x[j] * c)
             }
         }
