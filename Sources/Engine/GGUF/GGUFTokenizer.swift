@@ -43,7 +43,8 @@ extension GGUFFile {
             guard let kind = TokenTable.Kind(rawValue: code) else {
                 throw invalid(key: typeKey, "token \(table.count) has no type or an unknown one (\(code))")
             }
-            guard table.append(text, kind: kind) else { throw invalid(key: key, "exceeds 4 GiB") }
+            let spelling = kind == .normal ? TokenTable.Spelling.byteAlphabet : .verbatim
+            guard table.append(text, kind: kind, spelling: spelling) else { throw invalid(key: key, "exceeds 4 GiB") }
         }
         guard count != nil else { throw invalid(key: key, "is missing") }
         return table

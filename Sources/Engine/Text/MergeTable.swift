@@ -1,14 +1,13 @@
-/// The merges of a byte-level BPE vocabulary, by pair of tokens.
+/// The merges of a BPE vocabulary, by pair of tokens, and the symbols they begin with.
 package struct MergeTable: Sendable {
-    /// (256) the token of each single byte; -1 where the vocabulary has none.
-    let byteTokens: [Int32]
+    /// What a piece is before the first merge.
+    let symbols: SymbolTable
     /// left << 32 | right -> rank << 32 | joined token
     private var joined: IntegerTable
 
     /// - Parameter count: the number of merges that will be added.
-    package init(byteTokens: [Int32], capacity count: Int) {
-        precondition(byteTokens.count == 256, "MergeTable: one token per byte value")
-        self.byteTokens = byteTokens
+    package init(symbols: SymbolTable, capacity count: Int) {
+        self.symbols = symbols
         joined = IntegerTable(capacity: count)
     }
 

@@ -12,4 +12,12 @@ enum Normalization {
         composed.append(contentsOf: String(decoding: text, as: UTF8.self)._nfc)
         return Array(String(composed).utf8)
     }
+
+    /// Valid UTF-8 in decomposed form (NFD); nil when it certainly is in that form already.
+    static func decomposed(_ text: UnsafeBufferPointer<UInt8>) -> [UInt8]? {
+        guard text.contains(where: { $0 >= 0x80 }) else { return nil }
+        var decomposed = String.UnicodeScalarView()
+        decomposed.append(contentsOf: String(decoding: text, as: UTF8.self)._nfd)
+        return Array(String(decomposed).utf8)
+    }
 }

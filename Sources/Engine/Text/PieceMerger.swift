@@ -1,4 +1,4 @@
-/// Joins the bytes of one piece into tokens: again and again the pair with the lowest rank, the leftmost of equals.
+/// Joins the symbols of one piece into tokens: again and again the pair with the lowest rank, the leftmost of equals.
 ///
 /// Short pieces are searched from left to right each time, which is quickest and quadratic; longer ones keep their
 /// pairs in a heap, O(n log n) for any input. Both give the same tokens.
@@ -31,10 +31,7 @@ package struct PieceMerger {
     ) {
         symbols.removeAll(keepingCapacity: true)
         ranks.removeAll(keepingCapacity: true)
-        for byte in piece {
-            let token = merges.byteTokens[Int(byte)]
-            if token >= 0 { symbols.append(token) }  // bytes without a token vanish, as in the reference
-        }
+        merges.symbols.appendSymbols(of: piece, to: &symbols)
         for index in symbols.indices.dropLast() {
             ranks.append(rank(symbols[index], symbols[index + 1]))
         }

@@ -27,15 +27,32 @@ package enum PreTokenizer: String, Sendable, CaseIterable {
 }
 
 extension PreTokenizer {
+    /// The scanner of a pattern; nil for a pattern that has none.
+    package init?(pattern: String) {
+        switch pattern {
+        case Self.gpt2Pattern: self = .gpt2
+        case Self.llamaPattern(digits: "{1,3}"): self = .llamaBPE
+        case Self.llamaPattern(digits: ""): self = .qwen2
+        default: return nil
+        }
+    }
+
+    /// GPT-2's pattern, which byte-level pre-tokenizers use unless told otherwise.
+    package static let gpt2Pattern = #"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"#
+
+    /// Llama 3's pattern, and with other `digits` its descendants'.
+    package static func llamaPattern(digits: String) -> String {
+        #"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"# + digits
+            + #"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
+    }
+
     /// Calls `body` with each piece of a text, in order.
-    package func forEachPiece(
-        of text: UnsafeBufferPointer<UInt8>, _ body: (UnsafeBufferPointer<UInt8>) -> Void
-    ) {
+    package func forEachPiece(of text: UnsafeBufferPointer<UInt8>, _ body: (Range<Int>) -> Void) {
         let classified = ClassifiedText(text)
         var start = 0
         while start < text.count {
             let end = endOfPiece(in: classified, from: start)
-            body(UnsafeBufferPointer(rebasing: text[start..<end]))
+            body(start..<end)
             start = end
         }
     }

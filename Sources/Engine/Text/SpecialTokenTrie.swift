@@ -3,20 +3,16 @@ struct SpecialTokenTrie: Sendable {
     /// node << 8 | byte -> child node; node 0 is the root
     private var children: IntegerTable
     /// (nodes) the token that ends at each node; -1 for none.
-    private var tokens: [Int32] = [-1]
+    private var ends: [Int32] = [-1]
     /// (256) whether any token begins with the byte.
     private var begins = [Bool](repeating: false, count: 256)
 
-    /// Collects the control and added tokens of a table.
-    init(_ table: TokenTable) {
-        let special = (0..<table.count).filter { table.kinds[$0] == .control || table.kinds[$0] == .userDefined }
-        children = IntegerTable(capacity: special.reduce(0) { $0 + table.withBytes(of: $1) { $0.count } })
-        for token in special { insert(Int32(token), table) }
+    init(_ tokens: [AddedToken]) {
+        children = IntegerTable(capacity: tokens.reduce(0) { $0 + $1.bytes.count })
+        for token in tokens { insert(token.token, token.bytes) }
     }
 
-    private mutating func insert(_ token: Int32, _ table: TokenTable) {
-        var bytes: [UInt8] = []
-        table.appendBytes(of: Int(token), to: &bytes)
+    private mutating func insert(_ token: Int32, _ bytes: [UInt8]) {
         guard let first = bytes.first else { return }
         begins[Int(first)] = true
         var node: UInt64 = 0
@@ -25,12 +21,12 @@ struct SpecialTokenTrie: Sendable {
             if let child = children[key] {
                 node = child
             } else {
-                node = UInt64(tokens.count)
+                node = UInt64(ends.count)
                 children.insert(node, for: key)
-                tokens.append(-1)
+                ends.append(-1)
             }
         }
-        tokens[Int(node)] = token
+        ends[Int(node)] = token
     }
 
     /// The first place at or after `start` where a special token stands, and its end and id.
@@ -49,7 +45,7 @@ struct SpecialTokenTrie: Sendable {
         for index in start..<text.count {
             guard let child = children[node << 8 | UInt64(text[index])] else { break }
             node = child
-            if tokens[Int(node)] >= 0 { longest = (index + 1, tokens[Int(node)]) }
+            if ends[Int(node)] >= 0 { longest = (index + 1, ends[Int(node)]) }
         }
         return longest
     }

@@ -18,24 +18,34 @@ package struct TokenTable: Sendable {
     private var bytes: [UInt8] = []
     /// (count + 1) where each token's bytes begin.
     private var starts: [UInt32] = [0]
-    /// (count) whether the token was written in the byte alphabet, so that merging bytes can produce it.
-    private var isMergeable: [Bool] = []
+    /// (count) whether merging can produce the token.
+    private(set) var isMergeable: [Bool] = []
 
     /// An empty table.
     package init() {}
+
+    /// How the text of a token is to be read.
+    package enum Spelling: Sendable {
+        /// In the byte alphabet: merging bytes can produce it. Text outside the alphabet is verbatim.
+        case byteAlphabet
+        /// As it is: merging characters can produce it.
+        case characters
+        /// As it is, and no merge produces it.
+        case verbatim
+    }
 
     /// Number of tokens.
     package var count: Int { kinds.count }
 
     /// Adds the next token from the text that a file gives it. Returns false when the table's 4 GiB are
     /// full; it is of no use then.
-    package mutating func append(_ text: UnsafeRawBufferPointer, kind: Kind) -> Bool {
-        let decoded = kind == .normal && ByteAlphabet.decode(text, to: &bytes)
+    package mutating func append(_ text: UnsafeRawBufferPointer, kind: Kind, spelling: Spelling) -> Bool {
+        let decoded = spelling == .byteAlphabet && ByteAlphabet.decode(text, to: &bytes)
         if !decoded { bytes.append(contentsOf: text) }
         guard let end = UInt32(exactly: bytes.count) else { return false }
         starts.append(end)
         kinds.append(kind)
-        isMergeable.append(decoded)
+        isMergeable.append(decoded || spelling == .characters)
         return true
     }
 
@@ -54,7 +64,7 @@ package struct TokenTable: Sendable {
     /// A way from bytes to the tokens that merging can produce.
     func makeIndex() -> Index { Index(self) }
 
-    /// Finds normal tokens by their bytes. Control and added tokens are not in it, so that no text can produce them.
+    /// Finds tokens that merging can produce by their bytes. Control tokens are not among them, so that no text yields one.
     struct Index: Sendable {
         /// Hash of the bytes -> first token of that hash; further ones follow in `next`.
         private var heads: IntegerTable

@@ -25,7 +25,9 @@ import Testing
     private static func merger() throws -> PieceMerger {
         let (tokens, merges) = try vocabulary()
         var table = TokenTable()
-        for token in tokens { _ = Array(token.utf8).withUnsafeBytes { table.append($0, kind: .normal) } }
+        for token in tokens {
+            _ = Array(token.utf8).withUnsafeBytes { table.append($0, kind: .normal, spelling: .byteAlphabet) }
+        }
         var vocabulary = BytePairVocabulary(table, mergeCapacity: merges.count)
         for merge in merges { #expect(Array(merge.utf8).withUnsafeBytes { vocabulary.appendMerge($0) }) }
         return PieceMerger(vocabulary.merges)

@@ -12,13 +12,6 @@ extension Tokenizer {
         encode(bytes.span, parseSpecial: parseSpecial, into: &tokens)
         return tokens
     }
-
-    /// The bytes of all tokens.
-    func decode(_ tokens: [Int32]) -> [UInt8] {
-        var bytes: [UInt8] = []
-        for token in tokens { appendBytes(of: token, to: &bytes) }
-        return bytes
-    }
 }
 
 extension BytePairTokenizer {
@@ -27,7 +20,9 @@ extension BytePairTokenizer {
         var table = TokenTable()
         for (index, token) in tokens.enumerated() {
             let kind = index < controlTokens ? TokenTable.Kind.control : .normal
-            _ = Array(token.utf8).withUnsafeBytes { table.append($0, kind: kind) }
+            _ = Array(token.utf8).withUnsafeBytes {
+                table.append($0, kind: kind, spelling: kind == .normal ? .byteAlphabet : .verbatim)
+            }
         }
         var vocabulary = BytePairVocabulary(table, mergeCapacity: merges.count)
         for merge in merges {
