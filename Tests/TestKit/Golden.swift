@@ -4,9 +4,17 @@ internal import FoundationEssentials
 public enum Golden {
     /// Decodes a JSON file.
     public static func load<T: Decodable>(_ name: String, as type: T.Type = T.self) throws -> T {
+        try JSONDecoder().decode(type, from: Data(contentsOf: file(name)))
+    }
+
+    /// Reads a file of text.
+    public static func text(_ name: String) throws -> String {
+        try String(contentsOf: file(name), encoding: .utf8)
+    }
+
+    private static func file(_ name: String) -> URL {
         let folder = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-        let file = folder.appending(path: "Goldens").appending(path: name)
-        return try JSONDecoder().decode(type, from: Data(contentsOf: file))
+        return folder.appending(path: "Goldens").appending(path: name)
     }
 }
 
