@@ -62,7 +62,7 @@ public struct JSONObject: Sendable {
     /// The members in order.
     public private(set) var members: [(key: String, value: JSON)] = []
     /// Where each key's member is; kept from the ninth member on, a short list is searched faster.
-    private var positions: [String: Int] = [:]
+    private var positions: [Key: Int] = [:]
     private static let searchedCount = 8
 
     /// An object without members.
@@ -97,14 +97,28 @@ public struct JSONObject: Sendable {
     private mutating func append(_ key: String, _ value: JSON) {
         members.append((key, value))
         if members.count > Self.searchedCount + 1 {
-            positions[key] = members.count - 1
+            positions[Key(text: key)] = members.count - 1
         } else if members.count == Self.searchedCount + 1 {
-            for (index, member) in members.enumerated() { positions[member.key] = index }
+            for (index, member) in members.enumerated() { positions[Key(text: member.key)] = index }
         }
     }
 
     private func position(of key: String) -> Int? {
-        positions.isEmpty ? members.firstIndex { $0.key == key } : positions[key]
+        let key = Key(text: key)
+        return positions.isEmpty ? members.firstIndex { Key(text: $0.key) == key } : positions[key]
+    }
+
+    /// A key, equal to another if their code points are: to `String` "é" of one and of two of them are the same text,
+    /// and a vocabulary has both.
+    private struct Key: Hashable {
+        let text: String
+
+        static func == (a: Key, b: Key) -> Bool { a.text.utf8.elementsEqual(b.text.utf8) }
+
+        func hash(into hasher: inout Hasher) {
+            var text = text
+            text.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
+        }
     }
 }
 

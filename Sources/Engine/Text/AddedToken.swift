@@ -79,7 +79,7 @@ extension UnsafeBufferPointer<UInt8> {
 
     fileprivate func isInsideWord(_ range: Range<Int>) -> Bool {
         [scalar(before: range.lowerBound), scalar(at: range.upperBound)].contains {
-            $0.map { CharacterSet.word.contains($0.value) } ?? false
+            $0.map { CharacterSet.word.contains($0.value) || (0x200C...0x200D).contains($0.value) } ?? false
         }
     }
 

@@ -34,7 +34,7 @@ package struct BytePairVocabulary: Sendable {
         let single = (0..<table.count).compactMap { token -> (scalar: UInt32, token: Int)? in
             guard table.isMergeable[token] else { return nil }
             return table.withBytes(of: token) { bytes in
-                guard let first = bytes.first, first != 0, bytes.count <= 4 else { return nil }
+                guard !bytes.isEmpty, bytes.count <= 4 else { return nil }
                 let (scalar, length) = ScalarReader(bytes).scalar(at: 0)
                 return length == bytes.count ? (scalar, token) : nil
             }

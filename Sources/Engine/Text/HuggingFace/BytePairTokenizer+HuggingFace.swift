@@ -14,8 +14,8 @@ extension BytePairTokenizer {
         tokenizerJSON: JSON, configuration: JSON?, endTokens: [Int32], source: String
     ) throws(EngineError) {
         let root = TokenizerField(root: tokenizerJSON, source: source)
-        let reader = try TokenizerReader(root)
         let normalizer = try root["normalizer"]?.normalizerSteps() ?? []
+        let reader = try TokenizerReader(root, normalizer: normalizer)
         var (steps, isByteLevel) = try root["pre_tokenizer"]?.preTokenizerSteps() ?? ([], false)
         let decoder = try root.member("decoder")
         if isByteLevel { try decoder.requireByteLevelDecoder() }
@@ -30,7 +30,7 @@ extension BytePairTokenizer {
             throw root.invalid("has ids 0...\(last), and the folder's 'eos_token_id' is another")
         }
         self.init(
-            vocabulary: vocabulary, added: try reader.addedTokens(normalizer: normalizer), normalizer: normalizer,
+            vocabulary: vocabulary, added: reader.matchers, normalizer: normalizer,
             preTokenizer: steps, takesWholePieces: reader.takesWholePieces,
             output: isByteLevel ? .verbatim : try decoder.tokenOutput(),
             beginningOfSequence: try settings.beginningOfSequence(root["post_processor"]),

@@ -49,7 +49,13 @@ extension TokenizerField {
         case "WhitespaceSplit":
             return [.split(TextSplit(pattern: try pattern(#"\s"#), behavior: .removed, isInverted: false))]
         case "Whitespace":
-            return [.split(TextSplit(pattern: try pattern(#"\w+|[^\w\s]+"#), behavior: .removed, isInverted: true))]
+            // Rust's `\w`.
+            return [
+                .split(
+                    TextSplit(
+                        pattern: try pattern(#"[\w\x{200C}\x{200D}]+|[^\w\x{200C}\x{200D}\s]+"#), behavior: .removed,
+                        isInverted: true))
+            ]
         case "Metaspace": return try metaspaceSteps()
         case let name:
             throw type.unsupported(

@@ -31,11 +31,22 @@ struct TokenizerField {
         return member
     }
 
-    /// The elements of an array, of which there may be `limit`.
-    func elements(atMost limit: Int) throws(EngineError) -> [TokenizerField] {
+    /// The values of an array, of which there may be `limit`.
+    func values(atMost limit: Int) throws(EngineError) -> [JSON] {
         guard let array = value.array else { throw wrongKind("an array") }
         guard array.count <= limit else { throw invalid("has \(array.count) elements; the limit is \(limit)") }
-        return array.enumerated().map { TokenizerField($1, path: "\(path)[\($0)]", source: source) }
+        return array
+    }
+
+    /// The elements of an array, of which there may be `limit`.
+    func elements(atMost limit: Int) throws(EngineError) -> [TokenizerField] {
+        try values(atMost: limit).indices.compactMap(element)
+    }
+
+    /// An element of an array; nil if there is none.
+    func element(_ index: Int) -> TokenizerField? {
+        guard let array = value.array, array.indices.contains(index) else { return nil }
+        return TokenizerField(array[index], path: "\(path)[\(index)]", source: source)
     }
 
     func string() throws(EngineError) -> String {

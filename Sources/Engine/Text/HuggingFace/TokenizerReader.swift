@@ -19,11 +19,12 @@ struct TokenizerReader {
         let content: String
         let id: Int32
         let rules: AddedToken.Rules
-        let isNormalized: Bool
+        /// What is looked for in normalized text; nil when it is looked for before that.
+        let normalized: String?
         var isSpecial: Bool { rules.contains(.special) }
     }
 
-    init(_ root: TokenizerField) throws(EngineError) {
+    init(_ root: TokenizerField, normalizer: [NormalizerStep]) throws(EngineError) {
         self.root = root
         model = try root.member("model")
         try Self.checkModel(model)
@@ -34,7 +35,7 @@ struct TokenizerReader {
         }
         self.ids = ids
         takesWholePieces = try model.flag("ignore_merges", absent: false)
-        added = try Self.added(root, ids)
+        added = try Self.added(root, ids, normalizer)
     }
 
     /// The model must be BPE without what no family here uses.
@@ -48,7 +49,9 @@ struct TokenizerReader {
         if let dropout = model["dropout"], dropout.value.number != 0 { throw dropout.unsupported("not 0") }
     }
 
-    private static func added(_ root: TokenizerField, _ ids: JSONObject) throws(EngineError) -> [Added] {
+    private static func added(
+        _ root: TokenizerField, _ ids: JSONObject, _ normalizer: [NormalizerStep]
+    ) throws(EngineError) -> [Added] {
         var result: [Added] = []
         for field in try root["added_tokens"]?.elements(atMost: TokenizerLimits.tokens) ?? [] {
             let contentField = try field.member("content")
@@ -67,23 +70,38 @@ struct TokenizerReader {
             if try field.flag("lstrip", absent: false) { rules.insert(.stripsLeft) }
             if try field.flag("rstrip", absent: false) { rules.insert(.stripsRight) }
             if try field.flag("single_word", absent: false) { rules.insert(.singleWord) }
-            result.append(
-                Added(
-                    content: content, id: Int32(id), rules: rules,
-                    isNormalized: try field.flag("normalized", absent: !rules.contains(.special))))
+            let isNormalized = try field.flag("normalized", absent: !rules.contains(.special))
+            let normalized = isNormalized ? try Self.normalized(content, normalizer, rules, field) : nil
+            result.append(Added(content: content, id: Int32(id), rules: rules, normalized: normalized))
         }
         return result
     }
 
+    /// An added token in normal form. Nil for a special one that normalizing leaves alone: it is looked for before that,
+    /// where a user's part of a text is still known exactly.
+    private static func normalized(
+        _ content: String, _ normalizer: [NormalizerStep], _ rules: AddedToken.Rules, _ field: TokenizerField
+    ) throws(EngineError) -> String? {
+        let changed = Array(content.utf8).withUnsafeBufferPointer { normalizer.apply(to: $0) } ?? Array(content.utf8)
+        guard rules.contains(.special) else { return String(decoding: changed, as: UTF8.self) }
+        if changed.elementsEqual(content.utf8) { return nil }
+        guard normalizer.allSatisfy(\.movesExactly) else {
+            throw field.unsupported(
+                "a special token that is changed by a normalizer other than Prepend and Replace of one character")
+        }
+        return String(decoding: changed, as: UTF8.self)
+    }
+
     /// The id of a token by its text.
     func id(of text: String) -> Int32? {
-        added.first { $0.content == text }?.id ?? ids[text]?.integer.flatMap(Int32.init(exactly:))
+        added.first { $0.content.utf8.elementsEqual(text.utf8) }?.id ?? ids[text]?.integer.flatMap(Int32.init(exactly:))
     }
 
     // MARK: - Vocabulary
 
     func vocabulary(isByteLevel: Bool) throws(EngineError) -> BytePairVocabulary {
-        let merges = try model.member("merges").elements(atMost: TokenizerLimits.tokens)
+        let mergesField = try model.member("merges")
+        let merges = try mergesField.values(atMost: TokenizerLimits.tokens)
         let fallback = try model.flag("byte_fallback", absent: false) ? fallbackTokens() : nil
         let (table, unknown) = (try table(isByteLevel: isByteLevel, hasFallback: fallback != nil), try unknownToken())
         let fusesUnknown = try model.flag("fuse_unk", absent: false)
@@ -93,7 +111,11 @@ struct TokenizerReader {
             : BytePairVocabulary(
                 characters: table, mergeCapacity: merges.count, fallback: fallback, unknown: unknown,
                 fusesUnknown: fusesUnknown)
-        for merge in merges { try append(merge, to: &vocabulary) }
+        for (number, merge) in merges.enumerated() {
+            if let problem = append(merge, to: &vocabulary) {
+                throw (mergesField.element(number) ?? mergesField).invalid(problem)
+            }
+        }
         return vocabulary
     }
 
@@ -143,14 +165,15 @@ struct TokenizerReader {
         for token in added {
             let inVocabulary = ids[token.content] != nil
             if !inVocabulary, Int(token.id) < entries.count, let other = entries[Int(token.id)],
-                other.text != token.content
+                !other.text.utf8.elementsEqual(token.content.utf8)
             {
                 throw root.invalid(
                     "gives id \(token.id) to '\(token.content.printable)' in added_tokens and to '\(other.text.printable)'"
                 )
             }
             set(
-                Int(token.id), token.content, token.isSpecial ? .control : .userDefined,
+                Int(token.id), inVocabulary || token.isSpecial ? token.content : token.normalized ?? token.content,
+                token.isSpecial ? .control : .userDefined,
                 inVocabulary && !token.isSpecial ? spelling : .verbatim)
         }
         guard !entries.isEmpty else { throw vocabularyField.invalid("is empty") }
@@ -178,51 +201,47 @@ struct TokenizerReader {
 
     // MARK: - Merges
 
-    /// A merge is "left right" or, in newer files, ["left", "right"].
-    private func append(_ field: TokenizerField, to vocabulary: inout BytePairVocabulary) throws(EngineError) {
-        var (left, right) = try pair(field)
+    /// Adds a merge, "left right" or, in newer files, ["left", "right"].
+    ///
+    /// - Returns: what is wrong with it, if anything is.
+    private func append(_ merge: JSON, to vocabulary: inout BytePairVocabulary) -> String? {
+        if var text = merge.string {
+            guard text.withUTF8({ $0.count { $0 == UInt8(ascii: " ") } == 1 }) else { return "is not two tokens" }
+            if text.withUTF8({ vocabulary.appendMerge(UnsafeRawBufferPointer($0)) }) { return nil }
+            let parts = text.utf8.split(separator: UInt8(ascii: " "), omittingEmptySubsequences: false)
+            return unknownToken(of: String(Substring(parts[0])), String(Substring(parts[1])))
+        }
+        guard let pair = merge.array, pair.count == 2, var left = pair[0].string, var right = pair[1].string else {
+            return "is not two tokens"
+        }
         let isKnown = left.withUTF8 { left in
             right.withUTF8 { right in
                 vocabulary.appendMerge(UnsafeRawBufferPointer(left), UnsafeRawBufferPointer(right))
             }
         }
-        // A merge that joins tokens no text yields, special ones or such that are spelled in no byte alphabet, is none.
-        guard !isKnown else { return }
-        for text in [left, right, left + right] where ids[text] == nil {
-            throw field.invalid("names '\(text.printable)', which model.vocab does not have")
-        }
+        return isKnown ? nil : unknownToken(of: left, right)
     }
 
-    private func pair(_ field: TokenizerField) throws(EngineError) -> (left: String, right: String) {
-        if let text = field.value.string {
-            let parts = text.split(separator: " ", omittingEmptySubsequences: false)
-            if parts.count == 2 { return (String(parts[0]), String(parts[1])) }
-        } else if let array = field.value.array, array.count == 2, let left = array[0].string,
-            let right = array[1].string
-        {
-            return (left, right)
+    /// What is wrong with a merge that the vocabulary did not take. Nothing, if the tokens are there: one that no text
+    /// yields, as special ones and such that are spelled in no byte alphabet, is never merged.
+    private func unknownToken(of left: String, _ right: String) -> String? {
+        [left, right, left + right].first { ids[$0] == nil }.map {
+            "names '\($0.printable)', which model.vocab does not have"
         }
-        throw field.invalid("is not two tokens")
     }
 
     // MARK: - Added tokens
 
-    /// What finds the added tokens. Special ones that normalizing leaves alone are looked for before it.
-    func addedTokens(normalizer: [NormalizerStep]) throws(EngineError) -> BytePairTokenizer.AddedTokenMatchers {
-        var (plain, normalized): ([AddedToken], [AddedToken]) = ([], [])
-        for token in added {
-            var bytes = Array(token.content.utf8)
-            let changed = token.isNormalized ? bytes.withUnsafeBufferPointer { normalizer.apply(to: $0) } : nil
-            let isPlain = !token.isNormalized || (token.isSpecial && (changed == nil || changed == bytes))
-            if !isPlain, token.isSpecial, !normalizer.allSatisfy(\.movesExactly) {
-                throw root.unsupported(
-                    "one whose special token '\(token.content.printable)' is changed by a normalizer other than Prepend and Replace of one character"
-                )
-            }
-            bytes = changed ?? bytes
-            let entry = AddedToken(token: token.id, bytes: bytes, rules: token.rules)
-            if isPlain { plain.append(entry) } else { normalized.append(entry) }
+    /// What finds the added tokens.
+    var matchers: BytePairTokenizer.AddedTokenMatchers {
+        func matcher(_ tokens: [Added]) -> AddedTokenMatcher {
+            AddedTokenMatcher(
+                tokens.map {
+                    AddedToken(token: $0.id, bytes: Array(($0.normalized ?? $0.content).utf8), rules: $0.rules)
+                })
         }
-        return .init(plain: AddedTokenMatcher(plain), normalized: AddedTokenMatcher(normalized))
+        return .init(
+            plain: matcher(added.filter { $0.normalized == nil }),
+            normalized: matcher(added.filter { $0.normalized != nil }))
     }
 }

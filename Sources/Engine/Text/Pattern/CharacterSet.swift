@@ -40,8 +40,9 @@ indirect enum CharacterSet: Sendable, Hashable {
     /// (65,536) category masks of the basic plane: every class of a pattern is evaluated on all of it.
     private static let basicPlane: [UInt32] = (0..<0x1_0000).map { .mask(of: scalar($0).properties.generalCategory) }
 
-    /// Lower, upper, and both in a row: "ſ" is a case of "s" by way of "S".
+    /// Lower, upper, and both in a row: "ſ" is a case of "s" by way of "S", but "ı" is none of "i" to Unicode.
     private static func caseVariants(of value: UInt32) -> [UInt32] {
+        if value == 0x131 { return [] }
         let lower = single(scalar(value).properties.lowercaseMapping) ?? value
         let upper = single(scalar(value).properties.uppercaseMapping) ?? value
         return [
@@ -78,38 +79,5 @@ extension Unicode.GeneralCategory {
     static func mask(named name: String) -> UInt32 {
         guard !name.isEmpty, name.utf8.count <= 2 else { return 0 }
         return named.enumerated().reduce(0) { $0 | ($1.element.name.hasPrefix(name) ? 1 << UInt32($1.offset) : 0) }
-    }
-}
-
-/// A set made quick to ask: a bit for each character of the basic plane.
-struct CharacterTable: Sendable {
-    private let set: CharacterSet
-    /// (1,024) bit `value` of the whole is character `value`.
-    private let bits: [UInt64]
-
-    init(_ set: CharacterSet) {
-        self.set = set
-        var bits = [UInt64](repeating: 0, count: 0x400)
-        for value in UInt32(0)..<0x1_0000 where set.contains(value) { bits[Int(value >> 6)] |= 1 << UInt64(value & 63) }
-        self.bits = bits
-    }
-
-    /// Whether a character is in the set.
-    @inline(__always)
-    func contains(_ value: UInt32) -> Bool {
-        guard value < 0x1_0000 else { return set.contains(value) }
-        return bits[Int(value >> 6)] & (1 << UInt64(value & 63)) != 0
-    }
-
-    /// (256) whether a character of the set may begin with the byte; never false where one does.
-    var leadBytes: [Bool] {
-        // Bytes that begin no character count as U+FFFD; beyond the basic plane nobody looks.
-        var result = (0..<256).map { $0 >= 0xF0 || ((0x80..<0xC2).contains($0) && contains(0xFFFD)) }
-        for value in UInt32(0)..<0x1_0000 where contains(value) {
-            result[Int(value < 0x80 ? value : value < 0x800 ? 0xC0 | value >> 6 : 0xE0 | value >> 12)] = true
-            // A lead byte whose character is cut short counts as U+FFFD too.
-            if value == 0xFFFD { for lead in 0xC2..<0xF0 { result[lead] = true } }
-        }
-        return result
     }
 }

@@ -54,11 +54,12 @@ package struct PatternMatcher {
 
     /// Calls `body` with each match from left to right. Empty ones count, but for those at the end of the one before.
     package mutating func forEachMatch(in text: UnsafeBufferPointer<UInt8>, _ body: (Range<Int>) -> Void) {
+        guard var start = nextStart(in: text, from: 0) else { return }
         reset(for: text)
         let utf8 = ScalarReader(text)
-        var start = 0
         var lastEnd = -1
-        while start <= text.count {
+        while let next = nextStart(in: text, from: start) {
+            start = next
             guard let end = matchEnd(in: utf8, from: start), !(end == start && end == lastEnd) else {
                 start += start < text.count ? utf8.scalar(at: start).length : 1
                 continue
@@ -67,6 +68,13 @@ package struct PatternMatcher {
             lastEnd = end
             start = end
         }
+    }
+
+    /// The first place from `start` on, the end included, where a match may begin.
+    private func nextStart(in text: UnsafeBufferPointer<UInt8>, from start: Int) -> Int? {
+        var start = start
+        while start < text.count, !program.begins[Int(text[start])] { start += 1 }
+        return start < text.count || (start == text.count && program.mayBeEmpty) ? start : nil
     }
 
     private mutating func reset(for text: UnsafeBufferPointer<UInt8>) {
@@ -108,7 +116,7 @@ package struct PatternMatcher {
                 alive = position < text.bytes.count
                 if alive {
                     let next = text.scalar(at: position)
-                    alive = program.tables[table].contains(next.value)
+                    alive = program.tables.contains(next.value, in: table)
                     position += next.length
                     pc += 1
                 }
@@ -159,7 +167,7 @@ package struct PatternMatcher {
         var left = limit
         while left > 0, end < text.bytes.count {
             let next = text.scalar(at: end)
-            guard program.tables[table].contains(next.value) else { break }
+            guard program.tables.contains(next.value, in: table) else { break }
             end += next.length
             left -= 1
             steps += 1

@@ -19,16 +19,20 @@ struct PatternProgram: Sendable {
     static let maximumCount = 4_096
 
     private(set) var instructions: [Instruction] = []
-    private(set) var tables: [CharacterTable] = []
+    private(set) var tables = CharacterTables()
     /// Slots that instructions use.
     private(set) var slotCount = 0
     /// (256) where to begin, in order, at each first byte; alternatives that cannot begin with it are left out.
     private(set) var entriesByByte: [[Int]] = []
     /// Where to begin at the end of the text.
     private(set) var entries: [Int] = []
-    private var tableOfSet: [CharacterSet: Int] = [:]
+    /// (256) whether a match may begin with the byte.
+    private(set) var begins: [Bool] = []
+    /// Whether a match may be empty.
+    let mayBeEmpty: Bool
 
     init(_ node: PatternNode) throws(PatternError) {
+        mayBeEmpty = node.mayBeEmpty
         let alternatives = if case .choice(let nodes) = node { nodes } else { [node] }
         for alternative in alternatives {
             entries.append(instructions.count)
@@ -37,6 +41,7 @@ struct PatternProgram: Sendable {
         }
         let leads = entries.map { leadBytes(from: $0) }
         entriesByByte = (0..<256).map { byte in zip(entries, leads).filter { $0.1[byte] }.map(\.0) }
+        begins = entriesByByte.map { !$0.isEmpty }
     }
 
     /// What is known of the place of a node.
@@ -52,7 +57,7 @@ struct PatternProgram: Sendable {
 
     private mutating func compile(_ node: PatternNode, _ context: Context) throws(PatternError) {
         switch node {
-        case .set(let set): try emit(.set(table: table(set)))
+        case .set(let set): try emit(.set(table: tables.index(of: set)))
         case .boundary(let boundary): try emit(.boundary(boundary))
         case .sequence(let nodes):
             var context = context
@@ -93,7 +98,7 @@ struct PatternProgram: Sendable {
         of node: PatternNode, _ limit: Int?, _ greed: PatternNode.Greed, _ context: Context, isAtStart: Bool
     ) throws(PatternError) {
         if case .set(let set) = node, greed == .possessive || (greed == .greedy && context.isLast) {
-            try emit(.span(table: table(set), limit: limit ?? .max))
+            try emit(.span(table: tables.index(of: set), limit: limit ?? .max))
             return
         }
         let start = instructions.count
@@ -128,13 +133,6 @@ struct PatternProgram: Sendable {
         return instructions.count - 1
     }
 
-    private mutating func table(_ set: CharacterSet) -> Int {
-        if let index = tableOfSet[set] { return index }
-        tables.append(CharacterTable(set))
-        tableOfSet[set] = tables.count - 1
-        return tables.count - 1
-    }
-
     // MARK: - First bytes
 
     /// (256) the bytes that a match from `entry` may begin with; all, if it may be empty.
@@ -146,9 +144,9 @@ struct PatternProgram: Sendable {
             guard seen.insert(pc).inserted else { continue }
             switch instructions[pc] {
             case .set(let table):
-                for (byte, begins) in tables[table].leadBytes.enumerated() where begins { result[byte] = true }
+                for (byte, begins) in tables.leadBytes(of: table).enumerated() where begins { result[byte] = true }
             case .span(let table, _):
-                for (byte, begins) in tables[table].leadBytes.enumerated() where begins { result[byte] = true }
+                for (byte, begins) in tables.leadBytes(of: table).enumerated() where begins { result[byte] = true }
                 pending.append(pc + 1)
             case .split(let first, let second, _): pending += [first, second]
             case .jump(let target): pending.append(target)
