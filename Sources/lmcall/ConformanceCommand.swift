@@ -28,6 +28,7 @@ struct ConformanceCommand {
             return .success
         }
         let runner = Runner(try target(), isStrict: settings.isStrict)
+        if let reason = runner.reasonUnreachable() { throw ProgramError(.cannotConnect, "no case was run: \(reason)") }
         let results = try runner.run(cases) { try StandardStream.output.write(Report.line($0) + "\n") }
         try StandardStream.output.write(Report.summary(results) + "\n")
         if let junitFile = settings.junitFile { try write(Report.junit(results), to: junitFile) }

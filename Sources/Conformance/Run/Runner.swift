@@ -35,6 +35,20 @@ package struct Runner {
         package let duration: Duration
     }
 
+    /// Connects once, so that a server that is not there is told once.
+    ///
+    /// - Returns: why it cannot be reached; nil when it can.
+    package func reasonUnreachable() -> String? {
+        do {
+            _ = try Line(target)
+            return nil
+        } catch Stop.failed(let reason) {
+            return reason
+        } catch {
+            return "\(error)"
+        }
+    }
+
     /// Runs the cases, those that make the server go away last.
     ///
     /// - Parameter report: told of each result as it comes.
