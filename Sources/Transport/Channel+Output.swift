@@ -91,7 +91,7 @@ extension Channel {
         handler?.channelWritabilityChanged(self)
     }
 
-    private func endOutput() {
+    func endOutput() {
         guard !hasEndedOutput else { return }
         hasEndedOutput = true
         stream?.endOutput()

@@ -74,6 +74,8 @@ package final class Channel: Pollable, @unchecked Sendable {
     private var interest: Readiness = []
     private var timer: Timer?
     private var connector: Connector?
+    /// Why this side ended the handshake.
+    private var refusal: TransportError?
 
     // Input.
     var leftover: [UInt8] = []
@@ -173,7 +175,7 @@ package final class Channel: Pollable, @unchecked Sendable {
         leftover = []
         loop.give(takeOutbound())
         flushed = 0
-        loop.tellLater(self, closedBy: error)
+        loop.tellLater(self, closedBy: error ?? refusal)
     }
 
     func tellClosed(_ error: TransportError?) {
@@ -223,8 +225,19 @@ extension Channel {
         switch session.handshake() {
         case .moved, .ended: becomeOpen()
         case .blocked(let readiness): setInterest(readiness)
+        case .failed(let error) where session.isServer: refuse(error, on: session.socket)
         case .failed(let error): fail(error)
         }
+    }
+
+    /// Closes a little later than at once: bytes of the client that meet a closed socket would reset the connection, and
+    /// destroy the alert that tells the client why.
+    private func refuse(_ error: TransportError, on socket: Socket) {
+        refusal = error
+        stream = .plain(socket)
+        phase = .closing
+        endOutput()
+        updateInterest()
     }
 
     private func becomeOpen() {

@@ -70,6 +70,11 @@ final class TLSSession {
 
     deinit { SSL_free(handle) }
 
+    /// Whether this is the end that was connected to.
+    var isServer: Bool { SSL_is_server(handle) == 1 }
+    /// What carries the session.
+    var socket: Socket { bio.socket }
+
     /// Goes on with the handshake; `moved` when it is complete.
     func handshake() -> Transfer {
         ERR_clear_error()
