@@ -37,6 +37,9 @@ package struct ConfigurationFile {
         return value
     }
 
+    /// Whether the key is there and holds null.
+    package func isNull(_ key: String) -> Bool { object[key]?.isNull ?? false }
+
     /// A member that is an object; nil when it is absent or null.
     package func nested(_ key: String) throws(EngineError) -> ConfigurationFile? {
         guard let value = value(key) else { return nil }
@@ -60,8 +63,10 @@ package struct ConfigurationFile {
     }
 
     /// A number above zero.
-    package func positiveFloat(_ key: String) throws(EngineError) -> Float? {
-        guard let value = value(key) else { return nil }
+    ///
+    /// - Parameter zeroIsAbsent: whether the file may say zero for nothing.
+    package func positiveFloat(_ key: String, zeroIsAbsent: Bool = false) throws(EngineError) -> Float? {
+        guard let value = value(key), !(zeroIsAbsent && value.number == 0) else { return nil }
         guard let number = value.number, Float(number).isFinite, Float(number) > 0 else {
             throw invalid(key, "must be a number above 0")
         }

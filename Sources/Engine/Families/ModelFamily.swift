@@ -29,6 +29,16 @@ extension ModelConfiguration.Family {
         switch self {
         case .llama: LlamaFamily.self
         case .qwen2: Qwen2Family.self
+        case .qwen3: Qwen3Family.self
+        case .mistral: MistralFamily.self
+        case .phi3: Phi3Family.self
+        case .gemma2: Gemma2Family.self
+        case .gemma3: Gemma3Family.self
+        case .qwen2MoE: Qwen2MoEFamily.self
+        case .qwen3MoE: Qwen3MoEFamily.self
+        case .mixtral: MixtralFamily.self
+        case .deepseekV2: DeepseekV2Family.self
+        case .deepseekV3: DeepseekV3Family.self
         }
     }
 }

@@ -1,19 +1,20 @@
 internal import Glibc
-internal import LMJSON
 
 /// How a `config.json` says that positions are encoded: `rope_theta` and `rope_scaling`, or both in `rope_parameters`.
 extension ConfigurationFile {
     /// The object with the rotary parameters, if there is one.
-    func rotaryParameters() throws(EngineError) -> (key: String, parameters: ConfigurationFile)? {
+    func rotaryParameters() throws(EngineError) -> ConfigurationFile? {
         for key in ["rope_parameters", "rope_scaling"] {
-            if let parameters = try nested(key) { return (key, parameters) }
+            guard let parameters = try nested(key) else { continue }
+            // Families with two kinds of layers nest the parameters of each.
+            return try parameters.nested("full_attention") ?? parameters
         }
         return nil
     }
 
     /// A number that may stand with the rotary parameters or beside them.
     private func rotaryNumber(_ key: String) throws(EngineError) -> Float? {
-        if let number = try rotaryParameters()?.parameters.positiveFloat(key) { return number }
+        if let number = try rotaryParameters()?.positiveFloat(key) { return number }
         return try positiveFloat(key)
     }
 
@@ -41,7 +42,7 @@ extension ConfigurationFile {
     func rotaryScaling(
         rotaryDimension: Int, contextLength: Int
     ) throws(EngineError) -> ModelConfiguration.RotaryScaling {
-        guard let (name, parameters) = try rotaryParameters() else { return .none }
+        guard let parameters = try rotaryParameters() else { return .none }
         func originalContext() throws(EngineError) -> Int {
             let key = "original_max_position_embeddings"
             let range = 2...ModelLimits.context.upperBound
@@ -53,7 +54,7 @@ extension ConfigurationFile {
         case nil, "default": return .none
         case "linear": return .linear(factor: try parameters.requiredPositiveFloat("factor"))
         case "dynamic":
-            guard rotaryDimension > 2 else { throw unsupported("\(name).\(key)", "dynamic needs heads of 4 or more") }
+            guard rotaryDimension > 2 else { throw parameters.unsupported(key, "dynamic needs more than one pair") }
             return .dynamic(factor: try parameters.requiredPositiveFloat("factor"), originalContext: contextLength)
         case "llama3": return try parameters.llama3(originalContext())
         case "yarn": return .yarn(try parameters.yarn(originalContext(), contextLength: contextLength))
@@ -61,8 +62,8 @@ extension ConfigurationFile {
             return try parameters.longrope(
                 originalContext(), contextLength: contextLength, pairs: rotaryDimension / 2)
         case let kind?:
-            throw unsupported(
-                "\(name).\(key)",
+            throw parameters.unsupported(
+                key,
                 "'\(kind.printable)'; supported are default, linear, dynamic, llama3, yarn and longrope")
         }
     }
@@ -90,12 +91,10 @@ extension ConfigurationFile {
 
     private func yarnMagnitude(factor: Float) throws(EngineError) -> Float {
         if let magnitude = try positiveFloat("attention_factor") { return magnitude }
-        // Zero means absent here.
-        guard let scale = value("mscale")?.number, let all = value("mscale_all_dim")?.number, scale != 0, all != 0
-        else {
-            return yarnLogarithm(of: factor, times: 1)
-        }
-        return yarnLogarithm(of: factor, times: Float(scale)) / yarnLogarithm(of: factor, times: Float(all))
+        guard let scale = try positiveFloat("mscale", zeroIsAbsent: true),
+            let all = try positiveFloat("mscale_all_dim", zeroIsAbsent: true)
+        else { return yarnLogarithm(of: factor, times: 1) }
+        return yarnLogarithm(of: factor, times: scale) / yarnLogarithm(of: factor, times: all)
     }
 
     private func longrope(

@@ -13,7 +13,7 @@ extension GGUFFile {
         }
         let headDimension = try headDimension(prefix, embeddingLength: embeddingLength, headCount: headCount)
         let rotaryDimension = try rotaryDimension(prefix, headDimension)
-        return ModelConfiguration(
+        var model = ModelConfiguration(
             family: family,
             name: try string("general.name") ?? "",
             layerCount: try requiredInteger(prefix + "block_count", in: ModelLimits.layers),
@@ -31,13 +31,16 @@ extension GGUFFile {
             contextLength: try requiredInteger(prefix + "context_length", in: ModelLimits.context),
             hasAttentionBias: family == .qwen2 || tensors["blk.0.attn_q.bias"] != nil,
             tiesEmbeddings: tensors["output.weight"] == nil)
+        model.hasQueryKeyNorm = family == .qwen3
+        return model
     }
 
     private func family() throws(EngineError) -> ModelConfiguration.Family {
         let key = "general.architecture"
         guard let name = try string(key) else { throw invalid(key: key, "is missing") }
-        guard let family = ModelConfiguration.Family(rawValue: name) else {
-            let supported = ModelConfiguration.Family.allCases.map(\.rawValue).joined(separator: ", ")
+        let families: [ModelConfiguration.Family] = [.llama, .qwen2, .qwen3]
+        guard let family = families.first(where: { $0.rawValue == name }) else {
+            let supported = families.map(\.rawValue).joined(separator: ", ")
             throw unsupported(key, "'\(name.printable)'; supported are \(supported)")
         }
         return family

@@ -7,6 +7,16 @@ public struct ModelConfiguration: Sendable, Equatable {
     public enum Family: String, Sendable, CaseIterable {
         case llama
         case qwen2
+        case qwen3
+        case mistral
+        case phi3
+        case gemma2
+        case gemma3 = "gemma3_text"
+        case qwen2MoE = "qwen2_moe"
+        case qwen3MoE = "qwen3_moe"
+        case mixtral
+        case deepseekV2 = "deepseek_v2"
+        case deepseekV3 = "deepseek_v3"
     }
 
     /// Which elements of a head the rotary embedding turns together.

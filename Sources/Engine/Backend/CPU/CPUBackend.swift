@@ -21,6 +21,12 @@ public final class CPUBackend: Backend, @unchecked Sendable {  // after init: us
         checkpoint: any Checkpoint, threads: Int, progress: (Double) -> Void = { _ in }
     ) throws(EngineError) {
         model = checkpoint.configuration
+        let known: Set<ModelConfiguration.Family> = [.llama, .qwen2]
+        guard known.contains(model.family), model.layers.allSatisfy({ $0.attentionWindow == nil }),
+            !model.hasAttentionOutputBias, !model.hasFeedForwardBias
+        else {
+            throw EngineError(.unsupportedModel, "\(model.family.rawValue): the CPU back end cannot run it yet")
+        }
         team = try ThreadTeam(threads: threads)
         let weights = try PackedWeights(checkpoint: checkpoint, team: team, progress: progress)
         forwardPass = try ForwardPass(model, weights: weights, threads: team.count)

@@ -1,3 +1,5 @@
+internal import Glibc
+
 /// The slow, obvious back end: float32 everywhere, one row after the other. It is the oracle of the fast ones.
 ///
 /// Equals the reference implementation (transformers, float32) token for token in greedy decoding. Weights take four
@@ -6,8 +8,8 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
     private let model: ModelConfiguration
     private let weights: ReferenceWeights
     private let rotary: ReferenceRotary
+    private let windowRotary: ReferenceRotary
     private var cache: ReferenceKeyValueCache
-    private var state: RowState
     private var sampler: Sampler
 
     /// Dequantizes every weight of the checkpoint to float32.
@@ -17,14 +19,17 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
         model = checkpoint.configuration
         weights = try ReferenceWeights(checkpoint)
         rotary = ReferenceRotary(model.rotaryFrequencies(windowed: false), layout: model.rotaryLayout)
+        windowRotary = ReferenceRotary(model.rotaryFrequencies(windowed: true), layout: model.rotaryLayout)
         cache = ReferenceKeyValueCache(model, slotCount: 0, blockSize: 1)
-        state = RowState(model)
         sampler = Sampler(vocabularySize: model.vocabularySize)
     }
 
     package let summary = "reference: CPU, float32, 1 thread"
 
-    package var keyValueBytesPerToken: Int { 2 * model.layerCount * model.keyValueLength * MemoryLayout<Float>.stride }
+    package var keyValueBytesPerToken: Int {
+        model.layerCount * model.keyValueHeadCount * (model.headDimension + model.valueDimension)
+            * MemoryLayout<Float>.stride
+    }
 
     package func allocateKeyValueCache(blockCount: Int, blockSize: Int) throws(EngineError) {
         cache = ReferenceKeyValueCache(model, slotCount: blockCount * blockSize, blockSize: blockSize)
@@ -50,96 +55,157 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
             let firstBlock = sequence * plan.blockTableStride
             let blocks = plan.blockTables[firstBlock..<firstBlock + plan.blockTableStride]
             for row in rows {
-                runLayers(
+                let output = runLayers(
                     token: Int(plan.tokens[row]), position: Int(plan.positions[row]), slot: Int(plan.slots[row]),
                     blocks: blocks)
                 guard row == rows.upperBound - 1 else { continue }
                 for (index, task) in plan.samples.enumerated() where Int(task.sequence) == sequence {
-                    project(into: &logits, at: index * model.vocabularySize)
+                    logits.replaceSubrange(
+                        index * model.vocabularySize..<(index + 1) * model.vocabularySize, with: project(output))
                 }
             }
         }
         return logits
     }
 
-    /// One row through all layers: `state.residual` becomes the last layer's output.
-    private func runLayers(token: Int, position: Int, slot: Int, blocks: ArraySlice<Int32>) {
-        weights.embedding.copyRow(token, to: &state.residual)
-        for index in 0..<model.layerCount {
-            let layer = weights.layers[index]
-            rmsNorm(state.residual, layer.attentionNorm, epsilon: model.normEpsilon, into: &state.normed)
-            layer.query.multiply(state.normed, into: &state.query)
-            layer.key.multiply(state.normed, into: &state.key)
-            layer.value.multiply(state.normed, into: &state.value)
-            let width = model.headDimension
-            rotary.rotate(&state.query, heads: model.headCount, headDimension: width, offset: 0, position: position)
-            rotary.rotate(
-                &state.key, heads: model.keyValueHeadCount, headDimension: width, offset: 0, position: position)
-            cache.store(key: state.key, value: state.value, layer: index, slot: slot)
-            attend(layer: index, position: position, blocks: blocks)
-            layer.attentionOutput.multiply(state.attended, into: &state.projected)
-            add(state.projected, to: &state.residual)
+    /// One row through all layers.
+    private func runLayers(token: Int, position: Int, slot: Int, blocks: ArraySlice<Int32>) -> [Float] {
+        var residual = weights.embedding.row(token).map { $0 * model.embeddingScale }
+        for (index, layer) in weights.layers.enumerated() {
+            let place = Place(layer: index, position: position, slot: slot, blocks: blocks)
+            var y = layer.attentionOutput(attend(layer, norm(residual, layer.attentionNorm), at: place))
+            if let weight = layer.attentionPostNorm { y = norm(y, weight) }
+            add(y, to: &residual)
 
-            rmsNorm(state.residual, layer.feedForwardNorm, epsilon: model.normEpsilon, into: &state.normed)
-            layer.gate.multiply(state.normed, into: &state.gate)
-            layer.up.multiply(state.normed, into: &state.up)
-            swiGLU(&state.gate, state.up)
-            layer.down.multiply(state.gate, into: &state.projected)
-            add(state.projected, to: &state.residual)
+            y = feedForward(layer, norm(residual, layer.feedForwardNorm))
+            if let weight = layer.feedForwardPostNorm { y = norm(y, weight) }
+            add(y, to: &residual)
         }
+        return residual
     }
 
-    /// Softmax attention of every query head over positions 0...position; several query heads share one key/value head.
-    private func attend(layer: Int, position: Int, blocks: ArraySlice<Int32>) {
-        let width = model.headDimension
-        let group = model.headCount / model.keyValueHeadCount
-        let scale = 1 / Float(width).squareRoot()
-        for head in 0..<model.headCount {
-            let query = state.query[head * width..<(head + 1) * width]
-            let keyValueHead = head / group
-            var scores = [Float](repeating: 0, count: position + 1)
-            for past in 0...position {
-                let key = cache.key(layer: layer, slot: cache.slot(past, blocks), head: keyValueHead)
-                scores[past] = dot(query, key) * scale
+    private func norm(_ x: [Float], _ weight: [Float]) -> [Float] { rmsNorm(x, weight, epsilon: model.normEpsilon) }
+
+    private func project(_ residual: [Float]) -> [Float] {
+        let logits = weights.output(norm(residual, weights.outputNorm))
+        guard let bound = model.logitSoftcap else { return logits }
+        return logits.map { softcap($0, bound) }
+    }
+
+    // MARK: - Attention
+
+    /// Where a row is computed.
+    private struct Place {
+        let layer: Int
+        let position: Int
+        let slot: Int
+        let blocks: ArraySlice<Int32>
+    }
+
+    /// Softmax attention of every query head over the positions it sees; several query heads share one key/value head.
+    private func attend(_ layer: ReferenceLayer, _ x: [Float], at place: Place) -> [Float] {
+        let query = storeAndQuery(layer, x, at: place)
+        let window = model.layers[place.layer].attentionWindow ?? .max
+        let seen = max(0, place.position - (window - 1))...place.position
+        return (0..<model.headCount).flatMap { head in
+            let own = query[head * model.headDimension..<(head + 1) * model.headDimension]
+            let keyValueHead = head / (model.headCount / model.keyValueHeadCount)
+            var scores = seen.map { past in
+                let slot = cache.slot(past, place.blocks)
+                let score = dot(own, cache.key(layer: place.layer, slot: slot, head: keyValueHead))
+                return model.attentionSoftcap.map { softcap(score * model.attentionScale, $0) }
+                    ?? score * model.attentionScale
             }
             softmax(&scores)
-            var mixed = [Float](repeating: 0, count: width)
-            for past in 0...position {
-                let value = cache.value(layer: layer, slot: cache.slot(past, blocks), head: keyValueHead)
-                for (element, x) in value.enumerated() { mixed[element] += scores[past] * x }
+            var mixed = [Float](repeating: 0, count: model.valueDimension)
+            for (past, weight) in zip(seen, scores) {
+                let slot = cache.slot(past, place.blocks)
+                let value = cache.value(layer: place.layer, slot: slot, head: keyValueHead)
+                for (element, x) in value.enumerated() { mixed[element] += weight * x }
             }
-            for element in 0..<width { state.attended[head * width + element] = mixed[element] }
+            return mixed
         }
     }
 
-    private func project(into logits: inout [Float], at offset: Int) {
-        rmsNorm(state.residual, weights.outputNorm, epsilon: model.normEpsilon, into: &state.normed)
-        weights.output.multiply(state.normed, into: &logits, at: offset)
+    /// Writes the row's keys and values to the cache and returns its queries: (heads * headDimension).
+    private func storeAndQuery(_ layer: ReferenceLayer, _ x: [Float], at place: Place) -> [Float] {
+        let rotary = model.layers[place.layer].attentionWindow == nil ? rotary : windowRotary
+        func rotated(_ x: [Float], width: Int, offset: Int = 0) -> [Float] {
+            rotary.rotated(x, headDimension: width, offset: offset, position: place.position)
+        }
+        let width = model.headDimension
+        guard let latent = layer.latent else {
+            guard var key = layer.key?(x), let value = layer.value?(x) else { preconditionFailure("no keys") }
+            var query = layer.query(x)
+            if let weight = layer.queryNorm { query = headNorm(query, weight, epsilon: model.normEpsilon) }
+            if let weight = layer.keyNorm { key = headNorm(key, weight, epsilon: model.normEpsilon) }
+            cache.store(key: rotated(key, width: width), value: value, layer: place.layer, slot: place.slot)
+            return rotated(query, width: width)
+        }
+        let plain = width - model.rotaryDimension
+        let (key, value) = expand(latent, x) { rotated($0, width: model.rotaryDimension) }
+        cache.store(key: key, value: value, layer: place.layer, slot: place.slot)
+        return rotated(layer.query(compressed(x, latent)), width: width, offset: plain)
     }
-}
 
-/// The vectors of the row being computed.
-private struct RowState {
-    var residual: [Float]  // (embedding)
-    var normed: [Float]  // (embedding)
-    var query: [Float]  // (heads * headDimension)
-    var key: [Float]  // (keyValueHeads * headDimension)
-    var value: [Float]  // (keyValueHeads * headDimension)
-    var attended: [Float]  // (heads * headDimension)
-    var projected: [Float]  // (embedding)
-    var gate: [Float]  // (feedForward)
-    var up: [Float]  // (feedForward)
+    /// What queries are projected from.
+    private func compressed(_ x: [Float], _ latent: ReferenceLayer.Latent) -> [Float] {
+        guard let query = latent.query, let weight = latent.queryNorm else { return x }
+        return rmsNorm(query(x), weight, epsilon: model.latentAttention?.normEpsilon ?? 0)
+    }
 
-    init(_ model: ModelConfiguration) {
-        func zeros(_ count: Int) -> [Float] { [Float](repeating: 0, count: count) }
-        residual = zeros(model.embeddingLength)
-        normed = zeros(model.embeddingLength)
-        query = zeros(model.queryLength)
-        key = zeros(model.keyValueLength)
-        value = zeros(model.keyValueLength)
-        attended = zeros(model.queryLength)
-        projected = zeros(model.embeddingLength)
-        gate = zeros(model.feedForwardLength)
-        up = zeros(model.feedForwardLength)
+    /// The keys and values of all heads from the latent of the row `x`.
+    private func expand(
+        _ latent: ReferenceLayer.Latent, _ x: [Float], rotated: ([Float]) -> [Float]
+    ) -> (key: [Float], value: [Float]) {
+        let compressed = latent.keyValue(x)
+        let rank = latent.norm.count
+        let normed = rmsNorm(
+            Array(compressed[..<rank]), latent.norm, epsilon: model.latentAttention?.normEpsilon ?? 0)
+        let shared = rotated(Array(compressed[rank...]))
+        let expanded = latent.expansion(normed)
+        let plain = model.headDimension - model.rotaryDimension
+        var key: [Float] = []
+        var value: [Float] = []
+        for start in stride(from: 0, to: expanded.count, by: plain + model.valueDimension) {
+            key += expanded[start..<start + plain] + shared
+            value += expanded[start + plain..<start + plain + model.valueDimension]
+        }
+        return (key, value)
+    }
+
+    // MARK: - Feed-forward
+
+    private func feedForward(_ layer: ReferenceLayer, _ x: [Float]) -> [Float] {
+        if let dense = layer.dense { return feedForward(dense, x) }
+        guard let weights = layer.mixture, let mixture = model.mixture else { preconditionFailure("no experts") }
+        var result = [Float](repeating: 0, count: model.embeddingLength)
+        for (expert, weight) in choose(weights, mixture, x) {
+            add(feedForward(weights.experts[expert], x).map { $0 * weight }, to: &result)
+        }
+        if let shared = weights.shared {
+            let weight = weights.sharedWeight.map { 1 / (1 + exp(-$0(x)[0])) } ?? 1
+            add(feedForward(shared, x).map { $0 * weight }, to: &result)
+        }
+        return result
+    }
+
+    private func feedForward(_ weights: ReferenceLayer.FeedForward, _ x: [Float]) -> [Float] {
+        weights.down(zip(weights.gate(x), weights.up(x)).map { model.activation($0) * $1 })
+    }
+
+    private func choose(
+        _ weights: ReferenceLayer.Mixture, _ mixture: ModelConfiguration.Mixture, _ x: [Float]
+    ) -> [(expert: Int, weight: Float)] {
+        var scores = weights.router(x)
+        var ranks = scores
+        var chosen = [Int32](repeating: 0, count: mixture.expertsPerToken)
+        var shares = [Float](repeating: 0, count: mixture.expertsPerToken)
+        scores.withUnsafeMutableBufferPointer { scores in
+            ranks.withUnsafeMutableBufferPointer { ranks in
+                mixture.choose(scores, correction: weights.correction, ranks: ranks, chosen: &chosen, weights: &shares)
+            }
+        }
+        return zip(chosen, shares).map { (Int($0), $1) }
     }
 }

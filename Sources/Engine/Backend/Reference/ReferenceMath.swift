@@ -21,9 +21,16 @@ func dot(_ a: ArraySlice<Float>, _ b: ArraySlice<Float>) -> Float {
 }
 
 /// x / sqrt(mean(x²) + epsilon) · weight (Zhang and Sennrich, "Root Mean Square Layer Normalization").
-func rmsNorm(_ x: [Float], _ weight: [Float], epsilon: Float, into y: inout [Float]) {
+func rmsNorm(_ x: [Float], _ weight: [Float], epsilon: Float) -> [Float] {
     let scale = 1 / (dot(x[...], x[...]) / Float(x.count) + epsilon).squareRoot()
-    for index in x.indices { y[index] = x[index] * scale * weight[index] }
+    return zip(x, weight).map { $0 * scale * $1 }
+}
+
+/// `rmsNorm` of each head by itself.
+func headNorm(_ x: [Float], _ weight: [Float], epsilon: Float) -> [Float] {
+    stride(from: 0, to: x.count, by: weight.count).flatMap { start in
+        rmsNorm(Array(x[start..<start + weight.count]), weight, epsilon: epsilon)
+    }
 }
 
 /// exp(x - max) / Σ exp(x - max), in place.
@@ -37,9 +44,17 @@ func softmax(_ x: inout [Float]) {
     for index in x.indices { x[index] /= sum }
 }
 
-/// gate · sigmoid(gate) · up, into gate (Shazeer, "GLU Variants Improve Transformer").
-func swiGLU(_ gate: inout [Float], _ up: [Float]) {
-    for index in gate.indices { gate[index] = gate[index] / (1 + exp(-gate[index])) * up[index] }
+/// bound · tanh(x / bound)
+func softcap(_ x: Float, _ bound: Float) -> Float { tanh(x / bound) * bound }
+
+extension ModelConfiguration.Activation {
+    /// The function's value.
+    func callAsFunction(_ x: Float) -> Float {
+        switch self {
+        case .silu: x / (1 + exp(-x))
+        case .geluTanh: 0.5 * x * (1 + tanh(0.797_884_560_802_865_4 * (x + 0.044_715 * x * x * x)))
+        }
+    }
 }
 
 /// y += x
@@ -58,7 +73,8 @@ struct ReferenceRotary {
     }
 
     /// Turns elements `offset ..< offset + 2 * pairs` of each head.
-    func rotate(_ x: inout [Float], heads: Int, headDimension: Int, offset: Int, position: Int) {
+    func rotated(_ x: [Float], headDimension: Int, offset: Int, position: Int) -> [Float] {
+        var x = x
         for (pair, frequency) in frequencies.frequencies(at: position).enumerated() {
             let angle = Float(position) * frequency
             let (c, s) = (cos(angle) * frequencies.magnitude, sin(angle) * frequencies.magnitude)
@@ -67,11 +83,11 @@ struct ReferenceRotary {
                 case .interleaved: (2 * pair, 2 * pair + 1)
                 case .halves: (pair, pair + frequencies.count)
                 }
-            for head in 0..<heads {
-                let start = head * headDimension + offset
+            for start in stride(from: offset, to: x.count, by: headDimension) {
                 let (i, j) = (start + first, start + second)
                 (x[i], x[j]) = (x[i] * c - x[j] * s, x[i] * s + x[j] * c)
             }
         }
+        return x
     }
 }

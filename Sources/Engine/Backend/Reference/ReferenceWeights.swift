@@ -1,48 +1,121 @@
 /// All weights of a model in float32.
 struct ReferenceWeights {
     let embedding: ReferenceLinear  // (vocabulary, embedding)
-    let layers: [Layer]
+    let layers: [ReferenceLayer]
     let outputNorm: [Float]  // (embedding)
     let output: ReferenceLinear  // (vocabulary, embedding)
-
-    struct Layer {
-        let attentionNorm: [Float]  // (embedding)
-        let query: ReferenceLinear  // (heads * headDimension, embedding)
-        let key: ReferenceLinear  // (keyValueHeads * headDimension, embedding)
-        let value: ReferenceLinear  // (keyValueHeads * headDimension, embedding)
-        let attentionOutput: ReferenceLinear  // (embedding, heads * headDimension)
-        let feedForwardNorm: [Float]  // (embedding)
-        let gate: ReferenceLinear  // (feedForward, embedding)
-        let up: ReferenceLinear  // (feedForward, embedding)
-        let down: ReferenceLinear  // (embedding, feedForward)
-    }
 
     init(_ checkpoint: any Checkpoint) throws(EngineError) {
         let model = checkpoint.configuration
         embedding = ReferenceLinear(try checkpoint.tensor(.tokenEmbedding))
-        outputNorm = ReferenceLinear(try checkpoint.tensor(.outputNorm)).elements
+        outputNorm = try checkpoint.norm(.outputNorm)
         output = model.tiesEmbeddings ? embedding : ReferenceLinear(try checkpoint.tensor(.output))
-        var layers: [Layer] = []
-        for index in 0..<model.layerCount {
-            func linear(
-                _ role: TensorRole.LayerRole, bias: TensorRole.LayerRole? = nil
-            ) throws(EngineError) -> ReferenceLinear {
-                var bias = bias
-                if !model.hasAttentionBias { bias = nil }
-                let biasTensor: Tensor? = if let bias { try checkpoint.tensor(.layer(index, bias)) } else { nil }
-                return ReferenceLinear(try checkpoint.tensor(.layer(index, role)), bias: biasTensor)
-            }
-            layers.append(
-                Layer(
-                    attentionNorm: try linear(.attentionNorm).elements,
-                    query: try linear(.query, bias: .queryBias),
-                    key: try linear(.key, bias: .keyBias),
-                    value: try linear(.value, bias: .valueBias),
-                    attentionOutput: try linear(.attentionOutput),
-                    feedForwardNorm: try linear(.feedForwardNorm).elements,
-                    gate: try linear(.gate), up: try linear(.up), down: try linear(.down)))
-        }
+        var layers: [ReferenceLayer] = []
+        for index in model.layers.indices { layers.append(try ReferenceLayer(checkpoint, index)) }
         self.layers = layers
+    }
+}
+
+/// The weights of one decoder layer; nil is what the family does not have.
+struct ReferenceLayer {
+    let attentionNorm: [Float]  // (embedding)
+    let query: ReferenceLinear  // (heads * headDimension, embedding or query rank)
+    let key: ReferenceLinear?  // (keyValueHeads * headDimension, embedding)
+    let value: ReferenceLinear?  // (keyValueHeads * headDimension, embedding)
+    let queryNorm: [Float]?  // (headDimension)
+    let keyNorm: [Float]?  // (headDimension)
+    let latent: Latent?
+    let attentionOutput: ReferenceLinear  // (embedding, heads * valueDimension)
+    let attentionPostNorm: [Float]?  // (embedding)
+    let feedForwardNorm: [Float]  // (embedding)
+    let dense: FeedForward?
+    let mixture: Mixture?
+    let feedForwardPostNorm: [Float]?  // (embedding)
+
+    struct Latent {
+        let query: ReferenceLinear?  // (query rank, embedding)
+        let queryNorm: [Float]?  // (query rank)
+        let keyValue: ReferenceLinear  // (rank + rotaryDimension, embedding)
+        let norm: [Float]  // (rank)
+        let expansion: ReferenceLinear  // (heads * (plainDimension + valueDimension), rank)
+    }
+
+    struct FeedForward {
+        let gate: ReferenceLinear  // (hidden, embedding)
+        let up: ReferenceLinear  // (hidden, embedding)
+        let down: ReferenceLinear  // (embedding, hidden)
+    }
+
+    struct Mixture {
+        let router: ReferenceLinear  // (experts, embedding)
+        let correction: [Float]?  // (experts)
+        let experts: [FeedForward]
+        let shared: FeedForward?
+        let sharedWeight: ReferenceLinear?  // (1, embedding)
+    }
+
+    init(_ checkpoint: any Checkpoint, _ index: Int) throws(EngineError) {
+        let model = checkpoint.configuration
+        let present = Set(model.tensorRoles)
+        func linear(
+            _ role: TensorRole.LayerRole, bias: TensorRole.LayerRole? = nil
+        ) throws(EngineError) -> ReferenceLinear? {
+            guard present.contains(.layer(index, role)) else { return nil }
+            var biasTensor: Tensor?
+            if let bias, present.contains(.layer(index, bias)) {
+                biasTensor = try checkpoint.tensor(.layer(index, bias))
+            }
+            return ReferenceLinear(try checkpoint.tensor(.layer(index, role)), bias: biasTensor)
+        }
+        func required(
+            _ role: TensorRole.LayerRole, bias: TensorRole.LayerRole? = nil
+        ) throws(EngineError) -> ReferenceLinear {
+            guard let linear = try linear(role, bias: bias) else { preconditionFailure("no role \(role)") }
+            return linear
+        }
+        func norm(_ role: TensorRole.LayerRole) throws(EngineError) -> [Float]? {
+            present.contains(.layer(index, role)) ? try checkpoint.norm(.layer(index, role)) : nil
+        }
+        attentionNorm = try checkpoint.norm(.layer(index, .attentionNorm))
+        query = try required(.query, bias: .queryBias)
+        key = try linear(.key, bias: .keyBias)
+        value = try linear(.value, bias: .valueBias)
+        queryNorm = try norm(.queryNorm)
+        keyNorm = try norm(.keyNorm)
+        latent =
+            model.latentAttention == nil
+            ? nil
+            : Latent(
+                query: try linear(.queryLatent), queryNorm: try norm(.queryLatentNorm),
+                keyValue: try required(.keyValueLatent),
+                norm: try checkpoint.norm(.layer(index, .keyValueLatentNorm)),
+                expansion: try required(.keyValueExpansion))
+        attentionOutput = try required(.attentionOutput, bias: .attentionOutputBias)
+        attentionPostNorm = try norm(.attentionPostNorm)
+        feedForwardNorm = try checkpoint.norm(.layer(index, .feedForwardNorm))
+        feedForwardPostNorm = try norm(.feedForwardPostNorm)
+        guard model.layers[index].isMixture, let mixture = model.mixture else {
+            dense = FeedForward(
+                gate: try required(.gate, bias: .gateBias), up: try required(.up, bias: .upBias),
+                down: try required(.down, bias: .downBias))
+            self.mixture = nil
+            return
+        }
+        dense = nil
+        var experts: [FeedForward] = []
+        for expert in 0..<mixture.expertCount {
+            func matrix(_ role: TensorRole.ExpertRole) throws(EngineError) -> ReferenceLinear {
+                ReferenceLinear(try checkpoint.tensor(.expert(index, expert, role)))
+            }
+            experts.append(FeedForward(gate: try matrix(.gate), up: try matrix(.up), down: try matrix(.down)))
+        }
+        self.mixture = Mixture(
+            router: try required(.router), correction: try linear(.routerCorrection)?.elements, experts: experts,
+            shared: mixture.sharedLength == 0
+                ? nil
+                : FeedForward(
+                    gate: try required(.sharedGate), up: try required(.sharedUp), down: try required(.sharedDown)),
+            sharedWeight: try linear(.sharedWeight))
     }
 }
 
@@ -60,14 +133,17 @@ struct ReferenceLinear {
         self.bias = bias?.dequantized()
     }
 
-    func multiply(_ x: [Float], into y: inout [Float], at offset: Int = 0) {
-        for row in 0..<outputs {
-            y[offset + row] = dot(x[...], elements[row * inputs..<(row + 1) * inputs]) + (bias?[row] ?? 0)
-        }
+    func callAsFunction(_ x: [Float]) -> [Float] {
+        (0..<outputs).map { dot(x[...], row($0)) + (bias?[$0] ?? 0) }
     }
 
-    func copyRow(_ row: Int, to x: inout [Float]) {
-        for column in 0..<inputs { x[column] = elements[row * inputs + column] }
+    func row(_ index: Int) -> ArraySlice<Float> { elements[index * inputs..<(index + 1) * inputs] }
+}
+
+extension Checkpoint {
+    /// The weight of a norm, the family's offset added.
+    fileprivate func norm(_ role: TensorRole) throws(EngineError) -> [Float] {
+        try tensor(role).dequantized().map { $0 + configuration.normWeightOffset }
     }
 }
 
@@ -80,50 +156,5 @@ extension Tensor {
             }
             count = rows * columns
         }
-    }
-}
-
-/// Keys and values of all layers in float32, addressed by slot.
-struct ReferenceKeyValueCache {
-    private let width: Int  // keyValueHeads * headDimension
-    private let headDimension: Int
-    private let slotCount: Int
-    private let blockSize: Int
-    private var keys: [Float]  // (layers, slots, keyValueHeads, headDimension)
-    private var values: [Float]  // as keys
-
-    init(_ model: ModelConfiguration, slotCount: Int, blockSize: Int) {
-        width = model.keyValueLength
-        headDimension = model.headDimension
-        self.slotCount = slotCount
-        self.blockSize = blockSize
-        keys = [Float](repeating: 0, count: model.layerCount * slotCount * width)
-        values = keys
-    }
-
-    /// The slot of an absolute position, by the sequence's block table.
-    func slot(_ position: Int, _ blocks: ArraySlice<Int32>) -> Int {
-        Int(blocks[blocks.startIndex + position / blockSize]) * blockSize + position % blockSize
-    }
-
-    mutating func store(key: [Float], value: [Float], layer: Int, slot: Int) {
-        let start = (layer * slotCount + slot) * width
-        for element in 0..<width {
-            keys[start + element] = key[element]
-            values[start + element] = value[element]
-        }
-    }
-
-    func key(layer: Int, slot: Int, head: Int) -> ArraySlice<Float> {
-        keys[range(layer: layer, slot: slot, head: head)]
-    }
-
-    func value(layer: Int, slot: Int, head: Int) -> ArraySlice<Float> {
-        values[range(layer: layer, slot: slot, head: head)]
-    }
-
-    private func range(layer: Int, slot: Int, head: Int) -> Range<Int> {
-        let start = (layer * slotCount + slot) * width + head * headDimension
-        return start..<start + headDimension
     }
 }
