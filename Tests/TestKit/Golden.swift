@@ -16,6 +16,9 @@ public enum Golden {
         let folder = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         return folder.appending(path: "Goldens").appending(path: name)
     }
+
+    /// The bytes that base64 text stands for; nil when it is none.
+    public static func base64(_ text: String) -> [UInt8]? { Data(base64Encoded: text).map { Array($0) } }
 }
 
 /// The path of the model that larger tests run on: environment variable `LM_TEST_MODEL`, the file

@@ -159,7 +159,7 @@ private struct PoisonedCheckpoint: Checkpoint {
 }
 
 /// A plan that computes the same rows of several sequences, each with its own run of blocks in descending order.
-private func batch(_ sequences: [[Int32]], rows: Range<Int>, stride blocks: Int = 21) -> StepPlan {
+func batch(_ sequences: [[Int32]], rows: Range<Int>, stride blocks: Int = 21) -> StepPlan {
     var plan = StepPlan()
     plan.blockTableStride = blocks
     for (index, tokens) in sequences.enumerated() {
@@ -183,7 +183,7 @@ private func batch(_ sequences: [[Int32]], rows: Range<Int>, stride blocks: Int 
 }
 
 /// Euclidean distance relative to the length of what is expected.
-private func relativeError(_ values: [Float], _ expected: [Float]) -> Float {
+func relativeError(_ values: [Float], _ expected: [Float]) -> Float {
     guard values.count == expected.count else { return .infinity }
     let distance = zip(values, expected).map { ($0 - $1) * ($0 - $1) }.reduce(0, +).squareRoot()
     return distance / expected.map { $0 * $0 }.reduce(0, +).squareRoot()

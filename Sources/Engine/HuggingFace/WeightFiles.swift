@@ -1,0 +1,159 @@
+internal import LMJSON
+
+/// The tensors of a folder: those of `model.safetensors`, or of the shards that `model.safetensors.index.json` names.
+package struct WeightFiles: Sendable {
+    /// A tensor and the file it is in.
+    package struct Entry: Sendable {
+        /// What the file's header says about it.
+        package let info: SafetensorsTensor
+        /// The file's bytes.
+        package let file: MappedFile
+
+        /// The elements; no alignment is promised.
+        package var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: file.bytes[info.range]) }
+    }
+
+    /// All tensors by name.
+    package let tensors: [String: Entry]
+    /// The file, or the index of files, that says which tensors there are; for messages.
+    package let source: String
+
+    private static let single = "model.safetensors"
+    private static let index = "model.safetensors.index.json"
+
+    /// Maps the files and reads their headers.
+    ///
+    /// - Throws: `invalidModel` naming the file that is missing, incomplete or inconsistent.
+    package init(_ folder: ModelFolder) throws(EngineError) {
+        var tensors: [String: Entry] = [:]
+        if folder.has(Self.single) {
+            source = folder.path(of: Self.single)
+            try Self.add(Self.single, of: folder, to: &tensors)
+        } else if let index = try ShardIndex(folder, file: Self.index) {
+            source = folder.path(of: Self.index)
+            try index.requireShards(in: folder)
+            for shard in index.shards { try Self.add(shard, of: folder, to: &tensors) }
+            try index.check(tensors)
+        } else {
+            throw MissingWeights(folder: folder, names: try folder.names()).error
+        }
+        self.tensors = tensors
+    }
+
+    private static func add(
+        _ name: String, of folder: ModelFolder, to tensors: inout [String: Entry]
+    ) throws(EngineError) {
+        let shard = try SafetensorsFile(folder.file(name))
+        for info in shard.tensors.values {
+            let entry = Entry(info: info, file: shard.file)
+            guard let other = tensors.updateValue(entry, forKey: info.name) else { continue }
+            throw EngineError(
+                .invalidModel,
+                "\(shard.file.path): tensor '\(info.name.printable)' is in \(other.file.path) as well; "
+                    + "the files are not of one model")
+        }
+    }
+}
+
+/// Which shard holds which tensor.
+private struct ShardIndex {
+    let path: String
+    /// Tensor to file, both by name.
+    let places: [(tensor: String, shard: String)]
+    /// Files in order.
+    let shards: [String]
+
+    /// Nil when the folder has no index.
+    init?(_ folder: ModelFolder, file: String) throws(EngineError) {
+        guard let document = try folder.json(file) else { return nil }
+        path = folder.path(of: file)
+        guard let map = document["weight_map"]?.object else {
+            throw EngineError(.invalidModel, "\(path): key 'weight_map' must be an object")
+        }
+        var places: [(tensor: String, shard: String)] = []
+        var shards: Set<String> = []
+        for (tensor, value) in map.members {
+            guard let shard = value.string, Self.isFileName(shard) else {
+                throw EngineError(
+                    .invalidModel,
+                    "\(path): key 'weight_map.\(tensor.printable)' must be the name of a .safetensors file in the folder"
+                )
+            }
+            places.append((tensor, shard))
+            shards.insert(shard)
+        }
+        self.places = places
+        self.shards = shards.sorted()
+    }
+
+    private static func isFileName(_ name: String) -> Bool {
+        name.hasSuffix(".safetensors") && !name.utf8.contains { $0 == UInt8(ascii: "/") || $0 == 0 }
+    }
+
+    func requireShards(in folder: ModelFolder) throws(EngineError) {
+        let missing = shards.filter { !folder.has($0) }
+        guard !missing.isEmpty else { return }
+        let unfinished = Downloads.unfinished(in: try folder.names())
+        throw EngineError(
+            .invalidModel,
+            "\(path): \(missing.count) of \(shards.count) shards are missing: "
+                + Downloads.list(missing) + (unfinished.map { "; \($0)" } ?? "") + "; download them")
+    }
+
+    func check(_ tensors: [String: WeightFiles.Entry]) throws(EngineError) {
+        for (tensor, shard) in places where tensors[tensor]?.file.path.hasSuffix("/" + shard) != true {
+            throw EngineError(
+                .invalidModel,
+                "\(path): tensor '\(tensor.printable)' is missing in shard \(shard.printable), where it should be; "
+                    + "the index and the shards are not of one model")
+        }
+    }
+}
+
+/// Why a folder without safetensors files cannot be read.
+private struct MissingWeights {
+    let folder: ModelFolder
+    let names: [String]
+
+    var error: EngineError {
+        func all(_ suffixes: String...) -> [String] {
+            names.filter { name in suffixes.contains { name.hasSuffix($0) } }
+        }
+        func error(_ problem: String) -> EngineError { EngineError(.invalidModel, "\(folder.path): \(problem)") }
+        let shards = all(".safetensors")
+        if let unfinished = Downloads.unfinished(in: names) {
+            return error("model.safetensors is missing; \(unfinished); finish the download")
+        }
+        if shards.contains("adapter_model.safetensors") {
+            return error("holds an adapter, which is no model by itself; name the model it was made for")
+        }
+        if !shards.isEmpty {
+            return error(
+                "model.safetensors.index.json is missing, which says what is in \(Downloads.list(shards)); download it")
+        }
+        let pickled = all(".bin", ".pt", ".pth").filter { $0 != "training_args.bin" }
+        if !pickled.isEmpty {
+            return error(
+                "has weights only as \(Downloads.list(pickled)), which are programs rather than data and are not read; "
+                    + "get the model's .safetensors files, or convert it with transformers' save_pretrained")
+        }
+        let gguf = all(".gguf")
+        if !gguf.isEmpty { return error("holds GGUF files; name one of them: \(Downloads.list(gguf))") }
+        return error("holds no weights: neither model.safetensors nor model.safetensors.index.json; download them")
+    }
+}
+
+/// Words about files that are not whole.
+private enum Downloads {
+    /// What says that a download was interrupted; nil when nothing does.
+    static func unfinished(in names: [String]) -> String? {
+        let suffixes = [".incomplete", ".part", ".aria2", ".tmp", ".crdownload"]
+        let files = names.filter { name in suffixes.contains { name.hasSuffix($0) } }
+        return files.isEmpty ? nil : "there are unfinished downloads: \(list(files))"
+    }
+
+    static func list(_ names: [String]) -> String {
+        let shown = names.prefix(3).map(\.printable).joined(separator: ", ")
+        return names.count > 3 ? "\(shown) and \(names.count - 3) more" : shown
+    }
+}
