@@ -82,7 +82,7 @@ let package = Package(
         tests("ProtocolTests", ["LMProtocol"]),
         tests("TransportTests", ["LMTransport"]),
         tests("KernelTests", ["CKernels"]),
-        tests("EngineTests", ["LMEngine"]),
+        tests("EngineTests", ["LMEngine", "LMJSON"]),
         tests("JSONTests", ["LMJSON"]),
         tests("TemplateTests", ["LMTemplate", "LMJSON"]),
         tests("SupportTests", ["LMSupport"]),

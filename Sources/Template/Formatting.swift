@@ -1,6 +1,7 @@
 /// `"%s" % value` and `"{}".format(value)`, as far as templates use them.
 extension Interpreter {
-    /// Python's `%` of a string: `%s`, `%r`, `%d`, `%i`, `%f` and `%%`, with width, precision and the flags `0` and `-`.
+    /// Python's `%` of a string: `%s`, `%r`, `%d`, `%i`, `%f` and `%%`, with width, precision and the
+    /// flags `0` and `-`.
     func percentFormat(_ format: Text, _ value: Value) throws(TemplateError) -> Text {
         var values: [Value] =
             if case .items(let items) = value, items.kind == .tuple { items.elements } else { [value] }

@@ -1,5 +1,5 @@
-/// Cuts a source into tokens the way Jinja does with `trim_blocks` and `lstrip_blocks`, as templates of models are meant:
-/// the line break after a block, and the space before it on its line, are no text.
+/// Cuts a source into tokens the way Jinja does with `trim_blocks` and `lstrip_blocks`, as templates of models are
+/// meant: the line break after a block, and the space before it on its line, are no text.
 struct Lexer {
     private let source: [UInt8]
     private var position = 0
@@ -211,23 +211,38 @@ struct Lexer {
         return (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(letter) || byte == UInt8(ascii: "_") || isDigit(byte)
     }
 
+    private static let signs = Set("+-*/%~[](){}<>=.:|,;".utf8)
+    private static let pairs: Set<String> = ["//", "**", "==", "!=", ">=", "<="]
+
     private mutating func sign() throws(TemplateError) {
-        let signs = ["//", "**", "==", "!=", ">=", "<="] + "+-*/%~[](){}<>=.:|,;".map(String.init)
-        guard let sign = signs.first(where: { hasPrefix($0, at: position) }) else {
+        let pair = String(decoding: source[position..<min(position + 2, source.count)], as: UTF8.self)
+        let byte = source[position]
+        if Self.pairs.contains(pair) {
+            add(.sign(pair))
+            position += 2
+            return
+        }
+        guard Self.signs.contains(byte) else {
             let scalar = decodeScalar(source, at: position).0
             throw TemplateError(.syntax, line: line, "unexpected character '\(scalar)'")
         }
-        switch sign {
-        case "(", "[", "{": brackets.append(source[position])
-        case ")", "]", "}":
-            let opening: [String: UInt8] = [")": UInt8(ascii: "("), "]": UInt8(ascii: "["), "}": UInt8(ascii: "{")]
-            guard let last = brackets.popLast(), last == opening[sign] else {
-                throw TemplateError(.syntax, line: line, "unexpected '\(sign)': it closes no bracket of its kind")
-            }
+        switch byte {
+        case UInt8(ascii: "("), UInt8(ascii: "["), UInt8(ascii: "{"): brackets.append(byte)
+        case UInt8(ascii: ")"): try close(UInt8(ascii: "("))
+        case UInt8(ascii: "]"): try close(UInt8(ascii: "["))
+        case UInt8(ascii: "}"): try close(UInt8(ascii: "{"))
         default: break
         }
-        position += sign.utf8.count
-        add(.sign(sign))
+        position += 1
+        add(.sign(String(Unicode.Scalar(byte))))
+    }
+
+    private mutating func close(_ opening: UInt8) throws(TemplateError) {
+        guard brackets.popLast() == opening else {
+            throw TemplateError(
+                .syntax, line: line,
+                "unexpected '\(Unicode.Scalar(source[position]))': it closes no bracket of its kind")
+        }
     }
 
     // MARK: - Literals

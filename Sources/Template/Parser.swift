@@ -76,7 +76,7 @@ struct Parser {
     private mutating func body(until ends: [String]) throws(TemplateError) -> (statements: [Statement], end: String) {
         try enter()
         defer { leave() }
-        let start = line
+        let start = tokens[max(0, position - 1)].line
         var statements: [Statement] = []
         while true {
             switch current {
@@ -135,8 +135,8 @@ struct Parser {
         default:
             throw TemplateError(
                 .syntax, line: line,
-                "the block '\(name.prefix(80))' is not supported here; there are for, if, set, macro, call, with, filter, "
-                    + "print, break, continue, generation and raw")
+                "the block '\(name.prefix(80))' is not supported here; there are for, if, set, macro, call, with, "
+                    + "filter, print, break, continue, generation and raw")
         }
     }
 

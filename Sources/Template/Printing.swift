@@ -1,6 +1,7 @@
 /// Values as text: Python's `str` and `repr`.
 extension Interpreter {
-    /// What `{{ value }}` writes. Digits and words of values count as content: a template writes no special token with them.
+    /// What `{{ value }}` writes. Digits and words of values count as content: a template writes no special token
+    /// with them.
     func printed(_ value: Value) throws(TemplateError) -> Text {
         switch value {
         case .text(let text): return text

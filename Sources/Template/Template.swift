@@ -14,6 +14,9 @@ package struct Template: Sendable {
         self.limits = limits
     }
 
+    /// Names that mean something without being given.
+    package static let globals = Value.Function.allCases.map(\.rawValue) + ["loop", "caller", "varargs", "kwargs"]
+
     /// What a template wrote.
     package struct Rendering: Sendable {
         /// The whole text and which of it is content.

@@ -29,7 +29,8 @@ package struct TemplateError: Error, Sendable, Equatable, CustomStringConvertibl
     package var description: String { "line \(line) of the chat template: \(message)" }
 }
 
-/// What a template may take. A template comes with a model and a request brings the values: neither is trusted with more.
+/// What a template may take. A template comes with a model and a request brings the values: neither is trusted with
+/// more.
 package struct TemplateLimits: Sendable {
     /// Bytes of source. The longest templates in use have 30 KiB.
     package var sourceBytes = 256 << 10
@@ -41,7 +42,7 @@ package struct TemplateLimits: Sendable {
     package var outputBytes = 4 << 20
     /// Bytes that a rendering allocates in all, freed ones too, beside `memoryPerInputByte`.
     package var memoryBytes = 6 << 20
-    /// What each byte of text in the values adds to `memoryBytes`: a long conversation is copied by its template a few times.
+    /// What each byte of text in the values adds to `memoryBytes`: templates copy a conversation a few times.
     package var memoryPerInputByte = 16
     /// Expressions, statements and macros under evaluation inside each other: what bounds the stack.
     package var depth = 200

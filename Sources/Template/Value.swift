@@ -18,7 +18,7 @@ package enum Value {
     case method(BoundMethod)
 
     /// What a global name calls.
-    package enum Function: String {
+    package enum Function: String, CaseIterable {
         case range, dict, namespace
         case raise = "raise_exception"
         case time = "strftime_now"

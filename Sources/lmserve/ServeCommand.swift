@@ -122,9 +122,9 @@ struct ServeCommand {
     /// A template that was asked for must exist; a model's own that is not understood leaves raw prompts and ids.
     private func chatTemplate(_ checkpoint: any Checkpoint) throws(EngineError) -> ChatTemplate? {
         if settings.chatTemplate != nil { return try ChatTemplate(source: nil, name: settings.chatTemplate) }
-        guard let source = checkpoint.chatTemplateSource else { return nil }
+        guard let source = checkpoint.chatTemplate else { return nil }
         do {
-            return try ChatTemplate(source: source, name: nil)
+            return try ChatTemplate(source)
         } catch {
             StandardStream.error.note("warning: no chat: \(error.message)")
             return nil

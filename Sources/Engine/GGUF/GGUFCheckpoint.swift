@@ -6,6 +6,8 @@ package struct GGUFCheckpoint: Checkpoint {
     package let tokenizer: any Tokenizer
     /// The chat template's source text, if the file carries one.
     package let chatTemplateSource: String?
+    /// The chat template and the tokens it writes, if the file carries one.
+    package let chatTemplate: ChatTemplateSource?
     /// Bytes the weights take on disk.
     package let weightByteCount: Int
     private let tensors: [TensorRole: Tensor]
@@ -21,7 +23,8 @@ package struct GGUFCheckpoint: Checkpoint {
         }
         self.configuration = configuration
         self.tokenizer = tokenizer
-        self.chatTemplateSource = try gguf.string("tokenizer.chat_template")
+        self.chatTemplate = try gguf.chatTemplate()
+        self.chatTemplateSource = chatTemplate?.text
         self.tensors = try gguf.tensors(of: configuration)
         self.weightByteCount = tensors.values.reduce(0) { $0 + $1.bytes.count }
     }

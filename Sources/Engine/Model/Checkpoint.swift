@@ -6,10 +6,17 @@ public protocol Checkpoint: Sendable {
     var tokenizer: any Tokenizer { get }
     /// The chat template's source text, if the file carries one.
     var chatTemplateSource: String? { get }
+    /// The chat template and the tokens it writes, if the file carries one.
+    var chatTemplate: ChatTemplateSource? { get }
     /// Bytes the weights take on disk.
     var weightByteCount: Int { get }
     /// The tensor with that role, its shape already checked against `configuration`.
     ///
     /// - Throws: `EngineError.invalidModel` naming the tensor when it is absent.
     func tensor(_ role: TensorRole) throws(EngineError) -> Tensor
+}
+
+extension Checkpoint {
+    /// For files whose templates write no tokens of theirs.
+    public var chatTemplate: ChatTemplateSource? { chatTemplateSource.map(ChatTemplateSource.init) }
 }

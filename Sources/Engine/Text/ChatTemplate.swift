@@ -1,21 +1,10 @@
-/// One turn of a conversation.
-public struct ChatMessage: Sendable, Equatable {
-    /// Who speaks: "system", "user" or "assistant"; the more open templates take others.
-    public var role: String
-    /// What is said.
-    public var content: String
+import Glibc
+internal import LMJSON
+internal import LMTemplate
 
-    /// Pairs a role with its text.
-    public init(role: String, content: String) {
-        self.role = role
-        self.content = content
-    }
-}
-
-/// How a conversation is written for a model.
+/// How a conversation is written for a model: the template that the model's files carry, or a built-in one, executed.
 ///
-/// Templates are built in and chosen by the source text that the model's file carries; that source is never run. Roles
-/// and contents are text whatever they hold: only what the template itself writes can become a special token.
+/// Roles and contents are text whatever they hold: only what the template itself writes can become a special token.
 public struct ChatTemplate: Sendable {
     /// The formats that are built in.
     public enum Format: String, Sendable, CaseIterable {
@@ -29,70 +18,159 @@ public struct ChatTemplate: Sendable {
         case zephyr
     }
 
-    /// A part of a rendered conversation.
-    package enum Segment: Equatable {
-        /// Written by the template and meant as a special token.
-        case special(String)
-        /// Text, of the template or of a message: never a special token. Two of these never stand side by side, so
-        /// that tokens across their border come out as for the whole text.
-        case text(String)
-    }
+    private let template: Template
+    private let templateForTools: Template?
+    private let beginning: String
+    private let end: String
 
-    /// The format in use.
-    public let format: Format
-    /// The system message when the conversation has none, as the model's own template says; nil for none.
-    let defaultSystemMessage: String?
-    /// What Llama 3.1 and later write before the system message; empty for others.
-    let systemPreamble: String
+    /// Reads the template that a model's files carry.
+    ///
+    /// - Throws: `unsupportedModel` with the line that is not understood.
+    public init(_ source: ChatTemplateSource) throws(EngineError) {
+        do throws(TemplateError) {
+            template = try Template(source.text)
+            templateForTools = try source.textForTools.map { text throws(TemplateError) in try Template(text) }
+        } catch {
+            throw EngineError(
+                .unsupportedModel,
+                "the model's chat template cannot be used: \(error.description.legible); send raw text (--raw), "
+                    + "or name another with --chat-template: \(Self.names)")
+        }
+        beginning = source.beginning
+        end = source.end
+    }
 
     /// Picks a template.
     ///
     /// - Parameters:
     ///   - source: the template that the model's file carries, if it does.
-    ///   - name: a format's name, which goes before the one recognised in `source`.
-    /// - Throws: `invalidRequest` for an unknown name, `unsupportedModel` when nothing is recognised.
+    ///   - name: a format's name, which goes before `source`.
+    /// - Throws: `invalidRequest` for an unknown name, `unsupportedModel` when there is no template or it is not
+    ///   understood.
     public init(source: String?, name: String? = nil) throws(EngineError) {
-        let source = source ?? ""
-        let names = Format.allCases.map(\.rawValue).joined(separator: ", ")
         if let name {
-            guard let named = Format(rawValue: name) else {
+            guard let format = Format(rawValue: name) else {
                 throw EngineError(
-                    .invalidRequest, "chat template '\(name.printable)' is unknown; there are \(names)")
+                    .invalidRequest, "chat template '\(name.printable)' is unknown; there are \(Self.names)")
             }
-            format = named
-        } else if let recognised = Self.recognise(source) {
-            format = recognised
+            try self.init(ChatTemplateSource(format.source))
+        } else if let source {
+            try self.init(ChatTemplateSource(source))
         } else {
-            let problem = source.isEmpty ? "the model carries no chat template" : "the model's chat template is unknown"
             throw EngineError(
-                .unsupportedModel, "\(problem); send raw text (--raw), or name one with --chat-template: \(names)")
+                .unsupportedModel,
+                "the model carries no chat template; send raw text (--raw), or name one with --chat-template: "
+                    + Self.names
+            )
         }
-        defaultSystemMessage = format == .chatml ? Self.chatMLSystemMessage(source) : nil
-        // The date is the default in the template of the models; it is a part of what they were trained on.
-        systemPreamble =
-            format == .llama3 && source.contains("Cutting Knowledge Date")
-            ? "Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n" : ""
     }
 
-    private static func recognise(_ source: String) -> Format? {
-        if source.contains("<|im_start|>") { return .chatml }
-        if source.contains("<|start_header_id|>") { return .llama3 }
-        if source.contains("[INST]") && !source.contains("<<SYS>>") { return .mistral }
-        if source.contains("<|user|>") && source.contains("<|assistant|>") { return .zephyr }
-        return nil
+    private static var names: String { Format.allCases.map(\.rawValue).joined(separator: ", ") }
+
+    /// Appends the tokens of a conversation.
+    ///
+    /// - Throws: `invalidRequest` when the template cannot express the conversation, `tooLarge` when that takes too
+    ///   much.
+    public func encode(
+        _ messages: [ChatMessage], _ options: ChatOptions = ChatOptions(), with tokenizer: any Tokenizer,
+        into tokens: inout [Int32]
+    ) throws(EngineError) {
+        let prompt = try render(messages, options)
+        tokenizer.encode(prompt.bytes.span, specialIn: prompt.own, into: &tokens)
     }
 
-    /// The system message that a ChatML template writes out in full: what stands between the opening of a system turn
-    /// and the next `<|im_end|>` with no quote, that is no template code, between them. Each turn is looked at once:
-    /// nothing bounds how many of either mark a file has.
-    private static func chatMLSystemMessage(_ source: String) -> String? {
-        let text = source.replacing("\\n", with: "\n")
-        let turns = text.split(separator: "<|im_end|>", omittingEmptySubsequences: false).dropLast()
-        for turn in turns {
-            guard let opening = turn.ranges(of: "<|im_start|>system\n").last else { continue }
-            let message = turn[opening.upperBound...]
-            if !message.contains("'") && !message.contains("\"") { return String(message) }
+    /// A rendered conversation.
+    package struct Prompt {
+        /// The whole text.
+        package let bytes: [UInt8]
+        /// The template's own words in it, which may be special tokens.
+        package let own: [Range<Int>]
+    }
+
+    /// Writes a conversation; throws as `encode` does.
+    package func render(_ messages: [ChatMessage], _ options: ChatOptions = ChatOptions()) throws(EngineError) -> Prompt
+    {
+        guard !messages.isEmpty else {
+            throw EngineError(.invalidRequest, "the conversation is empty; send at least one message")
         }
-        return nil
+        let template = options.tools.isEmpty ? template : templateForTools ?? template
+        let clock = TemplateClock(secondsSince1970: options.time ?? Int64(time(nil)))
+        let variables = try variables(messages, options)
+        do throws(TemplateError) {
+            let rendering = try template.render(variables, clock: clock)
+            return Prompt(bytes: rendering.bytes, own: rendering.content.gaps(in: rendering.bytes.count))
+        } catch {
+            throw EngineError(error)
+        }
+    }
+
+    private func variables(
+        _ messages: [ChatMessage], _ options: ChatOptions
+    ) throws(EngineError) -> [(name: String, value: Value)] {
+        var variables: [(name: String, value: Value)] = [
+            ("messages", .list(messages.map(Self.value))),
+            ("tools", options.tools.isEmpty ? .none : .content(.array(options.tools))),
+            ("documents", .none),
+            ("add_generation_prompt", .bool(options.addsGenerationPrompt)),
+            ("bos_token", .trusted(beginning)),
+            ("eos_token", .trusted(end)),
+        ]
+        let taken = Set(variables.map(\.name) + Template.globals + ["chat_template"])
+        for (name, value) in options.arguments.members {
+            guard !taken.contains(name) else {
+                throw EngineError(
+                    .invalidRequest, "the template argument '\(name.printable)' is not the request's to set")
+            }
+            variables.append((name, .content(value)))
+        }
+        return variables
+    }
+
+    /// Templates make special tokens of roles (`<|user|>`), so the known ones are the template's words, and no others.
+    private static let roles: Set = ["system", "developer", "user", "assistant", "tool"]
+
+    private static func value(_ message: ChatMessage) -> Value {
+        let role: Value = roles.contains(message.role) ? .trusted(message.role) : .content(.string(message.role))
+        return .object(
+            [("role", role), ("content", .content(.string(message.content)))]
+                + message.members.members.filter { $0.key != "role" }.map { ($0.key, .content($0.value)) })
+    }
+}
+
+extension EngineError {
+    fileprivate init(_ error: TemplateError) {
+        let message = error.message.legible
+        switch error.kind {
+        case .raised:
+            self.init(.invalidRequest, "the model's chat template refuses the conversation: \(message)")
+        case .limit:
+            self.init(.tooLarge, "line \(error.line) of the chat template: \(message)")
+        case .syntax, .evaluation:
+            self.init(
+                .invalidRequest,
+                "the model's chat template cannot write the conversation: line \(error.line): \(message)")
+        }
+    }
+}
+
+extension String {
+    /// Without control characters: templates and requests have a say in the messages of errors.
+    fileprivate var legible: String {
+        var text = ""
+        text.unicodeScalars.append(contentsOf: unicodeScalars.lazy.filter { $0.properties.generalCategory != .control })
+        return text
+    }
+}
+
+extension [Range<Int>] {
+    /// What lies between ascending ranges, from 0 to `count`.
+    fileprivate func gaps(in count: Int) -> [Range<Int>] {
+        var gaps: [Range<Int>] = []
+        var start = 0
+        for range in self + [count..<count] {
+            if start < range.lowerBound { gaps.append(start..<range.lowerBound) }
+            start = range.upperBound
+        }
+        return gaps
     }
 }

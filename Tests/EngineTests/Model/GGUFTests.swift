@@ -279,7 +279,7 @@ struct BadFile: CustomTestStringConvertible, Sendable {
         let tokens = checkpoint.tokenizer.encode(" the then 12\u{E9}<|im_end|>", parseSpecial: true)
         var text: [UInt8] = []
         for token in tokens { checkpoint.tokenizer.appendBytes(of: token, to: &text) }
-        _ = try? ChatTemplate(source: checkpoint.chatTemplateSource)
+        _ = try? checkpoint.chatTemplate.map(ChatTemplate.init)
         #expect(
             checkpoint.configuration.rotaryFrequencies(windowed: false).count == checkpoint.configuration
                 .rotaryDimension / 2)
