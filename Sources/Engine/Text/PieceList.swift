@@ -17,7 +17,7 @@ struct PieceList {
         text.withUnsafeBufferPointer { text in
             for piece in pieces { cut(piece, text, &result) }
         }
-        result.removeAll(where: \.isEmpty)
+        result.removeAll { $0.isEmpty }
         pieces = result
     }
 

@@ -27,8 +27,8 @@ enum PreTokenizerStep: Sendable {
                 }
             }
         case .split(let split):
-            var matcher = PatternMatcher(split.pattern)
-            list.cut { split.appendPieces(of: $0, in: $1, &matcher, to: &$2) }
+            var cutter = TextSplit.Cutter(split)
+            list.cut { cutter.appendPieces(of: $0, in: $1, to: &$2) }
         case .prefixSpace:
             list.change { piece, text, result in
                 if text[piece].first != UInt8(ascii: " ") { result.append(UInt8(ascii: " ")) }

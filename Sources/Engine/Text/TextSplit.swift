@@ -18,38 +18,53 @@ struct TextSplit: Sendable {
     let behavior: Behavior
     /// Whether what lies between the matches counts as the matches.
     let isInverted: Bool
+}
 
-    /// Appends the pieces of `text[piece]`, which may be empty.
-    func appendPieces(
-        of piece: Range<Int>, in text: UnsafeBufferPointer<UInt8>, _ matcher: inout PatternMatcher,
-        to pieces: inout [Range<Int>]
-    ) {
-        let first = pieces.count
-        var wasMatch = false
-        var start = piece.lowerBound
-        func add(_ range: Range<Int>, isMatch: Bool) {
-            switch behavior {
-            case .isolated: pieces.append(range)
-            case .removed: if !isMatch { pieces.append(range) }
-            case .contiguous: extend(range, isMatch == wasMatch)
-            case .mergedWithPrevious: extend(range, isMatch && !wasMatch)
-            case .mergedWithNext: extend(range, wasMatch && !isMatch)
+extension TextSplit {
+    /// Cuts many texts, one after the other.
+    struct Cutter {
+        private let behavior: Behavior
+        private let isInverted: Bool
+        private var matcher: PatternMatcher
+
+        init(_ split: TextSplit) {
+            behavior = split.behavior
+            isInverted = split.isInverted
+            matcher = PatternMatcher(split.pattern)
+        }
+
+        /// Appends the pieces of `text[piece]`, which may be empty.
+        mutating func appendPieces(
+            of piece: Range<Int>, in text: UnsafeBufferPointer<UInt8>, to pieces: inout [Range<Int>]
+        ) {
+            let (behavior, isInverted) = (behavior, isInverted)
+            let first = pieces.count
+            var wasMatch = false
+            var start = piece.lowerBound
+            func add(_ range: Range<Int>, isMatch: Bool) {
+                switch behavior {
+                case .isolated: pieces.append(range)
+                case .removed: if !isMatch { pieces.append(range) }
+                case .contiguous: extend(range, isMatch == wasMatch)
+                case .mergedWithPrevious: extend(range, isMatch && !wasMatch)
+                case .mergedWithNext: extend(range, wasMatch && !isMatch)
+                }
+                wasMatch = isMatch
             }
-            wasMatch = isMatch
-        }
-        func extend(_ range: Range<Int>, _ joins: Bool) {
-            if joins, pieces.count > first, let last = pieces.popLast() {
-                pieces.append(last.lowerBound..<range.upperBound)
-            } else {
-                pieces.append(range)
+            func extend(_ range: Range<Int>, _ joins: Bool) {
+                if joins, pieces.count > first, let last = pieces.popLast() {
+                    pieces.append(last.lowerBound..<range.upperBound)
+                } else {
+                    pieces.append(range)
+                }
             }
+            matcher.forEachMatch(in: UnsafeBufferPointer(rebasing: text[piece])) { match in
+                let match = piece.lowerBound + match.lowerBound..<piece.lowerBound + match.upperBound
+                if start < match.lowerBound { add(start..<match.lowerBound, isMatch: isInverted) }
+                add(match, isMatch: !isInverted)
+                start = match.upperBound
+            }
+            if start < piece.upperBound { add(start..<piece.upperBound, isMatch: isInverted) }
         }
-        matcher.forEachMatch(in: UnsafeBufferPointer(rebasing: text[piece])) { match in
-            let match = piece.lowerBound + match.lowerBound..<piece.lowerBound + match.upperBound
-            if start < match.lowerBound { add(start..<match.lowerBound, isMatch: isInverted) }
-            add(match, isMatch: !isInverted)
-            start = match.upperBound
-        }
-        if start < piece.upperBound { add(start..<piece.upperBound, isMatch: isInverted) }
     }
 }

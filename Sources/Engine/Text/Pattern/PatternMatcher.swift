@@ -104,10 +104,10 @@ package struct PatternMatcher {
         while true {
             if !alive {
                 guard choices.count > firstChoice, let choice = choices.popLast() else {
-                    trail.removeSubrange(firstMark...)
+                    trail.removeLast(trail.count - firstMark)
                     return nil
                 }
-                trail.removeSubrange(choice.trailCount...)
+                trail.removeLast(trail.count - choice.trailCount)
                 (pc, position, alive) = (choice.pc, choice.position, true)
             }
             steps += 1
@@ -156,8 +156,8 @@ package struct PatternMatcher {
     /// What is marked on the way of a match has not failed. In a look-ahead, whose end nobody asks for, it has succeeded.
     private mutating func finish(_ firstChoice: Int, _ firstMark: Int, _ end: Int, _ isLook: Bool) -> Int {
         for mark in trail[firstMark...] { marks[mark] = isLook ? Self.succeeded : 0 }
-        trail.removeSubrange(firstMark...)
-        choices.removeSubrange(firstChoice...)
+        trail.removeLast(trail.count - firstMark)
+        choices.removeLast(choices.count - firstChoice)
         return end
     }
 

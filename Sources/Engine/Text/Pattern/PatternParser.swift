@@ -97,7 +97,10 @@ struct PatternParser {
 
     private mutating func quantified(_ atom: PatternNode) throws(PatternError) -> PatternNode {
         var node = atom
+        var count = 0
         while let (minimum, maximum, takesPlus) = try quantifier() {
+            count += 1
+            guard count <= Self.maximumDepth else { throw fail("a repetition of repetitions, too many times") }
             var greed = PatternNode.Greed.greedy
             if skip("?") {
                 greed = .lazy

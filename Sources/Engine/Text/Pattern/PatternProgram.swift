@@ -17,9 +17,12 @@ struct PatternProgram: Sendable {
 
     /// Instructions after which a pattern is refused.
     static let maximumCount = 4_096
+    /// Sets of characters after which a pattern is refused; each takes 8 KiB.
+    static let maximumTableCount = 512
 
     private(set) var instructions: [Instruction] = []
     private(set) var tables = CharacterTables()
+    private var compiledNodes = 0
     /// Slots that instructions use.
     private(set) var slotCount = 0
     /// (256) where to begin, in order, at each first byte; alternatives that cannot begin with it are left out.
@@ -56,8 +59,11 @@ struct PatternProgram: Sendable {
     // MARK: - Compilation
 
     private mutating func compile(_ node: PatternNode, _ context: Context) throws(PatternError) {
+        // Repetitions of nothing compile to nothing, but not in no time.
+        compiledNodes += 1
+        guard compiledNodes <= Self.maximumCount * 4 else { throw Self.tooLong }
         switch node {
-        case .set(let set): try emit(.set(table: tables.index(of: set)))
+        case .set(let set): try emit(.set(table: try table(set)))
         case .boundary(let boundary): try emit(.boundary(boundary))
         case .sequence(let nodes):
             var context = context
@@ -98,7 +104,7 @@ struct PatternProgram: Sendable {
         of node: PatternNode, _ limit: Int?, _ greed: PatternNode.Greed, _ context: Context, isAtStart: Bool
     ) throws(PatternError) {
         if case .set(let set) = node, greed == .possessive || (greed == .greedy && context.isLast) {
-            try emit(.span(table: tables.index(of: set), limit: limit ?? .max))
+            try emit(.span(table: try table(set), limit: limit ?? .max))
             return
         }
         let start = instructions.count
@@ -127,11 +133,22 @@ struct PatternProgram: Sendable {
     @discardableResult
     private mutating func emit(_ instruction: Instruction) throws(PatternError) -> Int {
         guard instructions.count < Self.maximumCount else {
-            throw PatternError(offset: 0, message: "the pattern needs more than \(Self.maximumCount) steps")
+            throw Self.tooLong
         }
         instructions.append(instruction)
         return instructions.count - 1
     }
+
+    private mutating func table(_ set: CharacterSet) throws(PatternError) -> Int {
+        let index = tables.index(of: set)
+        guard index < Self.maximumTableCount else {
+            throw PatternError(offset: 0, message: "more than \(Self.maximumTableCount) sets of characters")
+        }
+        return index
+    }
+
+    private static let tooLong = PatternError(
+        offset: 0, message: "the pattern needs more than \(maximumCount) instructions")
 
     // MARK: - First bytes
 
@@ -140,13 +157,15 @@ struct PatternProgram: Sendable {
         var result = [Bool](repeating: false, count: 256)
         var seen = Set<Int>()
         var pending = [entry]
+        func merge(_ bytes: [Bool]) {
+            for (byte, begins) in bytes.enumerated() where begins { result[byte] = true }
+        }
         while let pc = pending.popLast() {
             guard seen.insert(pc).inserted else { continue }
             switch instructions[pc] {
-            case .set(let table):
-                for (byte, begins) in tables.leadBytes(of: table).enumerated() where begins { result[byte] = true }
+            case .set(let table): merge(tables.leadBytes[table])
             case .span(let table, _):
-                for (byte, begins) in tables.leadBytes(of: table).enumerated() where begins { result[byte] = true }
+                merge(tables.leadBytes[table])
                 pending.append(pc + 1)
             case .split(let first, let second, _): pending += [first, second]
             case .jump(let target): pending.append(target)
