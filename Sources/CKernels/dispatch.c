@@ -123,6 +123,10 @@ void ck_rotary(float *x, size_t heads, size_t head_dimension, size_t half, const
 
 void ck_swiglu(const float *gate, const float *up, size_t n, float *y) { kernels->swiglu(gate, up, n, y); }
 
+void ck_geglu(const float *gate, const float *up, size_t n, float *y) { kernels->geglu(gate, up, n, y); }
+
+void ck_softcap(float *x, size_t n, float bound) { kernels->softcap(x, n, bound); }
+
 void ck_store(
     const float *key, const float *value, size_t head_dimension, size_t position, uint16_t *keys, uint16_t *values) {
     kernels->store(key, value, head_dimension, position, keys, values);

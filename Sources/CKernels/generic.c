@@ -110,6 +110,21 @@ static void swiglu(const float *gate, const float *up, size_t n, float *y) {
     for (size_t i = 0; i < n; i++) y[i] = gate[i] / (1.0f + scalar_exp(-gate[i])) * up[i];
 }
 
+static void geglu(const float *gate, const float *up, size_t n, float *y) {
+    for (size_t i = 0; i < n; i++) {
+        const float argument = gate[i] * fmaf(gate[i] * gate[i], CK_GELU_B, CK_GELU_A);
+        y[i] = gate[i] / (1.0f + scalar_exp(-argument)) * up[i];
+    }
+}
+
+static float bounded(float x, float bound) {
+    return bound - 2.0f * bound / (scalar_exp(x * (2.0f / bound)) + 1.0f);
+}
+
+static void softcap(float *x, size_t n, float bound) {
+    for (size_t i = 0; i < n; i++) x[i] = bounded(x[i], bound);
+}
+
 static uint16_t saturated_half(float x) {
     return float_to_half(x > CK_F16_MAX ? CK_F16_MAX : x < -CK_F16_MAX ? -CK_F16_MAX : x);
 }
@@ -126,20 +141,23 @@ static void attend_one(
     const ck_cache *cache, size_t segment, const float *query, size_t length, float *partial) {
     const size_t start = segment * CK_SEGMENT, d = cache->head_dimension;
     const size_t count = length <= start ? 0 : length - start < CK_SEGMENT ? length - start : CK_SEGMENT;
+    const size_t window = cache->window;
+    const size_t seen_from = window > 0 && length > window + start ? length - window - start : 0;
     float weights[CK_SEGMENT], lanes[16] = {0}, maximum = -INFINITY;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = seen_from; i < count; i++) {
         const uint16_t *keys = cache->keys + ck_group_offset(cache, (start + i) / CK_GROUP) + i % CK_GROUP;
         float score = 0;
         for (size_t j = 0; j < d; j++) score = fmaf(query[j], half_to_float(keys[j * CK_GROUP]), score);
-        weights[i] = score * cache->scale;
+        const float scaled = score * cache->scale;
+        weights[i] = cache->bound > 0 ? bounded(scaled, cache->bound) : scaled;
         maximum = weights[i] > maximum ? weights[i] : maximum;
     }
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = seen_from; i < count; i++) {
         weights[i] = scalar_exp(weights[i] - maximum);
         lanes[i % 16] += weights[i];
     }
     memset(partial, 0, d * sizeof *partial);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = seen_from; i < count; i++) {
         const uint16_t *values = cache->values + ck_group_offset(cache, (start + i) / CK_GROUP) + i % CK_GROUP * d;
         for (size_t j = 0; j < d; j++) partial[j] = fmaf(weights[i], half_to_float(values[j]), partial[j]);
     }
@@ -170,5 +188,5 @@ static void attend_finish(const float *state, size_t d, size_t count, float *y) 
 }
 
 const ck_table ck_generic_table = {
-    quantize, matmul, rms_norm, rotary, swiglu, store, attend, attend_merge, attend_finish,
+    quantize, matmul, rms_norm, rotary, swiglu, geglu, softcap, store, attend, attend_merge, attend_finish,
 };

@@ -305,6 +305,27 @@ static void swiglu(const float *gate, const float *up, size_t n, float *y) {
     memcpy(y + whole, &tail, (n - whole) * sizeof *y);
 }
 
+/// gate * (A + B gate^2): twice the argument of tanh in gelu.
+INLINE lanes geglu_lanes(lanes gate, lanes up) {
+    const lanes argument = gate * multiply_add(gate * gate, CK_GELU_B, CK_GELU_A);
+    return gate / (1.0f + exponential(-argument)) * up;
+}
+
+static void geglu(const float *gate, const float *up, size_t n, float *y) {
+    const size_t whole = n / 16 * 16;
+    for (size_t i = 0; i < whole; i += 16) store_lanes(y + i, geglu_lanes(load(gate + i), load(up + i)));
+    const lanes tail = geglu_lanes(load_part(gate + whole, n - whole), load_part(up + whole, n - whole));
+    memcpy(y + whole, &tail, (n - whole) * sizeof *y);
+}
+
+INLINE lanes bounded(lanes x, float bound) {
+    return bound - 2.0f * bound / (exponential(x * (2.0f / bound)) + 1.0f);
+}
+
+static void softcap(float *x, size_t n, float bound) {
+    for (size_t i = 0; i < n; i += 16) store_lanes(x + i, bounded(load(x + i), bound));
+}
+
 // MARK: - Attention
 
 static void store(
@@ -344,22 +365,28 @@ INLINE void scores_of(
         float_tile_of(
             count, vectors, CK_PANEL_F16, queries, columns, CK_GROUP, cache->head_dimension, false, results);
         for (size_t i = 0; i < count; i++)
-            for (size_t v = 0; v < vectors; v++) store_lanes(&scores[i][(g + v) * 16], results[i][v] * cache->scale);
+            for (size_t v = 0; v < vectors; v++) {
+                const lanes scaled = results[i][v] * cache->scale;
+                store_lanes(&scores[i][(g + v) * 16], cache->bound > 0 ? bounded(scaled, cache->bound) : scaled);
+            }
     }
 }
 
-/// Turns scores into weights exp(score - maximum), zero from `length` on.
-INLINE void soften(float *scores, size_t groups, size_t length, float *maximum, float *denominator) {
+/// Turns scores into weights exp(score - maximum), zero before `start` and from `length` on.
+INLINE void soften(
+    float *scores, size_t groups, size_t start, size_t length, float *maximum, float *denominator) {
     const int_lanes index = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     lanes high = -INFINITY, total = 0;
     for (size_t g = 0; g < groups; g++) {
         const lanes score = load(scores + g * 16);
-        high = larger(index + (int)(g * 16) < (int)length ? score : (lanes)(-INFINITY), high);
+        const int_lanes position = index + (int)(g * 16);
+        high = larger((position < (int)length & position >= (int)start) ? score : (lanes)(-INFINITY), high);
     }
     *maximum = largest(high);
     for (size_t g = 0; g < groups; g++) {
         const lanes weight = exponential(load(scores + g * 16) - *maximum);
-        const lanes kept = index + (int)(g * 16) < (int)length ? weight : (lanes)0.0f;
+        const int_lanes position = index + (int)(g * 16);
+        const lanes kept = (position < (int)length & position >= (int)start) ? weight : (lanes)0.0f;
         store_lanes(scores + g * 16, kept);
         total += kept;
     }
@@ -408,7 +435,9 @@ static void attend_tile(
     scores_of(cache, first_group, groups, queries, count, is_first, scores);
     for (size_t i = 0; i < count; i++) {
         float *statistics = partials + i * CK_PARTIAL(d) + d;
-        soften(scores[i], groups, own[i], &statistics[0], &statistics[1]);
+        const size_t length = (size_t)lengths[i], window = cache->window;
+        const size_t seen_from = window > 0 && length > window + start ? length - window - start : 0;
+        soften(scores[i], groups, seen_from, own[i], &statistics[0], &statistics[1]);
     }
     mix(cache, first_group, longest, scores, count, partials);
 }

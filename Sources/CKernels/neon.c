@@ -36,6 +36,6 @@ INLINE int_lanes dot_biased(int_lanes sums, bytes64 weights, const int8_t *four)
 #pragma clang attribute pop
 
 const ck_table ck_neon_table = {
-    quantize, matmul, rms_norm, rotary, swiglu, store, attend, attend_merge, attend_finish,
+    quantize, matmul, rms_norm, rotary, swiglu, geglu, softcap, store, attend, attend_merge, attend_finish,
 };
 #endif

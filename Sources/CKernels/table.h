@@ -8,6 +8,8 @@ typedef struct {
     void (*rms_norm)(const float *, const float *, size_t, float, float *);
     void (*rotary)(float *, size_t, size_t, size_t, const float *, const float *);
     void (*swiglu)(const float *, const float *, size_t, float *);
+    void (*geglu)(const float *, const float *, size_t, float *);
+    void (*softcap)(float *, size_t, float);
     void (*store)(const float *, const float *, size_t, size_t, uint16_t *, uint16_t *);
     void (*attend)(const ck_cache *, size_t, const float *const *, const int32_t *, size_t, float *);
     void (*attend_merge)(float *, const float *, size_t);
@@ -41,6 +43,10 @@ extern const ck_table ck_neon_table;
 #define CK_EXP_P3 4.1665795894e-2f
 #define CK_EXP_P4 1.6666665459e-1f
 #define CK_EXP_P5 5.0000001201e-1f
+
+// The tanh form of gelu: x/2 * (1 + tanh(u)) = x / (1 + exp(-2u)) with 2u = x * (A + B x^2).
+#define CK_GELU_A 1.59576912160573f
+#define CK_GELU_B 0.0713548162726009f
 
 /// Start of the quants of a quantized panel.
 static inline size_t ck_scales_bytes(ck_format format, size_t k) {

@@ -8,6 +8,8 @@ private struct Cache {
     let blockSize: Int
     let keys: [[Float]]
     let values: [[Float]]
+    var bound: Float = 0
+    var window = 0
     private var pooledKeys: [UInt16]
     private var pooledValues: [UInt16]
     private var table: [Int32]
@@ -51,7 +53,7 @@ private struct Cache {
                     var cache = ck_cache(
                         keys: keyPool.baseAddress, values: valuePool.baseAddress, block_stride: blockSize * dimension,
                         block_table: table.baseAddress, block_size: blockSize, head_dimension: dimension,
-                        scale: 1 / Float(dimension).squareRoot())
+                        scale: 1 / Float(dimension).squareRoot(), bound: bound, window: window)
                     for segment in 0..<segments {
                         var partial = [Float](repeating: .nan, count: count * width)
                         ck_attend(&cache, segment, pointers, lengths, count, &partial)
@@ -81,14 +83,17 @@ private struct Cache {
 
     /// The definition, in double precision.
     func expected(_ query: [Float], length: Int) -> [Double] {
-        let scores = (0..<length).map { position in
-            zip(query, keys[position]).map { Double($0) * Double(Float(Float16($1))) }.reduce(0, +)
+        let seen = max(0, window == 0 ? 0 : length - window)..<length
+        let scores = seen.map { position in
+            let score =
+                zip(query, keys[position]).map { Double($0) * Double(Float(Float16($1))) }.reduce(0, +)
                 / Double(dimension).squareRoot()
+            return bound == 0 ? score : Double(bound) * tanh(score / Double(bound))
         }
         let weights = scores.map { exp($0) }
         let total = weights.reduce(0, +)
         return (0..<dimension).map { column in
-            (0..<length).map { weights[$0] * Double(Float(Float16(values[$0][column]))) }.reduce(0, +) / total
+            zip(seen, weights).map { $1 * Double(Float(Float16(values[$0][column]))) }.reduce(0, +) / total
         }
     }
 }
@@ -107,6 +112,27 @@ extension KernelTests {
             let together = cache.attend(queries, lengths: lengths)
             for i in [0, 5, 12] {
                 let own = Array(together[i * dimension..<(i + 1) * dimension])
+                #expect(sameBits(cache.attend([queries[i]], lengths: [lengths[i]]), own), "alone, length \(length)")
+                let expected = cache.expected(queries[i], length: Int(lengths[i]))
+                #expect(zip(own, expected).allSatisfy { abs(Double($0) - $1) < 1e-4 }, "length \(length)")
+            }
+        }
+    }
+
+    @Test(arguments: [(0, Float(3)), (1, 0), (37, 0), (256, 0), (300, 2)])
+    func `a window and a bound equal the oracle and the definition`(window: Int, bound: Float) {
+        var random = Random(21)
+        for length in [1, 16, 37, 256, 257, 600] {
+            var cache = Cache(dimension: 48, blockSize: 16, length: length, &random)
+            (cache.window, cache.bound) = (window, bound)
+            let queries = (0..<13).map { _ in random.floats(48, in: -4...4) }
+            let lengths = (0..<13).map { Int32(max(1, length - $0 * 23)) }
+            for (name, equal) in compareLevels({ cache.attend(queries, lengths: lengths) }) {
+                #expect(equal, "\(name), length \(length)")
+            }
+            let together = cache.attend(queries, lengths: lengths)
+            for i in [0, 5, 12] {
+                let own = Array(together[i * 48..<(i + 1) * 48])
                 #expect(sameBits(cache.attend([queries[i]], lengths: [lengths[i]]), own), "alone, length \(length)")
                 let expected = cache.expected(queries[i], length: Int(lengths[i]))
                 #expect(zip(own, expected).allSatisfy { abs(Double($0) - $1) < 1e-4 }, "length \(length)")

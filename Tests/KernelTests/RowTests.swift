@@ -60,4 +60,40 @@ extension KernelTests {
             }
         }
     }
+
+    @Test func `gating by gelu equals the oracle and the formula`() {
+        var random = Random(13)
+        let special: [Float] = [0, -0.0, 1e-30, 20, -20, 1000, -1000, .infinity, .nan]
+        for n in [1, 16, 33, 500] {
+            let gate = Array((special + random.floats(n, in: -8...8)).prefix(n))
+            let up = random.floats(n)
+            var y = [Float](repeating: 0, count: n)
+            for (name, equal) in compareLevels({
+                ck_geglu(gate, up, n, &y)
+                return y
+            }) { #expect(equal, "\(name), \(n)") }
+            for i in 0..<n where gate[i].isFinite {
+                let x = Double(gate[i])
+                let gelu = x / 2 * (1 + tanh((2 / Double.pi).squareRoot() * (x + 0.044715 * x * x * x)))
+                #expect(abs(Double(y[i]) - gelu * Double(up[i])) <= 1e-6 * max(abs(x), 1e-30), "gate \(gate[i])")
+            }
+        }
+    }
+
+    @Test func `softcap equals the oracle and the formula`() {
+        var random = Random(14)
+        for bound: Float in [0.5, 30, 50] {
+            let x = [0, -0.0, 1e-20, 1e6, -1e6] + random.floats(43, in: -100...100)
+            var y = x
+            for (name, equal) in compareLevels({
+                y = x
+                ck_softcap(&y, 48, bound)
+                return y
+            }) { #expect(equal, "\(name), \(bound)") }
+            for i in x.indices {
+                let expected = Double(bound) * tanh(Double(x[i]) / Double(bound))
+                #expect(abs(Double(y[i]) - expected) <= 3e-7 * Double(bound), "\(x[i])")
+            }
+        }
+    }
 }

@@ -154,6 +154,15 @@ void ck_rotary(
 /// - gate, up: (n); y: (n), may be either
 void ck_swiglu(const float *gate, const float *up, size_t n, float *y);
 
+/// y = gelu(gate) * up in gelu's tanh form, which is gate / (1 + exp(-gate * (A + B gate^2))).
+///
+/// - gate, up: (n); y: (n), may be either
+void ck_geglu(const float *gate, const float *up, size_t n, float *y);
+/// x = bound * tanh(x / bound), as bound - 2 bound / (exp(x * (2 / bound)) + 1).
+///
+/// - x: (n), in place, n a multiple of 16; bound: above 0
+void ck_softcap(float *x, size_t n, float bound);
+
 // MARK: - Attention over a paged cache
 
 /// Positions whose attention is computed together, counted from position 0; partial results are merged in order.
@@ -172,7 +181,9 @@ typedef struct {
     const int32_t *block_table;   ///< the sequence's blocks in order
     size_t block_size;            ///< positions of a block, a multiple of 16
     size_t head_dimension;        ///< a multiple of 16
-    float scale;                  ///< of the scores: 1 / sqrt(head_dimension)
+    float scale;                  ///< of the scores
+    float bound;                  ///< of the scaled scores, see `ck_softcap`; 0 for none
+    size_t window;                ///< positions a query sees, the last ones of its length; 0 for all
 } ck_cache;
 
 /// Writes one position's key and value of one head into its group, saturated to the range of f16.
@@ -180,8 +191,9 @@ typedef struct {
 /// - key, value: (head_dimension); keys, values: the group's start; position: 0..<16
 void ck_store(
     const float *key, const float *value, size_t head_dimension, size_t position, uint16_t *keys, uint16_t *values);
-/// Attends over positions `segment * 256 ..< min(segment * 256 + 256, lengths[i])`. Nothing beyond the largest length
-/// is read from `values`; what is read of keys beyond it has no influence.
+/// Attends over positions `segment * 256 ..< min(segment * 256 + 256, lengths[i])`, those before
+/// `lengths[i] - window` left out. Nothing beyond the largest length is read from `values`; what is read of keys beyond
+/// it has no influence.
 ///
 /// - queries: (count) pointers to (head_dimension) floats
 /// - lengths: (count) positions each query sees
@@ -189,7 +201,8 @@ void ck_store(
 void ck_attend(
     const ck_cache *cache, size_t segment, const float *const *queries, const int32_t *lengths, size_t count,
     float *partials);
-/// Merges the partial result of the next segment into `state`, which starts as the partial result of segment 0.
+/// Merges the partial result of the next segment into `state`, which starts as the partial result of any segment: of
+/// one in which a query sees nothing, the maximum is -infinity and all else 0.
 void ck_attend_merge(float *state, const float *partial, size_t head_dimension);
 /// y = sums / denominator for the first `count` of the sums; the rest is padding.
 void ck_attend_finish(const float *state, size_t head_dimension, size_t count, float *y);

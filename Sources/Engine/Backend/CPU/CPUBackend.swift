@@ -21,12 +21,6 @@ public final class CPUBackend: Backend, @unchecked Sendable {  // after init: us
         checkpoint: any Checkpoint, threads: Int, progress: (Double) -> Void = { _ in }
     ) throws(EngineError) {
         model = checkpoint.configuration
-        let known: Set<ModelConfiguration.Family> = [.llama, .qwen2]
-        guard known.contains(model.family), model.layers.allSatisfy({ $0.attentionWindow == nil }),
-            !model.hasAttentionOutputBias, !model.hasFeedForwardBias
-        else {
-            throw EngineError(.unsupportedModel, "\(model.family.rawValue): the CPU back end cannot run it yet")
-        }
         team = try ThreadTeam(threads: threads)
         let weights = try PackedWeights(checkpoint: checkpoint, team: team, progress: progress)
         forwardPass = try ForwardPass(model, weights: weights, threads: team.count)
@@ -38,17 +32,17 @@ public final class CPUBackend: Backend, @unchecked Sendable {  // after init: us
         "CPU, \(String(cString: ck_level_name(ck_current()))), \(team.count) thread\(team.count == 1 ? "" : "s")"
     }
 
-    /// Keys and values as 2-byte floats in all layers, heads padded to 16 elements.
+    /// Keys and values as 2-byte floats in all layers, heads padded to 16 elements. With latent attention there is one
+    /// head, as long as a latent and a rotated key: 2,304 bytes a layer for DeepSeek-V2 and V3.
     public var keyValueBytesPerToken: Int {
-        model.layerCount * model.keyValueHeadCount * ForwardStep.padded(model.headDimension) * 2 * 2
+        model.layerCount * model.cacheHeadCount * ForwardStep.padded(model.cacheHeadDimension) * 2 * 2
     }
 
     /// Reserves the pool; pages take memory when they are first written.
     ///
     /// - Throws: `EngineError.insufficientMemory`; `EngineError.backend` for a block size that is no multiple of 16.
     public func allocateKeyValueCache(blockCount: Int, blockSize: Int) throws(EngineError) {
-        forwardPass.cache = try PagedCache(
-            model, headDimension: ForwardStep.padded(model.headDimension), blockCount: blockCount, blockSize: blockSize)
+        forwardPass.cache = try PagedCache(model, blockCount: blockCount, blockSize: blockSize)
     }
 
     /// Runs the forward pass and samples. Token ids, slots and block tables must be in range: the engine checked them.

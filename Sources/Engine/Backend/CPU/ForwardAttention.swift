@@ -47,6 +47,11 @@ struct AttentionTiles {
     }
 
     static func segments(_ positions: Int) -> Int { (positions + Int(CK_SEGMENT) - 1) / Int(CK_SEGMENT) }
+
+    /// The first segment of which a row at `position` sees something.
+    static func firstSegment(_ position: Int32, window: Int) -> Int {
+        window == 0 ? 0 : max(0, Int(position) + 1 - window) / Int(CK_SEGMENT)
+    }
 }
 
 /// Memory of one thread for one tile.
@@ -62,14 +67,14 @@ struct AttentionScratch {
 
     /// Rows whose query heads make a tile worth reading keys for; more would not fit the first-level cache.
     static func rowsPerTile(_ model: ModelConfiguration) -> Int {
-        max(1, 48 / (model.headCount / model.keyValueHeadCount))
+        max(1, 48 / (model.headCount / model.cacheHeadCount))
     }
 
     init(_ model: ModelConfiguration) {
-        let count = Self.rowsPerTile(model) * (model.headCount / model.keyValueHeadCount)
+        let count = Self.rowsPerTile(model) * (model.headCount / model.cacheHeadCount)
         queries = .allocate(capacity: count)
         lengths = .allocate(capacity: count)
-        let partialLength = ForwardStep.padded(model.headDimension) + 16
+        let partialLength = ForwardStep.padded(model.cacheHeadDimension) + 16
         states = .allocate(capacity: count * partialLength)
         partials = .allocate(capacity: count * partialLength)
     }
@@ -83,28 +88,37 @@ struct AttentionScratch {
 }
 
 extension ForwardWorker {
-    /// From queries to `inputs`, or to partial results when the step is split.
-    func attend(_ layer: Int) {
-        let heads = step.model.keyValueHeadCount
+    /// Where the queries of a row are, head by head.
+    private func queries(_ row: Int, _ layer: PackedLayer) -> UnsafeMutablePointer<Float> {
+        layer.latent == nil ? step.buffers.outputs + row * layer.queryKeyValue.width : latentQueries(row)
+    }
+
+    /// From queries to `inputs`, or to partial results when the step is split. Of latents, what is attended replaces
+    /// the query.
+    func attend(_ index: Int, _ layer: PackedLayer) {
+        let heads = step.model.cacheHeadCount
         member.share(step.tileCount * heads) { chunk in
-            attend(layer, head: chunk % heads, tile: step.tiles.tiles[chunk / heads])
+            attend(index, layer, head: chunk % heads, tile: step.tiles.tiles[chunk / heads])
         }
     }
 
-    private func attend(_ layer: Int, head: Int, tile: AttentionTile) {
+    private func attend(_ index: Int, _ layer: PackedLayer, head: Int, tile: AttentionTile) {
+        let seen = AttentionTiles.firstSegment(step.plan.positions[tile.rows.lowerBound], window: layer.window)
+        let first = max(tile.segments.lowerBound, seen)
+        guard first < tile.segments.upperBound else { return }
         let count = gather(layer, head: head, tile: tile)
         step.plan.blockTables.withUnsafeBufferPointer { tables in
             guard let table = tables.baseAddress else { return }
             var cache = step.cache.view(
-                layer: layer, head: head, blockTable: table + tile.sequence * step.plan.blockTableStride)
-            let first = tile.segments.lowerBound
+                layer: index, head: head, window: layer.window,
+                blockTable: table + tile.sequence * step.plan.blockTableStride)
             if step.tiles.isSplit {
                 let partials = partial(row: tile.rows.lowerBound, head: head, segment: first)
                 ck_attend(&cache, first, scratch.queries, scratch.lengths, count, partials)
                 return
             }
             ck_attend(&cache, first, scratch.queries, scratch.lengths, count, scratch.states)
-            for segment in tile.segments.dropFirst() {
+            for segment in tile.segments where segment > first {
                 ck_attend(&cache, segment, scratch.queries, scratch.lengths, count, scratch.partials)
                 for index in 0..<count {
                     let offset = index * step.partialLength
@@ -115,17 +129,16 @@ extension ForwardWorker {
                 let (row, query) = index.quotientAndRemainder(dividingBy: step.groupSize)
                 finish(
                     scratch.states + index * step.partialLength, row: tile.rows.lowerBound + row,
-                    head: head * step.groupSize + query)
+                    head: head * step.groupSize + query, isLatent: layer.latent != nil)
             }
         }
     }
 
     /// Lists the tile's queries, row by row and within a row head by head, and how far each sees.
-    private func gather(_ layer: Int, head: Int, tile: AttentionTile) -> Int {
-        let width = step.weights.layers[layer].queryKeyValue.width
+    private func gather(_ layer: PackedLayer, head: Int, tile: AttentionTile) -> Int {
         var count = 0
         for row in tile.rows {
-            let query = step.buffers.outputs + row * width + head * step.groupSize * step.headStride
+            let query = queries(row, layer) + head * step.groupSize * step.headStride
             for index in 0..<step.groupSize {
                 scratch.queries[count] = UnsafePointer(query + index * step.headStride)
                 scratch.lengths[count] = step.plan.positions[row] + 1
@@ -136,36 +149,43 @@ extension ForwardWorker {
     }
 
     /// Merges what a split step left, and quantizes the rows for the next matrix.
-    func collect(for next: ProjectionGroup) {
+    func collect(_ layer: PackedLayer) {
         forEach(step.rowCount) { row in
-            if step.tiles.isSplit { merge(row) }
-            quantize(row, for: next)
+            if step.tiles.isSplit { merge(row, layer) }
+            quantize(row, for: layer.attentionOutput)
         }
     }
 
-    private func merge(_ row: Int) {
-        let segments = AttentionTiles.segments(Int(step.plan.positions[row]) + 1)
+    /// Merges what a split step left of a row.
+    func merge(_ row: Int, _ layer: PackedLayer) {
+        let position = step.plan.positions[row]
+        let first = AttentionTiles.firstSegment(position, window: layer.window)
+        let end = AttentionTiles.segments(Int(position) + 1)
         for head in 0..<step.model.headCount {
             let (pair, query) = head.quotientAndRemainder(dividingBy: step.groupSize)
             let offset = query * step.partialLength
-            let state = partial(row: row, head: pair, segment: 0) + offset
-            for segment in 1..<max(1, segments) {
+            let state = partial(row: row, head: pair, segment: first) + offset
+            for segment in first + 1..<max(first + 1, end) {
                 ck_attend_merge(state, partial(row: row, head: pair, segment: segment) + offset, step.headStride)
             }
-            finish(state, row: row, head: head)
+            finish(state, row: row, head: head, isLatent: layer.latent != nil)
         }
     }
 
-    /// Where the partial results of a KV head's queries in one segment are.
+    /// Where the partial results of a cache head's queries in one segment are.
     private func partial(row: Int, head: Int, segment: Int) -> UnsafeMutablePointer<Float> {
-        let index = (row * step.model.keyValueHeadCount + head) * step.tiles.segmentCount + segment
+        let index = (row * step.model.cacheHeadCount + head) * step.tiles.segmentCount + segment
         return step.buffers.partials + index * step.groupSize * step.partialLength
     }
 
-    /// Writes a query head's result to the inputs of the next matrix, without padding.
-    private func finish(_ state: UnsafePointer<Float>, row: Int, head: Int) {
-        let dimension = step.model.headDimension
-        ck_attend_finish(
-            state, step.headStride, dimension, step.buffers.inputs + row * step.model.queryLength + head * dimension)
+    /// Writes a query head's result to the inputs of the next matrix, without padding; of latents, to where its query
+    /// was.
+    private func finish(_ state: UnsafePointer<Float>, row: Int, head: Int, isLatent: Bool) {
+        let dimension = step.model.cacheHeadDimension
+        let target =
+            isLatent
+            ? latentQueries(row) + head * step.headStride
+            : step.buffers.inputs + row * step.model.queryLength + head * dimension
+        ck_attend_finish(state, step.headStride, dimension, target)
     }
 }

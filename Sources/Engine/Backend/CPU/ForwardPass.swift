@@ -7,13 +7,15 @@ final class ForwardPass {
     private var tiles = AttentionTiles()
     private let model: ModelConfiguration
     private let weights: PackedWeights
-    private let frequencies: RotaryFrequencies
+    private let frequencies: [RotaryFrequencies]
     private let scratch: ScratchMemory
 
     init(_ model: ModelConfiguration, weights: PackedWeights, threads: Int) throws(EngineError) {
         self.model = model
         self.weights = weights
-        frequencies = model.rotaryFrequencies(windowed: false)
+        frequencies =
+            [model.rotaryFrequencies(windowed: false)]
+            + (model.windowRotaryBase == nil ? [] : [model.rotaryFrequencies(windowed: true)])
         buffers = try StepBuffers(ForwardStep.widths(model))
         scratch = ScratchMemory(model, threads: threads)
     }
@@ -25,7 +27,7 @@ final class ForwardPass {
         guard let cache else { preconditionFailure("allocateKeyValueCache comes before the first step") }
         check(plan, cache)
         tiles.cut(plan, rowsPerTile: AttentionScratch.rowsPerTile(model))
-        let partialLength = ForwardStep.padded(model.headDimension) + 16
+        let partialLength = ForwardStep.padded(model.cacheHeadDimension) + 16
         try buffers.reserve(
             rows: max(plan.rowCount, plan.samples.count), samples: plan.samples.count,
             partials: tiles.isSplit ? plan.rowCount * model.headCount * tiles.segmentCount * partialLength : 0)

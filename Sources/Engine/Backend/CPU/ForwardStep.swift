@@ -6,7 +6,8 @@ struct ForwardStep {
     let model: ModelConfiguration
     let weights: PackedWeights
     let cache: PagedCache
-    let frequencies: RotaryFrequencies
+    /// Of layers without an attention window, then of those with one if they differ.
+    let frequencies: [RotaryFrequencies]
     let buffers: StepBuffers
     let plan: StepPlan
     let tiles: AttentionTiles
@@ -16,27 +17,45 @@ struct ForwardStep {
     let sampleCount: Int
     let tileCount: Int
 
-    /// Query heads that share a KV head.
-    var groupSize: Int { model.headCount / model.keyValueHeadCount }
+    /// Query heads that share a head of the cache.
+    var groupSize: Int { model.headCount / model.cacheHeadCount }
     /// Floats of one query's partial attention.
     var partialLength: Int { headStride + 16 }
     /// Floats between heads of queries, keys and values: heads are packed with padding.
-    var headStride: Int { Self.padded(model.headDimension) }
+    var headStride: Int { Self.padded(model.cacheHeadDimension) }
     /// Floats between rows of the residual stream: whole panels are written.
     var residualStride: Int { Self.padded(model.embeddingLength) }
+    /// Rotated pairs of a head.
+    var half: Int { model.rotaryDimension / 2 }
 
     static func padded(_ columns: Int) -> Int { (columns + 15) / 16 * 16 }
 
     /// What the buffers must hold per row.
     static func widths(_ model: ModelConfiguration) -> StepBuffers.Widths {
-        let queryKeyValue = (model.headCount + 2 * model.keyValueHeadCount) * padded(model.headDimension)
+        let headDimension = padded(model.headDimension)
+        let latent = model.latentAttention
+        let queries = model.headCount * headDimension
+        let attention = max(
+            queries + 2 * model.keyValueHeadCount * headDimension,
+            padded(latent?.queryRank ?? 0) + queries + padded(model.cacheHeadDimension),
+            model.headCount * padded(model.valueDimension))
+        let hidden = max(model.feedForwardLength, model.mixture?.sharedLength ?? 0)
+        let experts = padded(model.mixture?.expertCount ?? 0)
         return StepBuffers.Widths(
             residual: padded(model.embeddingLength),
-            inputs: max(model.embeddingLength, model.queryLength, model.feedForwardLength),
-            outputs: max(queryKeyValue, 2 * padded(model.feedForwardLength)),
-            rotary: max(model.rotaryDimension / 2, 1),
-            logits: padded(model.vocabularySize))
+            inputs: max(model.embeddingLength, model.attendedLength, hidden, latent?.queryRank ?? 0),
+            outputs: max(attention, 2 * padded(hidden) + 16, padded(model.embeddingLength), experts),
+            latentQueries: latent == nil ? 0 : model.headCount * padded(model.cacheHeadDimension),
+            rotary: max(model.rotaryDimension / 2, 1) * (model.windowRotaryBase == nil ? 1 : 2),
+            logits: padded(model.vocabularySize), experts: ExpertBuffers.Widths(model))
     }
+}
+
+extension ModelConfiguration {
+    /// Heads of the KV cache: with latent attention all heads share one.
+    var cacheHeadCount: Int { latentAttention == nil ? keyValueHeadCount : 1 }
+    /// Elements of a head of the KV cache: of a latent with the rotated key behind it, keys and values being the same.
+    var cacheHeadDimension: Int { latentAttention.map { $0.keyValueRank + rotaryDimension } ?? headDimension }
 }
 
 /// The forward pass as one thread runs it: every method is a stage whose parts the threads share out, and ends where
@@ -49,29 +68,42 @@ struct ForwardWorker {
     /// From token ids to the logits of the plan's samples.
     func run() {
         embed()
-        for layer in step.weights.layers.indices {
-            let weights = step.weights.layers[layer]
-            normalize(by: weights.attentionNorm, for: weights.queryKeyValue)
-            multiply(weights.queryKeyValue, into: step.buffers.outputs, stride: weights.queryKeyValue.width)
-            rotateAndStore(layer)
-            attend(layer)
-            collect(for: weights.attentionOutput)
-            multiply(weights.attentionOutput, into: step.buffers.residual, stride: step.residualStride, adding: true)
-            normalize(by: weights.feedForwardNorm, for: weights.gateUp)
-            multiply(weights.gateUp, into: step.buffers.outputs, stride: weights.gateUp.width)
-            gate(for: weights.down)
-            multiply(weights.down, into: step.buffers.residual, stride: step.residualStride, adding: true)
+        for index in step.weights.layers.indices {
+            let layer = step.weights.layers[index]
+            normalize(by: layer.attentionNorm, quantizing: layer.queryKeyValue.needsQuants)
+            multiply(layer.queryKeyValue, into: step.buffers.outputs, stride: layer.queryKeyValue.width)
+            if let latent = layer.latent {
+                attendToLatents(index, layer, latent)
+            } else {
+                rotateAndStore(index, layer)
+                attend(index, layer)
+                collect(layer)
+            }
+            multiply(layer.attentionOutput, addingToResidualBehind: layer.attentionPostNorm)
+
+            switch layer.feedForward {
+            case .dense(let block):
+                normalize(by: layer.feedForwardNorm, quantizing: block.gateUp.needsQuants)
+                multiply(block, addingToResidualBehind: layer.feedForwardPostNorm)
+            case .mixture(let mixture):
+                multiply(mixture, norm: layer.feedForwardNorm)
+            }
         }
         guard step.sampleCount > 0 else { return }
         normalizeSampledRows()
         let output = step.weights.output
         multiply(output, into: step.buffers.logits, stride: output.width, rowCount: step.sampleCount)
+        if let bound = step.model.logitSoftcap {
+            forEach(step.sampleCount) { sample in
+                ck_softcap(step.buffers.logits + sample * output.width, output.width, bound)
+            }
+        }
     }
 
     // MARK: - Matrices
 
     /// outputs[row, column of projection ...] = inputs[row] * matrix (+ bias) (+ outputs when `adding`).
-    private func multiply(
+    func multiply(
         _ group: ProjectionGroup, into outputs: UnsafeMutablePointer<Float>, stride: Int, adding: Bool = false,
         rowCount: Int? = nil
     ) {
@@ -92,6 +124,30 @@ struct ForwardWorker {
         }
     }
 
+    /// residual += inputs * matrix, or the norm of that.
+    private func multiply(_ group: ProjectionGroup, addingToResidualBehind norm: UnsafePointer<Float>?) {
+        let stride = step.residualStride
+        guard let norm else {
+            multiply(group, into: step.buffers.residual, stride: stride, adding: true)
+            return
+        }
+        multiply(group, into: step.buffers.outputs, stride: stride)
+        let width = step.model.embeddingLength
+        forEach(step.rowCount) { row in
+            let result = step.buffers.outputs + row * stride
+            ck_rms_norm(result, norm, width, step.model.normEpsilon, result)
+            let residual = step.buffers.residual + row * stride
+            for column in 0..<width { residual[column] += result[column] }
+        }
+    }
+
+    /// residual += down(f(gate) · up) of the inputs, or the norm of that.
+    func multiply(_ block: PackedBlock, addingToResidualBehind norm: UnsafePointer<Float>? = nil) {
+        multiply(block.gateUp, into: step.buffers.outputs, stride: block.gateUp.width)
+        gate(block)
+        multiply(block.down, addingToResidualBehind: norm)
+    }
+
     // MARK: - Rows
 
     /// Runs `body` for each index, shared out among the threads.
@@ -106,23 +162,39 @@ struct ForwardWorker {
     private func embed() {
         let embedding = step.weights.embedding
         let rowByteCount = embedding.bytes.count / embedding.rows
-        let half = step.model.rotaryDimension / 2
         forEach(step.rowCount) { row in
             let token = Int(step.plan.tokens[row])
+            let residual = step.buffers.residual + row * step.residualStride
             ck_dequantize(
                 embedding.type.storage, embedding.bytes.baseAddress.map { $0 + token * rowByteCount },
-                embedding.columns, step.buffers.residual + row * step.residualStride)
-            let position = Int(step.plan.positions[row])
-            for (index, frequency) in step.frequencies.frequencies(at: position).enumerated() {
+                embedding.columns, residual)
+            if step.model.embeddingScale != 1 {
+                for column in 0..<embedding.columns { residual[column] *= step.model.embeddingScale }
+            }
+            computeAngles(row)
+        }
+    }
+
+    private func computeAngles(_ row: Int) {
+        let position = Int(step.plan.positions[row])
+        for (table, frequencies) in step.frequencies.enumerated() {
+            let start = (row * step.frequencies.count + table) * step.half
+            for (index, frequency) in frequencies.frequencies(at: position).enumerated() {
                 let angle = Float(position) * frequency
-                step.buffers.cosines[row * half + index] = cos(angle) * step.frequencies.magnitude
-                step.buffers.sines[row * half + index] = sin(angle) * step.frequencies.magnitude
+                step.buffers.cosines[start + index] = cos(angle) * frequencies.magnitude
+                step.buffers.sines[start + index] = sin(angle) * frequencies.magnitude
             }
         }
     }
 
-    private func normalize(by weight: UnsafePointer<Float>, for next: ProjectionGroup) {
-        forEach(step.rowCount) { row in normalize(row, into: row, by: weight, for: next) }
+    /// Where the row's cosines and sines are, from the first of each.
+    func angles(_ row: Int, _ layer: PackedLayer) -> Int {
+        let table = layer.window > 0 ? step.frequencies.count - 1 : 0
+        return (row * step.frequencies.count + table) * step.half
+    }
+
+    func normalize(by weight: UnsafePointer<Float>, quantizing: Bool) {
+        forEach(step.rowCount) { row in normalize(row, into: row, by: weight, quantizing: quantizing) }
     }
 
     /// The last row of each sampled sequence becomes row `sample` of the inputs.
@@ -130,53 +202,81 @@ struct ForwardWorker {
         forEach(step.sampleCount) { sample in
             let sequence = Int(step.plan.samples[sample].sequence)
             let row = Int(step.plan.rowStart[sequence + 1]) - 1
-            normalize(row, into: sample, by: step.weights.outputNorm, for: step.weights.output)
+            normalize(
+                row, into: sample, by: step.weights.outputNorm, quantizing: step.weights.output.needsQuants)
         }
     }
 
-    private func normalize(_ row: Int, into input: Int, by weight: UnsafePointer<Float>, for next: ProjectionGroup) {
+    private func normalize(_ row: Int, into input: Int, by weight: UnsafePointer<Float>, quantizing: Bool) {
         let width = step.model.embeddingLength
         ck_rms_norm(
             step.buffers.residual + row * step.residualStride, weight, width, step.model.normEpsilon,
             step.buffers.inputs + input * width)
-        quantize(input, for: next)
+        if quantizing { quantize(input, width: width) }
     }
 
-    /// Turns queries and keys, and writes keys and values to the cache.
-    private func rotateAndStore(_ layer: Int) {
+    /// Normalizes and turns queries and keys, and writes keys and values to the cache.
+    private func rotateAndStore(_ index: Int, _ layer: PackedLayer) {
         let model = step.model
-        let group = step.weights.layers[layer].queryKeyValue
-        let half = model.rotaryDimension / 2
+        let group = layer.queryKeyValue
         forEach(step.rowCount) { row in
             let query = step.buffers.outputs + row * group.width
             let key = query + group.projections[1].column
             let value = query + group.projections[2].column
-            let cosines = step.buffers.cosines + row * half
-            let sines = step.buffers.sines + row * half
-            ck_rotary(query, model.headCount, step.headStride, half, cosines, sines)
-            ck_rotary(key, model.keyValueHeadCount, step.headStride, half, cosines, sines)
+            normalize(query, heads: model.headCount, by: layer.queryNorm)
+            normalize(key, heads: model.keyValueHeadCount, by: layer.keyNorm)
+            let angles = angles(row, layer)
+            let (cosines, sines) = (step.buffers.cosines + angles, step.buffers.sines + angles)
+            ck_rotary(query, model.headCount, step.headStride, step.half, cosines, sines)
+            ck_rotary(key, model.keyValueHeadCount, step.headStride, step.half, cosines, sines)
             for head in 0..<model.keyValueHeadCount {
                 step.cache.store(
-                    key: key + head * step.headStride, value: value + head * step.headStride, layer: layer, head: head,
+                    key: key + head * step.headStride, value: value + head * step.headStride, layer: index, head: head,
                     slot: Int(step.plan.slots[row]))
             }
         }
     }
 
-    private func gate(for next: ProjectionGroup) {
-        let width = step.model.feedForwardLength
-        let stride = 2 * ForwardStep.padded(width)
+    private func normalize(_ x: UnsafeMutablePointer<Float>, heads: Int, by weight: UnsafePointer<Float>?) {
+        guard let weight else { return }
+        for head in 0..<heads {
+            let own = x + head * step.headStride
+            ck_rms_norm(own, weight, step.model.headDimension, step.model.normEpsilon, own)
+        }
+    }
+
+    /// inputs = f(gate) · up, times the sigmoid of the block's weight if it has one.
+    private func gate(_ block: PackedBlock) {
+        let width = block.hidden
+        let columns = block.gateUp.projections
         forEach(step.rowCount) { row in
-            let gate = step.buffers.outputs + row * stride
-            ck_swiglu(gate, gate + stride / 2, width, step.buffers.inputs + row * width)
-            quantize(row, for: next)
+            let gate = step.buffers.outputs + row * block.gateUp.width
+            let hidden = step.buffers.inputs + row * width
+            activate(gate, gate + columns[1].column, width, into: hidden)
+            if columns.count > 2 {
+                let weight = 1 / (1 + exp(-gate[columns[2].column]))
+                for column in 0..<width { hidden[column] *= weight }
+            }
+            quantize(row, for: block.down)
+        }
+    }
+
+    /// y = f(gate) · up
+    func activate(
+        _ gate: UnsafePointer<Float>, _ up: UnsafePointer<Float>, _ width: Int, into y: UnsafeMutablePointer<Float>
+    ) {
+        switch step.model.activation {
+        case .silu: ck_swiglu(gate, up, width, y)
+        case .geluTanh: ck_geglu(gate, up, width, y)
         }
     }
 
     /// Quantizes row `row` of the inputs if the matrices it goes to need that.
     func quantize(_ row: Int, for next: ProjectionGroup) {
-        guard next.needsQuants else { return }
-        let k = next.inputs
+        if next.needsQuants { quantize(row, width: next.inputs) }
+    }
+
+    private func quantize(_ row: Int, width k: Int) {
         ck_quantize(
             step.buffers.inputs + row * k, 1, k, k, step.buffers.quants + row * k, step.buffers.blocks + row * (k / 32))
     }

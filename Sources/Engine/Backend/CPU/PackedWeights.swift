@@ -1,38 +1,5 @@
 internal import CKernels
 
-/// One packed matrix and where its outputs stand among those of its group.
-struct Projection {
-    let matrix: ck_matrix
-    /// (outputs rounded up to 16) or nil.
-    let bias: UnsafePointer<Float>?
-    /// First output column in the rows of the group, a multiple of 16.
-    let column: Int
-
-    var panelCount: Int { (matrix.outputs + 15) / 16 }
-}
-
-/// Matrices that are applied to the same rows in one stage.
-struct ProjectionGroup {
-    /// Owned by `PackedWeights`.
-    let projections: UnsafeBufferPointer<Projection>
-    /// Columns of an output row, padding included.
-    let width: Int
-    /// Whether some matrix needs quantized activations.
-    let needsQuants: Bool
-
-    var inputs: Int { projections[0].matrix.k }
-}
-
-/// One decoder layer; everything in it lives as long as `PackedWeights`.
-struct PackedLayer {
-    let attentionNorm: UnsafePointer<Float>
-    let queryKeyValue: ProjectionGroup
-    let attentionOutput: ProjectionGroup
-    let feedForwardNorm: UnsafePointer<Float>
-    let gateUp: ProjectionGroup
-    let down: ProjectionGroup
-}
-
 /// All weights, rearranged for the kernels (see `ckernels.h`) in memory of their own.
 final class PackedWeights: @unchecked Sendable {  // immutable after init
     let layers: UnsafeBufferPointer<PackedLayer>
@@ -42,7 +9,7 @@ final class PackedWeights: @unchecked Sendable {  // immutable after init
     let embedding: Tensor
 
     private let memory: HugePages
-    private let projections: UnsafeMutableBufferPointer<Projection>
+    private let parts: PackedParts
 
     /// Packs on all threads of the team.
     ///
@@ -55,64 +22,149 @@ final class PackedWeights: @unchecked Sendable {  // immutable after init
         plan.pack(into: memory.base, team: team, progress: progress)
 
         let model = checkpoint.configuration
-        var builder = GroupBuilder(plan: plan, base: memory.base, capacity: model.layerCount * 7 + 1)
-        let layers = UnsafeMutableBufferPointer<PackedLayer>.allocate(capacity: model.layerCount)
-        for layer in 0..<model.layerCount {
-            layers.initializeElement(
-                at: layer,
-                to: PackedLayer(
-                    attentionNorm: plan.vector(.layer(layer, .attentionNorm), memory.base),
-                    queryKeyValue: builder.group([
-                        (.layer(layer, .query), .layer(layer, .queryBias)),
-                        (.layer(layer, .key), .layer(layer, .keyBias)),
-                        (.layer(layer, .value), .layer(layer, .valueBias)),
-                    ]),
-                    attentionOutput: builder.group([(.layer(layer, .attentionOutput), nil)]),
-                    feedForwardNorm: plan.vector(.layer(layer, .feedForwardNorm), memory.base),
-                    gateUp: builder.group([(.layer(layer, .gate), nil), (.layer(layer, .up), nil)]),
-                    down: builder.group([(.layer(layer, .down), nil)])))
-        }
-        self.layers = UnsafeBufferPointer(layers)
+        var builder = LayerBuilder(model, plan: plan, base: memory.base)
+        for layer in model.layers.indices { builder.addLayer(layer) }
         outputNorm = plan.vector(.outputNorm, memory.base)
         output = builder.group([(model.tiesEmbeddings ? .tokenEmbedding : .output, nil)])
         embedding = try checkpoint.tensor(.tokenEmbedding)
-        projections = builder.projections
+        parts = builder.parts
+        layers = UnsafeBufferPointer(parts.layers.elements)
         self.memory = memory
-    }
-
-    deinit {
-        layers.deallocate()
-        projections.deallocate()
     }
 }
 
-/// Appends projections to one array and makes groups of consecutive ones.
-private struct GroupBuilder {
-    let plan: PackingPlan
-    let base: UnsafeMutableRawPointer
-    let projections: UnsafeMutableBufferPointer<Projection>
-    private var count = 0
+/// The arrays that layers point into.
+private final class PackedParts {
+    var layers: Arena<PackedLayer>
+    var projections: Arena<Projection>
+    var experts: Arena<PackedBlock>
+    var headMatrices: Arena<ck_matrix>
 
-    init(plan: PackingPlan, base: UnsafeMutableRawPointer, capacity: Int) {
-        self.plan = plan
-        self.base = base
-        projections = .allocate(capacity: capacity)
+    init(_ model: ModelConfiguration) {
+        layers = Arena(capacity: model.layerCount)
+        projections = Arena(capacity: model.tensorRoles.count + 1)
+        experts = Arena(capacity: model.layerCount * (model.mixture?.expertCount ?? 0))
+        headMatrices = Arena(capacity: model.latentAttention == nil ? 0 : model.layerCount * model.headCount * 2)
     }
 
-    mutating func group(_ parts: [(matrix: TensorRole, bias: TensorRole?)]) -> ProjectionGroup {
+    deinit {
+        layers.elements.deallocate()
+        projections.elements.deallocate()
+        experts.elements.deallocate()
+        headMatrices.elements.deallocate()
+    }
+}
+
+/// An array that does not move while it grows, of elements that need no destruction.
+private struct Arena<Element> {
+    let elements: UnsafeMutableBufferPointer<Element>
+    private var count = 0
+
+    init(capacity: Int) { elements = .allocate(capacity: capacity) }
+
+    mutating func append(_ new: [Element]) -> UnsafeBufferPointer<Element> {
         let first = count
-        var width = 0
-        var needsQuants = false
-        for part in parts {
-            let matrix = plan.matrix(part.matrix, base)
-            let bias = part.bias.flatMap { plan.optionalVector($0, base) }
-            projections.initializeElement(at: count, to: Projection(matrix: matrix, bias: bias, column: width))
+        for element in new {
+            elements.initializeElement(at: count, to: element)
             count += 1
+        }
+        return UnsafeBufferPointer(rebasing: elements[first..<count])
+    }
+}
+
+/// Joins packed tensors to layers.
+private struct LayerBuilder {
+    let parts: PackedParts
+    private let model: ModelConfiguration
+    private let plan: PackingPlan
+    private let base: UnsafeMutableRawPointer
+
+    init(_ model: ModelConfiguration, plan: PackingPlan, base: UnsafeMutableRawPointer) {
+        parts = PackedParts(model)
+        (self.model, self.plan, self.base) = (model, plan, base)
+    }
+
+    mutating func addLayer(_ index: Int) {
+        func vector(_ role: TensorRole.LayerRole) -> UnsafePointer<Float>? {
+            plan.optionalVector(.layer(index, role), base)
+        }
+        let layer = PackedLayer(
+            attentionNorm: plan.vector(.layer(index, .attentionNorm), base), queryKeyValue: queryKeyValue(index),
+            queryNorm: vector(.queryNorm), keyNorm: vector(.keyNorm), latent: latent(index),
+            window: model.layers[index].attentionWindow ?? 0,
+            attentionOutput: group(index, [(.attentionOutput, .attentionOutputBias)]),
+            attentionPostNorm: vector(.attentionPostNorm),
+            feedForwardNorm: plan.vector(.layer(index, .feedForwardNorm), base), feedForward: feedForward(index),
+            feedForwardPostNorm: vector(.feedForwardPostNorm))
+        _ = parts.layers.append([layer])
+    }
+
+    func group(_ members: [(matrix: TensorRole, bias: TensorRole?)]) -> ProjectionGroup {
+        var projections: [Projection] = []
+        var width = 0
+        for member in members {
+            let matrix = plan.matrix(member.matrix, base)
+            let bias = member.bias.flatMap { plan.optionalVector($0, base) }
+            projections.append(Projection(matrix: matrix, bias: bias, column: width))
             width += (matrix.outputs + 15) / 16 * 16
-            needsQuants = needsQuants || ck_is_quantized(matrix.format)
         }
         return ProjectionGroup(
-            projections: UnsafeBufferPointer(rebasing: projections[first..<count]), width: width,
-            needsQuants: needsQuants)
+            projections: parts.projections.append(projections), width: width,
+            needsQuants: projections.contains { ck_is_quantized($0.matrix.format) })
+    }
+
+    private func group(
+        _ layer: Int, _ members: [(matrix: TensorRole.LayerRole, bias: TensorRole.LayerRole?)]
+    ) -> ProjectionGroup {
+        group(members.map { (.layer(layer, $0.matrix), $0.bias.map { .layer(layer, $0) }) })
+    }
+
+    private func queryKeyValue(_ layer: Int) -> ProjectionGroup {
+        guard let latent = model.latentAttention else {
+            return group(layer, [(.query, .queryBias), (.key, .keyBias), (.value, .valueBias)])
+        }
+        return group(layer, [(latent.queryRank == nil ? .query : .queryLatent, nil), (.keyValueLatent, nil)])
+    }
+
+    private func latent(_ layer: Int) -> PackedLatent? {
+        guard let latent = model.latentAttention else { return nil }
+        let role = TensorRole.layer(layer, .keyValueExpansion)
+        return PackedLatent(
+            queryNorm: plan.optionalVector(.layer(layer, .queryLatentNorm), base),
+            query: latent.queryRank == nil ? nil : group(layer, [(.query, nil)]),
+            norm: plan.vector(.layer(layer, .keyValueLatentNorm), base),
+            keys: parts.headMatrices.append(plan.headMatrices(role, .keys, base)),
+            values: parts.headMatrices.append(plan.headMatrices(role, .values, base)))
+    }
+
+    private func feedForward(_ layer: Int) -> PackedFeedForward {
+        guard model.layers[layer].isMixture, let mixture = model.mixture else {
+            return .dense(
+                PackedBlock(
+                    gateUp: group(layer, [(.gate, .gateBias), (.up, .upBias)]),
+                    down: group(layer, [(.down, .downBias)])))
+        }
+        let experts = (0..<mixture.expertCount).map { expert in
+            PackedBlock(
+                gateUp: group([(.expert(layer, expert, .gate), nil), (.expert(layer, expert, .up), nil)]),
+                down: group([(.expert(layer, expert, .down), nil)]))
+        }
+        let router = group(layer, [(.router, nil)])
+        let shared = mixture.sharedLength == 0 ? nil : shared(layer)
+        let groups = [router] + experts.map(\.gateUp) + (shared.map { [$0.gateUp] } ?? [])
+        return .mixture(
+            PackedMixture(
+                router: router, correction: plan.optionalVector(.layer(layer, .routerCorrection), base),
+                experts: parts.experts.append(experts), shared: shared,
+                needsQuants: groups.contains(where: \.needsQuants),
+                downNeedsQuants: experts.contains(where: \.down.needsQuants)))
+    }
+
+    private func shared(_ layer: Int) -> PackedBlock {
+        let weight: [(TensorRole.LayerRole, TensorRole.LayerRole?)] =
+            model.mixture?.hasSharedGate == true ? [(.sharedWeight, nil)] : []
+        return PackedBlock(
+            gateUp: group(layer, [(.sharedGate, nil), (.sharedUp, nil)] + weight),
+            down: group(layer, [(.sharedDown, nil)]))
     }
 }

@@ -2,50 +2,93 @@ internal import CKernels
 
 /// Where every tensor goes in the memory of `PackedWeights`, and the work of putting it there.
 struct PackingPlan {
+    /// What of a tensor is packed.
+    enum Piece: Hashable {
+        case whole
+        /// The key matrices of heads out of a `keyValueExpansion`, turned over: (rank, plain dimension) each.
+        case keys
+        /// The value matrices of heads out of a `keyValueExpansion`: (value dimension, rank) each.
+        case values
+    }
+
     fileprivate struct Item: Sendable {
         let tensor: Tensor
         let offset: Int
-        /// Rows (elements of a vector) once packed.
-        let outputs: Int
-        /// Where packed rows come from, when heads are rearranged.
-        let heads: HeadLayout?
-        let isVector: Bool
+        let shape: Shape
+    }
 
-        var panelCount: Int { isVector ? 1 : (outputs + 15) / 16 }
+    /// How an item's elements are arranged.
+    fileprivate enum Shape: Sendable {
+        /// Floats in the order of `heads`, each plus `addend`.
+        case vector(outputs: Int, heads: HeadLayout?, addend: Float)
+        /// Panels of rows in the order of `heads`.
+        case matrix(outputs: Int, heads: HeadLayout?)
+        /// Panels in float32 for each head by itself.
+        case headMatrices(HeadMatrices)
+    }
+
+    private struct Key: Hashable {
+        let role: TensorRole
+        let piece: Piece
     }
 
     /// Bytes of all packed tensors.
     let byteCount: Int
-    private let items: [TensorRole: Item]
+    private let items: [Key: Item]
 
     /// - Throws: `EngineError.invalidModel` for a missing tensor.
     init(_ checkpoint: any Checkpoint) throws(EngineError) {
         let model = checkpoint.configuration
         var layout = BumpLayout()
-        var items: [TensorRole: Item] = [:]
+        var items: [Key: Item] = [:]
         for role in model.tensorRoles where role != .tokenEmbedding || model.tiesEmbeddings {
             let tensor = try checkpoint.tensor(role)
-            let isVector = role.isVector
-            let heads = role.headPart.map { HeadLayout(model, isRotated: $0 == .rotated) }
-            let rows = isVector ? tensor.columns : tensor.rows
-            let outputs = heads?.packedCount(rows) ?? rows
-            let offset =
-                isVector
-                ? layout.reserve(Float.self, (outputs + 15) / 16 * 16)
-                : layout.reserve(
-                    UInt8.self, (outputs + 15) / 16 * ck_panel_bytes(tensor.type.format, tensor.columns))
-            items[role] = Item(tensor: tensor, offset: offset, outputs: outputs, heads: heads, isVector: isVector)
+            for (piece, shape) in Self.pieces(of: role, tensor, model) {
+                let offset = layout.reserve(UInt8.self, shape.byteCount(tensor))
+                items[Key(role: role, piece: piece)] = Item(tensor: tensor, offset: offset, shape: shape)
+            }
         }
         self.items = items
         byteCount = layout.byteCount
     }
 
+    private static func pieces(of role: TensorRole, _ tensor: Tensor, _ model: ModelConfiguration) -> [(Piece, Shape)] {
+        if case .layer(_, .keyValueExpansion) = role, let latent = model.latentAttention {
+            let keys = HeadMatrices(
+                heads: model.headCount, stride: latent.plainDimension + latent.valueDimension, start: 0,
+                count: latent.plainDimension, isTurned: true)
+            let values = HeadMatrices(
+                heads: model.headCount, stride: latent.plainDimension + latent.valueDimension,
+                start: latent.plainDimension, count: latent.valueDimension, isTurned: false)
+            return [(.keys, .headMatrices(keys)), (.values, .headMatrices(values))]
+        }
+        let heads = HeadLayout(model, role)
+        let rows = role.isVector ? tensor.columns : tensor.rows
+        let outputs = heads?.packedCount(rows) ?? rows
+        guard role.isVector else { return [(.whole, .matrix(outputs: outputs, heads: heads))] }
+        let addend = role.isNorm ? model.normWeightOffset : 0
+        return [(.whole, .vector(outputs: outputs, heads: heads, addend: addend))]
+    }
+
     /// The packed matrix at `base`.
     func matrix(_ role: TensorRole, _ base: UnsafeMutableRawPointer) -> ck_matrix {
-        guard let item = items[role] else { preconditionFailure("\(role) was not planned") }
+        guard let item = items[Key(role: role, piece: .whole)], case .matrix(let outputs, _) = item.shape else {
+            preconditionFailure("\(role) was not planned")
+        }
         return ck_matrix(
-            panels: base + item.offset, format: item.tensor.type.format, k: item.tensor.columns,
-            outputs: item.outputs)
+            panels: base + item.offset, format: item.tensor.type.format, k: item.tensor.columns, outputs: outputs)
+    }
+
+    /// The packed matrices of all heads at `base`.
+    func headMatrices(_ role: TensorRole, _ piece: Piece, _ base: UnsafeMutableRawPointer) -> [ck_matrix] {
+        guard let item = items[Key(role: role, piece: piece)], case .headMatrices(let matrices) = item.shape else {
+            preconditionFailure("\(role) was not planned")
+        }
+        return (0..<matrices.heads).map { head in
+            ck_matrix(
+                panels: base + item.offset + head * matrices.byteCount(item.tensor), format: CK_PANEL_F32,
+                k: matrices.inputs(item.tensor), outputs: matrices.outputs(item.tensor))
+        }
     }
 
     /// The vector as floats at `base`.
@@ -56,7 +99,9 @@ struct PackingPlan {
 
     /// The vector as floats at `base`; nil when the model has none.
     func optionalVector(_ role: TensorRole, _ base: UnsafeMutableRawPointer) -> UnsafePointer<Float>? {
-        items[role].map { UnsafePointer((base + $0.offset).assumingMemoryBound(to: Float.self)) }
+        items[Key(role: role, piece: .whole)].map {
+            UnsafePointer((base + $0.offset).assumingMemoryBound(to: Float.self))
+        }
     }
 
     /// Packs everything, biggest tensors first so that the threads finish together.
@@ -73,10 +118,49 @@ struct PackingPlan {
     }
 }
 
-/// Packs one tensor, its panels shared out among the threads.
+extension PackingPlan.Shape {
+    func byteCount(_ tensor: Tensor) -> Int {
+        switch self {
+        case .vector(let outputs, _, _): (outputs + 15) / 16 * 64
+        case .matrix(let outputs, _): (outputs + 15) / 16 * ck_panel_bytes(tensor.type.format, tensor.columns)
+        case .headMatrices(let matrices): matrices.heads * matrices.byteCount(tensor)
+        }
+    }
+
+    /// Parts that threads can pack by themselves.
+    var partCount: Int {
+        switch self {
+        case .vector: 1
+        case .matrix(let outputs, _): (outputs + 15) / 16
+        case .headMatrices(let matrices): matrices.heads
+        }
+    }
+}
+
+/// Rows of each head that are a matrix of their own.
+private struct HeadMatrices: Sendable {
+    let heads: Int
+    /// Rows of a head.
+    let stride: Int
+    /// First row of the matrix among those of its head.
+    let start: Int
+    /// Rows of the matrix.
+    let count: Int
+    /// Whether rows become inputs.
+    let isTurned: Bool
+
+    func inputs(_ tensor: Tensor) -> Int { isTurned ? count : tensor.columns }
+    func outputs(_ tensor: Tensor) -> Int { isTurned ? tensor.columns : count }
+    /// Bytes of one head's panels.
+    func byteCount(_ tensor: Tensor) -> Int {
+        (outputs(tensor) + 15) / 16 * ck_panel_bytes(CK_PANEL_F32, inputs(tensor))
+    }
+}
+
+/// Packs one tensor, its parts shared out among the threads.
 private final class PackingJob: TeamJob {
     private let item: PackingPlan.Item
-    private nonisolated(unsafe) let destination: UnsafeMutableRawPointer  // each panel is written by one thread
+    private nonisolated(unsafe) let destination: UnsafeMutableRawPointer  // each part is written by one thread
 
     init(item: PackingPlan.Item, destination: UnsafeMutableRawPointer) {
         self.item = item
@@ -84,34 +168,36 @@ private final class PackingJob: TeamJob {
     }
 
     func run(as member: TeamMember) {
-        member.share(item.panelCount) { panel in
-            if item.isVector { packVector() } else { pack(panel) }
+        member.share(item.shape.partCount) { part in
+            switch item.shape {
+            case .vector(let outputs, let heads, let addend): packVector(outputs, heads, addend)
+            case .matrix(let outputs, let heads): pack(part, outputs, heads)
+            case .headMatrices(let matrices): pack(head: part, matrices)
+            }
         }
     }
 
-    private func packVector() {
+    private func packVector(_ outputs: Int, _ heads: HeadLayout?, _ addend: Float) {
         let packed = destination.assumingMemoryBound(to: Float.self)
-        let values = [Float](unsafeUninitializedCapacity: item.tensor.columns) { buffer, count in
-            ck_dequantize(
-                item.tensor.type.storage, item.tensor.bytes.baseAddress, item.tensor.columns, buffer.baseAddress)
-            count = item.tensor.columns
+        let values = row(0)
+        for index in 0..<outputs {
+            packed[index] = source(of: index, outputs, heads).map { values[$0] + addend } ?? 0
         }
-        for index in 0..<item.outputs { packed[index] = source(of: index).map { values[$0] } ?? 0 }
     }
 
     /// The row of the file that becomes row `index`; nil for padding.
-    private func source(of index: Int) -> Int? {
-        guard index < item.outputs else { return nil }
-        guard let heads = item.heads else { return index }
+    private func source(of index: Int, _ outputs: Int, _ heads: HeadLayout?) -> Int? {
+        guard index < outputs else { return nil }
+        guard let heads else { return index }
         return heads.source(of: index)
     }
 
-    private func pack(_ panel: Int) {
+    private func pack(_ panel: Int, _ outputs: Int, _ heads: HeadLayout?) {
         let tensor = item.tensor
         let rowByteCount = tensor.bytes.count / tensor.rows
         withUnsafeTemporaryAllocation(of: UnsafeRawPointer?.self, capacity: 16) { rows in
             for column in 0..<16 {
-                let row = source(of: panel * 16 + column).flatMap { source in
+                let row = source(of: panel * 16 + column, outputs, heads).flatMap { source in
                     tensor.bytes.baseAddress.map { $0 + source * rowByteCount }
                 }
                 rows.initializeElement(at: column, to: row)
@@ -121,54 +207,32 @@ private final class PackingJob: TeamJob {
                 tensor.type.storage, rows.baseAddress, tensor.columns, destination + panel * panelByteCount)
         }
     }
-}
 
-/// How the rows of a head are packed: padded with zeros to whole lanes, which changes no product, and with interleaved
-/// rotary pairs (2i, 2i + 1) moved to (i, i + half), queries and keys alike, so that the kernels need one layout only.
-struct HeadLayout: Sendable {
-    /// Rows of a packed head.
-    let packedDimension: Int
-    private let dimension: Int
-    private let movedHalf: Int
-
-    init(_ model: ModelConfiguration, isRotated: Bool) {
-        dimension = model.headDimension
-        packedDimension = (model.headDimension + 15) / 16 * 16
-        movedHalf = isRotated && model.rotaryLayout == .interleaved ? model.rotaryDimension / 2 : 0
-    }
-
-    /// Rows of all heads once packed.
-    func packedCount(_ rows: Int) -> Int { rows / dimension * packedDimension }
-
-    /// The row of the file that becomes row `row`; nil for padding.
-    func source(of row: Int) -> Int? {
-        let (head, element) = row.quotientAndRemainder(dividingBy: packedDimension)
-        guard element < dimension else { return nil }
-        let source =
-            if element < movedHalf {
-                2 * element
-            } else if element < 2 * movedHalf {
-                2 * (element - movedHalf) + 1
-            } else {
-                element
+    private func pack(head: Int, _ matrices: HeadMatrices) {
+        let rows = (0..<matrices.count).map { row(head * matrices.stride + matrices.start + $0) }
+        let inputs = matrices.inputs(item.tensor)
+        let outputs = matrices.outputs(item.tensor)
+        let panels = (destination + head * matrices.byteCount(item.tensor)).assumingMemoryBound(to: Float.self)
+        // A float32 panel is (inputs, 16).
+        for panel in 0..<(outputs + 15) / 16 {
+            for input in 0..<inputs {
+                for column in 0..<16 {
+                    let output = panel * 16 + column
+                    let value = output >= outputs ? 0 : matrices.isTurned ? rows[input][output] : rows[output][input]
+                    panels[(panel * inputs + input) * 16 + column] = value
+                }
             }
-        return head * dimension + source
-    }
-}
-
-extension TensorRole {
-    fileprivate enum HeadPart {
-        case rotated
-        case plain
+        }
     }
 
-    /// Whether the rows are those of heads, and whether rotary embedding turns them.
-    fileprivate var headPart: HeadPart? {
-        guard case .layer(_, let role) = self else { return nil }
-        switch role {
-        case .query, .key, .queryBias, .keyBias: return .rotated
-        case .value, .valueBias: return .plain
-        default: return nil
+    private func row(_ index: Int) -> [Float] {
+        let tensor = item.tensor
+        let rowByteCount = tensor.bytes.count / tensor.rows
+        return [Float](unsafeUninitializedCapacity: tensor.columns) { buffer, count in
+            ck_dequantize(
+                tensor.type.storage, tensor.bytes.baseAddress.map { $0 + index * rowByteCount }, tensor.columns,
+                buffer.baseAddress)
+            count = tensor.columns
         }
     }
 }

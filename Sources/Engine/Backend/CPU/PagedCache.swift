@@ -14,13 +14,11 @@ struct PagedCache {
     private let layerStride: Int
     private let headDimension: Int
     private let scale: Float
+    private let bound: Float
     private let memory: HugePages
 
-    /// - Parameter headDimension: of a packed head, a multiple of 16.
     /// - Throws: `EngineError.insufficientMemory`; `EngineError.backend` for a block size the kernels cannot use.
-    init(
-        _ model: ModelConfiguration, headDimension: Int, blockCount: Int, blockSize: Int
-    ) throws(EngineError) {
+    init(_ model: ModelConfiguration, blockCount: Int, blockSize: Int) throws(EngineError) {
         guard blockSize > 0, blockSize % 16 == 0, blockCount > 0 else {
             throw EngineError(
                 .backend,
@@ -29,10 +27,11 @@ struct PagedCache {
         }
         self.blockSize = blockSize
         self.blockCount = blockCount
-        self.headDimension = headDimension
-        scale = 1 / Float(model.headDimension).squareRoot()
+        headDimension = ForwardStep.padded(model.cacheHeadDimension)
+        scale = model.attentionScale
+        bound = model.attentionSoftcap ?? 0
         headStride = blockSize * headDimension
-        blockStride = headStride * model.keyValueHeadCount
+        blockStride = headStride * model.cacheHeadCount
         let (layerStride, overflows) = blockStride.multipliedReportingOverflow(by: blockCount)
         let (bytes, overflowsToo) = layerStride.multipliedReportingOverflow(by: model.layerCount * 4)
         guard !overflows, !overflowsToo else {
@@ -53,10 +52,13 @@ struct PagedCache {
     }
 
     /// One head as a sequence with this block table sees it.
-    func view(layer: Int, head: Int, blockTable: UnsafePointer<Int32>) -> ck_cache {
+    ///
+    /// - Parameter window: positions a query sees; 0 for all.
+    func view(layer: Int, head: Int, window: Int, blockTable: UnsafePointer<Int32>) -> ck_cache {
         let start = layer * layerStride + head * headStride
         return ck_cache(
             keys: keys + start, values: values + start, block_stride: blockStride, block_table: blockTable,
-            block_size: blockSize, head_dimension: headDimension, scale: scale)
+            block_size: blockSize, head_dimension: headDimension, scale: scale, bound: bound,
+            window: window)
     }
 }

@@ -12,9 +12,13 @@ struct StepBuffers {
     private(set) var quants: UnsafeMutablePointer<Int8>
     /// (rows, k / 32)
     private(set) var blocks: UnsafeMutablePointer<ck_block>
-    /// (rows, rotary dimension / 2)
+    /// (rows, heads, packed head of the cache) queries against latents, then what they attended to
+    private(set) var latentQueries: UnsafeMutablePointer<Float>
+    /// Of the work with experts.
+    private(set) var experts: ExpertBuffers
+    /// (rows, tables, rotary dimension / 2)
     private(set) var cosines: UnsafeMutablePointer<Float>
-    /// (rows, rotary dimension / 2)
+    /// (rows, tables, rotary dimension / 2)
     private(set) var sines: UnsafeMutablePointer<Float>
     /// (samples, padded vocabulary)
     private(set) var logits: UnsafeMutablePointer<Float>
@@ -26,8 +30,10 @@ struct StepBuffers {
         var residual: Int
         var inputs: Int
         var outputs: Int
+        var latentQueries: Int
         var rotary: Int
         var logits: Int
+        var experts: ExpertBuffers.Widths
     }
 
     private let widths: Widths
@@ -42,13 +48,14 @@ struct StepBuffers {
         self.widths = widths
         (rowCapacity, sampleCapacity, partialCapacity) = (0, 0, 0)
         memory = try HugePages(byteCount: 0, purpose: "activations")
+        experts = try ExpertBuffers(widths.experts, rowCount: 0)
         logitsMemory = memory
         partialsMemory = memory
         // Every pointer is set by the first `reserve`.
         let nothing = memory.base
         residual = nothing.assumingMemoryBound(to: Float.self)
         (inputs, outputs, cosines) = (residual, residual, residual)
-        (sines, logits, partials) = (residual, residual, residual)
+        (sines, logits, partials, latentQueries) = (residual, residual, residual, residual)
         quants = nothing.assumingMemoryBound(to: Int8.self)
         blocks = nothing.assumingMemoryBound(to: ck_block.self)
     }
@@ -79,9 +86,11 @@ struct StepBuffers {
         let outputs = layout.reserve(Float.self, rows * widths.outputs)
         let quants = layout.reserve(Int8.self, rows * widths.inputs)
         let blocks = layout.reserve(ck_block.self, rows * (widths.inputs / 32 + 1))
+        let latentQueries = layout.reserve(Float.self, rows * widths.latentQueries)
         let cosines = layout.reserve(Float.self, rows * widths.rotary)
         let sines = layout.reserve(Float.self, rows * widths.rotary)
         memory = try HugePages(byteCount: layout.byteCount, purpose: "activations")
+        experts = try ExpertBuffers(widths.experts, rowCount: rows)
         func floats(_ offset: Int) -> UnsafeMutablePointer<Float> {
             (memory.base + offset).assumingMemoryBound(to: Float.self)
         }
@@ -90,6 +99,7 @@ struct StepBuffers {
         self.outputs = floats(outputs)
         self.quants = (memory.base + quants).assumingMemoryBound(to: Int8.self)
         self.blocks = (memory.base + blocks).assumingMemoryBound(to: ck_block.self)
+        self.latentQueries = floats(latentQueries)
         self.cosines = floats(cosines)
         self.sines = floats(sines)
         rowCapacity = rows
