@@ -69,8 +69,8 @@ def train(pre_tokenizer, decoder, normalizer=None, special=CHAT, size=420, **mod
     tokenizer.decoder = decoder
     alphabet = pre.ByteLevel.alphabet() if isinstance(decoder, decoders.ByteLevel) else []
     trainer = trainers.BpeTrainer(
-        vocab_size=size, show_progress=False, special_tokens=special, initial_alphabet=sorted(alphabet), limit_alphabet=200,
-        max_token_length=12)
+        vocab_size=size, show_progress=False, special_tokens=special, initial_alphabet=sorted(alphabet),
+        limit_alphabet=256 if alphabet else 200, max_token_length=12)
     tokenizer.train_from_iterator(lines(), trainer)
     return tokenizer
 

@@ -107,7 +107,7 @@ import Testing
         let goldens = try Golden.load("tokenizers.json", as: HuggingFaceTokenizerTests.Goldens.self)
         let file = Array(try #require(goldens.tokenizers.first { $0.name == name }).tokenizer.utf8)
         var random = TestRandom(seed: 14)
-        for _ in 0..<60 {
+        for _ in 0..<20 {
             var mutated = file
             for _ in 0...random.below(3) {
                 let place = random.below(random.below(2) == 0 ? min(1_500, file.count) : file.count)
