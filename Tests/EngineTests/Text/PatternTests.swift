@@ -100,7 +100,7 @@ import Testing
         var random = TestRandom(seed: 9)
         let parts = Array(#"()[]{}|*+?^$.\-,:=!<>i&pPLNsSdwxuAzZ0123abé "#)
         var accepted = 0
-        for _ in 0..<20_000 {
+        for _ in 0..<3_000 {
             let source = String((0..<random.below(12)).map { _ in parts[random.below(parts.count)] })
             guard let pattern = try? Pattern(source) else { continue }
             accepted += 1
@@ -110,6 +110,6 @@ import Testing
             }
             bytes.withUnsafeBufferPointer { matcher.forEachMatch(in: $0) { _ in } }
         }
-        #expect(accepted > 1_000)
+        #expect(accepted > 150)
     }
 }

@@ -21,7 +21,8 @@ extension TokenizerField {
     /// A `pattern` member, of text or of a regular expression.
     enum PatternSource {
         case text(String)
-        case expression(Pattern, source: String)
+        /// A string in the syntax of `PatternParser`.
+        case expression(TokenizerField)
     }
 
     func patternSource() throws(EngineError) -> PatternSource {
@@ -30,12 +31,16 @@ extension TokenizerField {
             guard try !text.string().isEmpty else { throw text.invalid("is empty") }
             return .text(try text.string())
         }
-        let expression = try field.member("Regex")
-        let source = try expression.string()
+        return .expression(try field.member("Regex"))
+    }
+
+    /// The pattern that a string holds.
+    func pattern() throws(EngineError) -> Pattern {
+        let source = try string()
         do throws(PatternError) {
-            return .expression(try Pattern(source), source: source)
+            return try Pattern(source)
         } catch {
-            throw expression.unsupported(
+            throw unsupported(
                 "a pattern that is not run: at character \(error.offset) of '\(source.printable)', \(error.message)")
         }
     }
@@ -68,7 +73,7 @@ extension TokenizerField {
             let content = Array(try member("content").string().utf8)
             return switch try patternSource() {
             case .text(let text): .replace(Array(text.utf8), by: content)
-            case .expression(let pattern, _): .replaceMatches(pattern, by: content)
+            case .expression(let field): .replaceMatches(try field.pattern(), by: content)
             }
         case let name:
             throw type.unsupported(

@@ -70,14 +70,14 @@ extension TokenizerField {
         switch try patternSource() {
         case .text(let text):
             return .split(TextSplit(pattern: try literal(text), behavior: behavior, isInverted: isInverted))
-        case .expression(let pattern, let source):
+        case .expression(let field):
             // Those patterns match everything, so that nothing is left between the matches.
-            if let scanner = PreTokenizer(pattern: source),
+            if let scanner = PreTokenizer(pattern: try field.string()),
                 behavior == .isolated || (behavior == .removed && isInverted)
             {
                 return .scan(scanner)
             }
-            return .split(TextSplit(pattern: pattern, behavior: behavior, isInverted: isInverted))
+            return .split(TextSplit(pattern: try field.pattern(), behavior: behavior, isInverted: isInverted))
         }
     }
 

@@ -27,6 +27,34 @@ indirect enum CharacterSet: Sendable, Hashable {
         }
     }
 
+    /// (1,024) bit `value` of the whole says whether character `value` of the basic plane is in the set.
+    var basicPlaneBits: [UInt64] {
+        switch self {
+        case .range(let range): return Self.bits(of: range.clamped(to: 0...0xFFFF)) { range.contains($0) }
+        case .categories(let mask): return Self.bits(of: 0...0xFFFF) { Self.basicPlane[Int($0)] & mask != 0 }
+        case .whitespace: return Self.bits(of: 0...0x3000, contains)
+        case .word: return Self.bits(of: 0...0xFFFF, contains)
+        case .union(let sets):
+            return sets.reduce(into: [UInt64](repeating: 0, count: 0x400)) { bits, set in
+                let more = set.basicPlaneBits
+                for index in bits.indices { bits[index] |= more[index] }
+            }
+        case .complement(let set): return set.basicPlaneBits.map { ~$0 }
+        case .caseless(let set):
+            var bits = set.basicPlaneBits
+            for (value, variants) in Self.casedPlane where variants.contains(where: set.contains) {
+                bits[Int(value >> 6)] |= 1 << UInt64(value & 63)
+            }
+            return bits
+        }
+    }
+
+    private static func bits(of values: ClosedRange<UInt32>, _ isMember: (UInt32) -> Bool) -> [UInt64] {
+        var bits = [UInt64](repeating: 0, count: 0x400)
+        for value in values where isMember(value) { bits[Int(value >> 6)] |= 1 << UInt64(value & 63) }
+        return bits
+    }
+
     private static let wordCategories: UInt32 =
         Unicode.GeneralCategory.mask(named: "M") | .mask(of: .decimalNumber)
         | .mask(of: .connectorPunctuation)
@@ -40,8 +68,28 @@ indirect enum CharacterSet: Sendable, Hashable {
     /// (65,536) category masks of the basic plane: every class of a pattern is evaluated on all of it.
     private static let basicPlane: [UInt32] = (0..<0x1_0000).map { .mask(of: scalar($0).properties.generalCategory) }
 
-    /// Lower, upper, and both in a row: "ſ" is a case of "s" by way of "S", but "ı" is none of "i" to Unicode.
+    /// Other characters that differ from one by case alone, for those of the basic plane that have such; beyond it only
+    /// what each is mapped to counts.
+    private static let casedPlane: [UInt32: [UInt32]] = {
+        var result: [UInt32: [UInt32]] = [:]
+        for value in UInt32(0)..<0x1_0000 where basicPlane[Int(value)] & casedCategories != 0 {
+            let variants = variants(of: value).filter { $0 != value }
+            if !variants.isEmpty { result[value] = variants }
+        }
+        return result
+    }()
+
+    /// Letters, and the numbers and symbols that have case.
+    private static let casedCategories = ["L", "Nl", "So", "Mn"].reduce(UInt32(0)) {
+        $0 | Unicode.GeneralCategory.mask(named: $1)
+    }
+
     private static func caseVariants(of value: UInt32) -> [UInt32] {
+        value < 0x1_0000 ? casedPlane[value] ?? [] : variants(of: value)
+    }
+
+    /// Lower, upper, and both in a row: "ſ" is a case of "s" by way of "S", but "ı" is none of "i" to Unicode.
+    private static func variants(of value: UInt32) -> [UInt32] {
         if value == 0x131 { return [] }
         let lower = single(scalar(value).properties.lowercaseMapping) ?? value
         let upper = single(scalar(value).properties.uppercaseMapping) ?? value

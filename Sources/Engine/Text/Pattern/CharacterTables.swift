@@ -15,19 +15,28 @@ struct CharacterTables: Sendable {
     /// The number of a set, from now on.
     mutating func index(of set: CharacterSet) -> Int {
         if let index = indexOfSet[set] { return index }
-        let start = bits.count
+        bits += set.basicPlaneBits
         // Beyond the basic plane nobody looks. Bytes that begin no character, whatever they are, count as U+FFFD.
         let takesInvalid = set.contains(0xFFFD)
-        var leads = (0..<256).map { $0 >= 0xF0 || ($0 >= 0x80 && takesInvalid) }
-        bits.append(contentsOf: repeatElement(0, count: Self.wordsPerTable))
-        for value in UInt32(0)..<0x1_0000 where set.contains(value) {
-            bits[start + Int(value >> 6)] |= 1 << UInt64(value & 63)
-            leads[Int(value < 0x80 ? value : value < 0x800 ? 0xC0 | value >> 6 : 0xE0 | value >> 12)] = true
-        }
-        leadBytes.append(leads)
+        // 64 characters share a word of the bits and, from U+0080 on, a lead byte.
+        leadBytes.append(
+            (0..<256).map { byte in
+                switch byte {
+                case 0..<0x80: bits[bits.count - Self.wordsPerTable + (byte >> 6)] & (1 << UInt64(byte & 63)) != 0
+                case 0xC2..<0xE0: takesInvalid || hasAny(in: (byte & 0x1F)...(byte & 0x1F))
+                case 0xE0..<0xF0: takesInvalid || hasAny(in: (byte & 0xF) << 6...(byte & 0xF) << 6 | 63)
+                default: byte >= 0xF0 || takesInvalid
+                }
+            })
         sets.append(set)
         indexOfSet[set] = sets.count - 1
         return sets.count - 1
+    }
+
+    /// Whether the set added last has a character in these words of its bits.
+    private func hasAny(in words: ClosedRange<Int>) -> Bool {
+        let start = bits.count - Self.wordsPerTable
+        return bits[start + words.lowerBound...start + words.upperBound].contains { $0 != 0 }
     }
 
     /// Whether a character is in a set.
