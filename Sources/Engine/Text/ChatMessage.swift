@@ -6,7 +6,8 @@ public struct ChatMessage: Sendable, Equatable {
     public var role: String
     /// What is said.
     public var content: String
-    /// What else the template may read of it, such as `tool_calls` and `tool_call_id`.
+    /// What else the template may read of it, such as `tool_calls` and `tool_call_id`; a `content` among them goes
+    /// before the text, as some templates ask for null beside tool calls.
     public var members: JSONObject
 
     /// Pairs a role with its text.

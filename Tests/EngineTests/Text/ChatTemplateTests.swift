@@ -24,7 +24,6 @@ import Testing
         }
     }
 
-    /// Two kinds of refusal count as one: models' templates say less about roles they do not know than the built-in ones.
     @Test(arguments: ChatTemplate.Format.allCases)
     func aBuiltInTemplateEqualsTheModelsOwn(format: ChatTemplate.Format) throws {
         let goldens = try Golden.load("chat.json", as: [Case].self)
