@@ -9,6 +9,7 @@ package final class MappedFile: @unchecked Sendable {  // immutable after init
     package let path: String
     /// All bytes of the file; at least one.
     package let bytes: UnsafeRawBufferPointer
+    private let isFile: Bool
 
     /// Maps a regular file.
     ///
@@ -30,6 +31,7 @@ package final class MappedFile: @unchecked Sendable {  // immutable after init
             throw EngineError(.invalidModel, "\(path): is empty; copy or download it again")
         }
         self.path = path
+        isFile = true
         self.bytes = try Self.map(count, descriptor: descriptor, flags: MAP_PRIVATE, path: path)
     }
 
@@ -42,7 +44,31 @@ package final class MappedFile: @unchecked Sendable {  // immutable after init
             mutating: try Self.map(contents.count, descriptor: -1, flags: MAP_PRIVATE | MAP_ANONYMOUS, path: name))
         contents.withUnsafeBytes { copy.copyMemory(from: $0) }
         self.path = name
+        isFile = false
         self.bytes = UnsafeRawBufferPointer(copy)
+    }
+
+    /// Asks the system to read `part` of the bytes ahead of their use.
+    package func prefetch(_ part: UnsafeRawBufferPointer) {
+        advise(part, MADV_WILLNEED, isOutwards: true)
+    }
+
+    /// Gives back the memory that reading `part` of the bytes took; reading them again fetches them again.
+    package func discard(_ part: UnsafeRawBufferPointer) {
+        guard isFile else { return }  // the only copy
+        advise(part, MADV_DONTNEED, isOutwards: false)
+    }
+
+    /// Only advice: everything works without it.
+    private func advise(_ part: UnsafeRawBufferPointer, _ advice: Int32, isOutwards: Bool) {
+        guard let base = bytes.baseAddress, let start = part.baseAddress else { return }
+        let page = Int(sysconf(Int32(_SC_PAGESIZE)))
+        let first = start - base
+        let last = first + part.count
+        let from = (isOutwards ? first : first + page - 1) / page * page
+        let to = (isOutwards ? last + page - 1 : last) / page * page
+        guard from < to else { return }
+        madvise(UnsafeMutableRawPointer(mutating: base + from), to - from, advice)
     }
 
     deinit {

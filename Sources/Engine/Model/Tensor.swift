@@ -62,4 +62,11 @@ public struct Tensor: @unchecked Sendable {  // the bytes are immutable and `own
         self.bytes = bytes
         self.owner = owner
     }
+
+    /// Asks the system to read the elements ahead of their use, when a file stands behind them.
+    package func prefetch() { (owner as? MappedFile)?.prefetch(bytes) }
+
+    /// Gives back the memory that reading the elements took, when a file stands behind them: for a tensor of which a copy
+    /// was made. It can still be read.
+    package func discard() { (owner as? MappedFile)?.discard(bytes) }
 }

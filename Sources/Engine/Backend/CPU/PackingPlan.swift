@@ -110,8 +110,10 @@ struct PackingPlan {
         let total = ordered.reduce(0) { $0 + $1.tensor.bytes.count }
         var done = 0
         progress(0)
-        for item in ordered {
+        for (index, item) in ordered.enumerated() {
+            if index + 1 < ordered.count { ordered[index + 1].tensor.prefetch() }
             team.run(PackingJob(item: item, destination: base + item.offset))
+            item.tensor.discard()  // so that no more than a tensor is in memory twice
             done += item.tensor.bytes.count
             progress(Double(done) / Double(max(total, 1)))
         }
