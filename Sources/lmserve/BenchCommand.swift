@@ -23,6 +23,7 @@ struct BenchCommand {
     func run() throws {
         _ = try DeviceChoice(settings.model.device)
         let source = try ModelSource(settings.model)
+        source.announce()
         let blockSize = 16
         let workloads = settings.batches.map { batch in
             BenchWorkload(

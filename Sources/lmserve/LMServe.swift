@@ -10,6 +10,7 @@ import LMSupport
             let rest = Array(arguments.dropFirst())
             switch arguments.first {
             case "bench": exitProgram(try bench(rest))
+            case "inspect": exitProgram(try inspect(rest))
             case "key": exitProgram(try key(rest))
             case "limits": exitProgram(try limits(rest))
             default: exitProgram(try serve(arguments))
@@ -25,6 +26,19 @@ import LMSupport
         case .run(let settings, let rest):
             try refuse(rest.positionals)
             try BenchCommand(settings: settings).run()
+        }
+        return .success
+    }
+
+    private static func inspect(_ arguments: [String]) throws -> ExitCode {
+        switch try InspectCommand.table.parse(arguments, into: InspectCommand()) {
+        case .show(let text): try StandardStream.output.write(text)
+        case .run(let command, let rest):
+            guard let model = rest.positionals.first else {
+                throw ProgramError.usage("expected 'lmserve inspect MODEL'; see --help")
+            }
+            try refuse(Array(rest.positionals.dropFirst()))
+            try command.run(model: model)
         }
         return .success
     }

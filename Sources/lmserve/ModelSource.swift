@@ -4,24 +4,41 @@ import LMSupport
 /// A model found and opened, not yet arranged for what computes.
 struct ModelSource {
     let checkpoint: any Checkpoint
-    /// The file's name without directory and suffix.
+    /// Where it was found.
+    let path: String
+    /// The file's or folder's name without directory and suffix.
     let name: String
 
     /// Opens the model that the settings name.
     init(_ settings: ModelSettings) throws(ProgramError) {
         guard !settings.name.isEmpty else { throw .usage("--model is missing: which model shall be served?") }
         do throws(EngineError) {
-            let path = try locateModel(settings.name, directories: Self.directories)
+            path = try locateModel(settings.name, directories: Self.directories)
             checkpoint = try loadCheckpoint(path: path)
-            let file = path.split(separator: "/").last ?? ""
-            name = String(file.hasSuffix(".gguf") ? file.dropLast(5) : file)
+            name = Self.name(of: path)
         } catch {
             throw ProgramError(error)
         }
+    }
+
+    /// Tells people on standard error what was opened.
+    func announce() {
         let size = describeBytes(checkpoint.weightByteCount)
         StandardStream.error.note(
             "model: \(name), \(checkpoint.configuration.family.rawValue), \(size) of weights, "
                 + "context \(checkpoint.configuration.contextLength)")
+    }
+
+    /// What requests call the model. In the hub's cache the name is that of the folder `models--ORG--NAME`, above the
+    /// snapshots.
+    private static func name(of path: String) -> String {
+        let parts = path.split(separator: "/")
+        let prefix = "models--"
+        if let repository = parts.last(where: { $0.hasPrefix(prefix) }) {
+            return String(repository.dropFirst(prefix.count)).split(separator: "--").last.map { String($0) } ?? ""
+        }
+        let last = parts.last ?? ""
+        return String(last.hasSuffix(".gguf") ? last.dropLast(5) : last)
     }
 
     /// Where models are looked for by name: what the user says, then where our scripts put them.

@@ -14,6 +14,7 @@ struct ServeCommand {
         if tls != nil || settings.apiKeyFile != nil { keepMemoryOutOfDumps() }
         StandardStream.error.note("device: \(try DeviceChoice(settings.model.device).explanation)")
         let source = try ModelSource(settings.model)
+        source.announce()
         let engine = try startEngine(source)
         defer { engine.shutdown() }
 

@@ -29,6 +29,7 @@ struct ServeSettings {
             usage: """
                 lmserve --model PATH|NAME [OPTIONS]
                        lmserve bench --model PATH|NAME [OPTIONS]
+                       lmserve inspect MODEL [--json]
                        lmserve key new NAME [OPTIONS]
                        lmserve limits
                 """,
@@ -55,7 +56,7 @@ struct ServeSettings {
         [
             .value(
                 "--served-model-name", as: .text("NAME"), to: \.servedModelName,
-                "name that requests use (default the file's name)"),
+                "name that requests use (default the name of the file or folder)"),
             .value(
                 "--chat-template", as: .text("NAME"), to: \.chatTemplate,
                 "built-in chat template to use instead of the model's own"),
@@ -124,7 +125,7 @@ struct ModelSettings {
         [
             .value(
                 "--model", as: .text("PATH|NAME"), to: path.appending(path: \.name),
-                "GGUF file, or the name of one under LM_MODELS or the cache"),
+                "Hugging Face folder or GGUF file, or the name of one under LM_MODELS or the cache"),
             .value("--device", as: .choice(), to: path.appending(path: \.device), "what computes (default auto)"),
             .value(
                 "--backend", as: .choice(), to: path.appending(path: \.backend),

@@ -23,6 +23,8 @@ import Testing
         ("lmserve", ["--model", "x", "--tls-cert", "c.pem"], 2, "--tls-cert needs --tls-key"),
         ("lmserve", ["--model", "x", "--tls-client-ca", "c.pem"], 2, "--tls-client-ca needs --tls-cert"),
         ("lmserve", ["--model", "x", "--tls-min-version", "1.1"], 2, "--tls-min-version"),
+        ("lmserve", ["inspect"], 2, "lmserve inspect MODEL"),
+        ("lmserve", ["inspect", "nonexistent"], 66, "model 'nonexistent' not found"),
         ("lmserve", ["key", "new"], 2, "lmserve key new NAME"),
         ("lmserve", ["key", "new", "a:b"], 2, "holds no colon"),
         ("lmserve", ["key", "new", "a", "--file", "/nonexistent/keys"], 74, "cannot write /nonexistent/keys"),
@@ -88,7 +90,10 @@ import Testing
         #expect(printed.count == 2 && printed.last?.hasPrefix("alice:sha256:") == true)
     }
 
-    @Test(arguments: [("lmcall", []), ("lmserve", []), ("lmserve", ["bench"]), ("lmserve", ["key"]), ("lmload", [])])
+    @Test(arguments: [
+        ("lmcall", []), ("lmserve", []), ("lmserve", ["bench"]), ("lmserve", ["inspect"]), ("lmserve", ["key"]),
+        ("lmload", []),
+    ])
     func helpGoesToStandardOutput(program: String, arguments: [String]) throws {
         let outcome = try Programs.run(program, arguments + ["--help"])
         #expect(outcome.status == 0)

@@ -60,15 +60,16 @@ struct FolderTexts {
         return tokens
     }
 
-    /// `chat_template.jinja`, or else the template in `chat_template.json` or `tokenizer_config.json`.
-    func chatTemplateSource() throws(EngineError) -> String? {
-        if folder.has("chat_template.jinja") { return try folder.text("chat_template.jinja") }
-        for file in ["chat_template.json", "tokenizer_config.json"] {
-            guard let value = try folder.json(file)?["chat_template"] else { continue }
-            if let text = value.string { return text }
-            let named = value.array?.first { $0["name"]?.string == "default" }
-            if let text = named?["template"]?.string { return text }
-        }
-        return nil
+    /// The chat template: `chat_template.jinja`, or else the one in `chat_template.json` or `tokenizer_config.json`.
+    func chatTemplate() throws(EngineError) -> ChatTemplateSource? {
+        let configuration = try folder.json("tokenizer_config.json") ?? .object(JSONObject())
+        let isFile = folder.has("chat_template.jinja")
+        let file =
+            isFile
+            ? try folder.text("chat_template.jinja") : try folder.json("chat_template.json")?["chat_template"]?.string
+        var source = ChatTemplateSource(tokenizerConfiguration: configuration, file: file)
+        let forTools = "additional_chat_templates/tool_use.jinja"
+        if isFile, folder.has(forTools) { source?.textForTools = try folder.text(forTools) }
+        return source
     }
 }

@@ -8,8 +8,10 @@ package struct HuggingFaceCheckpoint: Checkpoint {
     package let configuration: ModelConfiguration
     /// The tokenizer of `tokenizer.json`.
     package let tokenizer: any Tokenizer
+    /// The chat template and the tokens it writes, if the folder has one.
+    package let chatTemplate: ChatTemplateSource?
     /// The chat template's source text, if the folder has one.
-    package let chatTemplateSource: String?
+    package var chatTemplateSource: String? { chatTemplate?.text }
     /// Bytes the weights take on disk.
     package let weightByteCount: Int
     private let folder: ModelFolder
@@ -28,7 +30,7 @@ package struct HuggingFaceCheckpoint: Checkpoint {
         let texts = FolderTexts(folder, configuration: document)
         tensors = try FolderTensors(layout, WeightFiles(folder)).tensors()
         tokenizer = try texts.tokenizer(rows: layout.configuration.vocabularySize)
-        chatTemplateSource = try texts.chatTemplateSource()
+        chatTemplate = try texts.chatTemplate()
         configuration = layout.configuration
         weightByteCount = tensors.values.reduce(0) { $0 + $1.bytes.count }
         self.folder = folder

@@ -1,0 +1,70 @@
+import LMSupport
+import ProgramKit
+import TestKit
+import Testing
+
+/// The programs with small models in Hugging Face folders.
+@Suite struct FolderTests {
+    private static func model(_ name: String) throws -> FamilyModel {
+        try #require(FamilyModel.all().first { $0.name.hasPrefix(name) })
+    }
+
+    @Test func `a folder is served and answers with the reference's tokens`() throws {
+        let model = try Self.model("qwen2, seven heads on one")
+        let folder = try model.folder(shards: 2)
+        let server = try Server(["--backend", "reference", "--served-model-name", "tiny"], model: folder.path)
+        let outcome = try Programs.run(
+            "lmcall",
+            [
+                "--host", server.address, "--ids", model.prompt.map { String($0) }.joined(separator: ","),
+                "--max-tokens", "32", "--temperature", "0", "--ignore-eos", "--format", "json",
+            ])
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        let ids = model.greedy.map { String($0) }.joined(separator: ",")
+        #expect(outcome.output.contains("[\(ids)]"), "\(outcome.output)")
+    }
+
+    @Test func `inspect says what is in a folder, as text and as JSON`() throws {
+        struct Report: Decodable {
+            struct Shape: Decodable {
+                let layers, heads, key_value_heads, vocabulary: Int
+            }
+            struct Storage: Decodable {
+                let type: String
+                let tensors, bytes: Int
+            }
+            struct Server: Decodable {
+                let key_value_bytes_per_token, max_model_len: Int
+            }
+            let family: String
+            let parameters, weight_bytes: Int
+            let shape: Shape
+            let types: [Storage]
+            let server: Server
+        }
+        let model = try Self.model("qwen2, seven heads on one")
+        let folder = try model.folder(storage: .bfloat16)
+        let outcome = try Programs.run("lmserve", ["inspect", folder.path, "--json"])
+        #expect(outcome.status == 0 && outcome.errors.isEmpty, "\(outcome.errors)")
+        let report = try JSONText.decode(Report.self, from: Array(outcome.output.utf8), source: "inspect")
+        let count = model.tensors.values.reduce(0) { $0 + $1.reduce(1, *) }
+        #expect(report.family == "qwen2" && report.parameters == count && report.weight_bytes == 2 * count)
+        #expect(report.shape.layers == 2 && report.shape.heads == 7 && report.shape.key_value_heads == 1)
+        #expect(report.types.map(\.type) == ["BF16"] && report.types.map(\.tensors) == [model.tensors.count])
+        // Two layers of one head of 8, padded to 16, keys and values of 2 bytes.
+        #expect(report.server.key_value_bytes_per_token == 2 * 16 * 2 * 2 && report.server.max_model_len == 256)
+
+        let text = try Programs.run("lmserve", ["inspect", folder.path]).output
+        for part in ["qwen2", "7 query and 1 key/value heads of 8", "BF16", "BPE, 101 tokens", "usable", "256 tokens"] {
+            #expect(text.contains(part), "\(text)")
+        }
+    }
+
+    @Test func `inspect says which file of a broken folder is wrong`() throws {
+        let folder = try Self.model("llama 2").folder(shards: 2)
+        try folder.remove("model-00002-of-00002.safetensors")
+        let outcome = try Programs.run("lmserve", ["inspect", folder.path])
+        #expect(outcome.status == 65 && outcome.output.isEmpty)
+        #expect(outcome.errors.contains("1 of 2 shards are missing: model-00002-of-00002.safetensors"))
+    }
+}
