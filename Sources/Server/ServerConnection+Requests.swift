@@ -123,15 +123,11 @@ extension GenerateMessage {
 
 extension ServedModel {
     fileprivate func text(of tokens: [Int32]) throws(EngineError) -> String {
-        var bytes: [UInt8] = []
-        for (index, token) in tokens.enumerated() {
-            guard token >= 0, token < configuration.vocabularySize else {
-                throw EngineError(
-                    .invalidRequest,
-                    "token \(token) at position \(index) is not in 0..<\(configuration.vocabularySize)")
-            }
-            tokenizer.appendBytes(of: token, to: &bytes)
+        for (index, token) in tokens.enumerated() where token < 0 || token >= configuration.vocabularySize {
+            throw EngineError(
+                .invalidRequest,
+                "token \(token) at position \(index) is not in 0..<\(configuration.vocabularySize)")
         }
-        return String(decoding: bytes, as: UTF8.self)
+        return String(decoding: tokenizer.decode(tokens), as: UTF8.self)
     }
 }

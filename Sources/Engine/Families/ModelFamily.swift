@@ -2,7 +2,7 @@
 ///
 /// The defaults are Llama's, which most families share; a family is a file of the differences. How to add one is in
 /// docs/adding-a-family.md.
-package protocol ModelFamily {
+package protocol ModelFamily: SendableMetatype {
     /// The family, by the name its configurations have in `model_type`.
     static var family: ModelConfiguration.Family { get }
     /// What `config.json` says, checked.
