@@ -72,7 +72,7 @@ let package = Package(
         .target(name: "CAllocations", path: "Benchmarks/CAllocations"),
 
         kit("TestKit", ["LMEngine"]),
-        kit("FuzzProperties", ["LMProtocol"]),
+        kit("FuzzProperties", ["LMProtocol", "LMEngine", "LMJSON", "LMTemplate"]),
         kit("ProgramKit", ["TestKit", "LMSupport"]),
         kit("ChaosKit", ["TestKit"]),
         kit("SimulationKit", ["TestKit", "LMServer", "LMClient", "LMEngine", "LMTransport", "LMProtocol"]),
