@@ -10,14 +10,24 @@ struct FolderTensors {
         var shape: [Int] { isVector ? [columns] : [rows, columns] }
     }
 
+    /// Experts in all layers together; DeepSeek-V3 has 14,848. Roles are listed before any is looked for.
+    private static let expertCount = 131_072
+
     private let layout: FolderLayout
     private let weights: WeightFiles
     private let sources: [(role: TensorRole, source: TensorSource)]
 
-    init(_ layout: FolderLayout, _ weights: WeightFiles) {
+    init(_ layout: FolderLayout, _ weights: WeightFiles) throws(EngineError) {
         self.layout = layout
         self.weights = weights
-        sources = layout.configuration.tensorRoles.map { ($0, layout.source(of: $0)) }
+        let model = layout.configuration
+        let experts = model.layerCount * (model.mixture?.expertCount ?? 0)  // both have limits
+        guard experts <= Self.expertCount else {
+            throw EngineError(
+                .unsupportedModel,
+                "\(weights.source): config.json means \(experts) experts; the limit is \(Self.expertCount)")
+        }
+        sources = model.tensorRoles.map { ($0, layout.source(of: $0)) }
     }
 
     func tensors() throws(EngineError) -> [TensorRole: Tensor] {

@@ -19,8 +19,8 @@ package struct SafetensorsFile: Sendable {
         package static let headerByteCount = 100_000_000
         /// Tensors; the largest mixtures of experts have some ten thousand in a file.
         package static let tensorCount = 131_072
-        /// JSON values; a tensor has about eight.
-        package static let valueCount = 4 << 20
+        /// JSON values; a tensor has about nine.
+        package static let valueCount = 16 * tensorCount
     }
 
     /// Reads and checks the header.

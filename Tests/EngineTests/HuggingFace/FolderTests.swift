@@ -1,4 +1,5 @@
 import LMEngine
+import LMJSON
 import TestKit
 import Testing
 
@@ -271,5 +272,63 @@ private struct BadFolder: CustomTestStringConvertible {
             let error = #expect(throws: EngineError.self) { try loadCheckpoint(path: "\(folder.path)/\(name)") }
             #expect(error?.message.contains("name the folder") == true)
         }
+    }
+}
+
+@Suite struct DamagedFolderTests {
+    /// Every family's configuration with bytes replaced: what is read must name its tensors without a trap too.
+    @Test(arguments: try FamilyModel.all())
+    func `a damaged config.json gives an error or a network`(model: FamilyModel) throws {
+        var random = TestRandom(seed: 19)
+        let text = Array(model.config.utf8)
+        var networks = 0
+        for _ in 0..<400 {
+            var damaged = text
+            for _ in 0...random.below(2) {
+                let replacement =
+                    random.below(4) == 0 ? UInt8(random.below(256)) : Array("0123456789-.e\"".utf8)[random.below(14)]
+                damaged[random.below(text.count)] = replacement
+            }
+            guard let layout = try? layout(damaged) else { continue }
+            networks += 1
+            guard layout.configuration.layerCount < 100, layout.configuration.mixture?.expertCount ?? 0 < 100 else {
+                continue
+            }
+            for role in layout.configuration.tensorRoles {
+                _ = (layout.source(of: role), layout.configuration.shape(of: role))
+            }
+        }
+        #expect(networks > 20)
+        for count in 0..<text.count { #expect(throws: (any Error).self) { try layout(Array(text[..<count])) } }
+    }
+
+    @Test func `a damaged index, or part of one, gives an error or a model`() throws {
+        let model = try #require(FamilyModel.all().first)
+        let folder = try model.folder(storage: .bfloat16, shards: 2)
+        let weights = { try WeightFiles(ModelFolder(path: folder.path)) }
+        let name = "model.safetensors.index.json"
+        let index = try folder.read(name)
+        var random = TestRandom(seed: 18)
+        for count in stride(from: 1, to: index.count, by: 7) {
+            try folder.write(name, Array(index[..<count]))
+            #expect(throws: EngineError.self) { try weights() }
+            var damaged = index
+            damaged[random.below(index.count)] = UInt8(random.below(256))
+            try folder.write(name, damaged)
+            if let found = try? weights() { #expect(found.tensors.count == model.tensors.count) }
+        }
+    }
+
+    @Test func `more experts than any model has are refused before they are listed`() throws {
+        let model = try #require(FamilyModel.all().first { $0.family == "qwen3_moe" })
+        let folder = try model.folder()
+        let config = model.config.replacing(#""num_hidden_layers": 2"#, with: #""num_hidden_layers": 1024"#)
+        try folder.write("config.json", config.replacing(#""num_experts": 8"#, with: #""num_experts": 4096"#))
+        let error = #expect(throws: EngineError.self) { try loadCheckpoint(path: folder.path) }
+        #expect(error?.message.contains("4194304 experts; the limit is 131072") == true, "\(error?.message ?? "")")
+    }
+
+    private func layout(_ text: [UInt8]) throws -> FolderLayout {
+        try FolderLayout(try text.withUnsafeBytes { try JSON(parsing: $0) }, path: "config.json")
     }
 }
