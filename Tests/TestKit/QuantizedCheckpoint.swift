@@ -7,7 +7,7 @@ package struct QuantizedCheckpoint: Checkpoint {
     /// Of no use; the network alone matters.
     package let tokenizer: any Tokenizer
     /// None.
-    package let chatTemplateSource: String? = nil
+    package let chatTemplate: ChatTemplateSource? = nil
     /// Nobody asks.
     package let weightByteCount = 0
     private let type: TensorType

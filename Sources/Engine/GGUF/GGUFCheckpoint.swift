@@ -4,8 +4,6 @@ package struct GGUFCheckpoint: Checkpoint {
     package let configuration: ModelConfiguration
     /// The tokenizer the file carries.
     package let tokenizer: any Tokenizer
-    /// The chat template's source text, if the file carries one.
-    package let chatTemplateSource: String?
     /// The chat template and the tokens it writes, if the file carries one.
     package let chatTemplate: ChatTemplateSource?
     /// Bytes the weights take on disk.
@@ -24,7 +22,6 @@ package struct GGUFCheckpoint: Checkpoint {
         self.configuration = configuration
         self.tokenizer = tokenizer
         self.chatTemplate = try gguf.chatTemplate()
-        self.chatTemplateSource = chatTemplate?.text
         self.tensors = try gguf.tensors(of: configuration)
         self.weightByteCount = tensors.values.reduce(0) { $0 + $1.bytes.count }
     }

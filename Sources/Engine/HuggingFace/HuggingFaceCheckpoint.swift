@@ -10,8 +10,6 @@ package struct HuggingFaceCheckpoint: Checkpoint {
     package let tokenizer: any Tokenizer
     /// The chat template and the tokens it writes, if the folder has one.
     package let chatTemplate: ChatTemplateSource?
-    /// The chat template's source text, if the folder has one.
-    package var chatTemplateSource: String? { chatTemplate?.text }
     /// Bytes the weights take on disk.
     package let weightByteCount: Int
     private let folder: ModelFolder

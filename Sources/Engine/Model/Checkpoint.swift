@@ -4,8 +4,6 @@ public protocol Checkpoint: Sendable {
     var configuration: ModelConfiguration { get }
     /// The tokenizer the file carries.
     var tokenizer: any Tokenizer { get }
-    /// The chat template's source text, if the file carries one.
-    var chatTemplateSource: String? { get }
     /// The chat template and the tokens it writes, if the file carries one.
     var chatTemplate: ChatTemplateSource? { get }
     /// Bytes the weights take on disk.
@@ -14,9 +12,4 @@ public protocol Checkpoint: Sendable {
     ///
     /// - Throws: `EngineError.invalidModel` naming the tensor when it is absent.
     func tensor(_ role: TensorRole) throws(EngineError) -> Tensor
-}
-
-extension Checkpoint {
-    /// For files whose templates write no tokens of theirs.
-    public var chatTemplate: ChatTemplateSource? { chatTemplateSource.map(ChatTemplateSource.init) }
 }

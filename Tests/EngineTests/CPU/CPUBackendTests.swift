@@ -133,7 +133,7 @@ private struct PoisonedCheckpoint: Checkpoint {
         return model
     }
     var tokenizer: any Tokenizer { base.tokenizer }
-    var chatTemplateSource: String? { nil }
+    var chatTemplate: ChatTemplateSource? { nil }
     var weightByteCount: Int { 0 }
 
     func tensor(_ role: TensorRole) throws(EngineError) -> Tensor {

@@ -220,21 +220,21 @@ private struct BadFolder: CustomTestStringConvertible {
 
     @Test func `the chat template is the file of its own, or else the configuration's`() throws {
         let folder = try BadFolder.plain().folder()
-        #expect(try load(folder).chatTemplateSource?.contains("message.content") == true)
+        #expect(try load(folder).chatTemplate?.text.contains("message.content") == true)
         #expect(try load(folder).chatTemplate?.beginning == "<s>" && load(folder).chatTemplate?.end == "</s>")
         try folder.write(
             "tokenizer_config.json",
             #"{"chat_template":[{"name":"tool_use","template":"T"},{"name":"default","template":"D"}]}"#)
-        #expect(try load(folder).chatTemplateSource == "D")
+        #expect(try load(folder).chatTemplate?.text == "D")
         #expect(try load(folder).chatTemplate?.textForTools == "T")
         try folder.write("chat_template.json", #"{"chat_template":"J"}"#)
-        #expect(try load(folder).chatTemplateSource == "J")
+        #expect(try load(folder).chatTemplate?.text == "J")
         try folder.write("chat_template.jinja", "F\n")
-        #expect(try load(folder).chatTemplateSource == "F\n")
+        #expect(try load(folder).chatTemplate?.text == "F\n")
         try folder.write("additional_chat_templates/tool_use.jinja", "X")
         #expect(try load(folder).chatTemplate?.textForTools == "X")
         for name in ["chat_template.jinja", "chat_template.json", "tokenizer_config.json"] { try folder.remove(name) }
-        #expect(try load(folder).chatTemplateSource == nil)
+        #expect(try load(folder).chatTemplate?.text == nil)
     }
 
     @Test func `a folder of the hub's cache means its snapshot`() throws {

@@ -5,7 +5,7 @@ import LMEngine
 struct SyntheticCheckpoint: Checkpoint {
     let configuration: ModelConfiguration
     let tokenizer: any Tokenizer
-    let chatTemplateSource: String? = nil
+    let chatTemplate: ChatTemplateSource? = nil
     let weightByteCount = 0
 
     init(_ configuration: ModelConfiguration) {
