@@ -365,28 +365,25 @@ INLINE void scores_of(
         float_tile_of(
             count, vectors, CK_PANEL_F16, queries, columns, CK_GROUP, cache->head_dimension, false, results);
         for (size_t i = 0; i < count; i++)
-            for (size_t v = 0; v < vectors; v++) {
-                const lanes scaled = results[i][v] * cache->scale;
-                store_lanes(&scores[i][(g + v) * 16], cache->bound > 0 ? bounded(scaled, cache->bound) : scaled);
-            }
+            for (size_t v = 0; v < vectors; v++) store_lanes(&scores[i][(g + v) * 16], results[i][v] * cache->scale);
     }
 }
 
-/// Turns scores into weights exp(score - maximum), zero before `start` and from `length` on.
+/// Turns scores into weights exp(score - maximum), zero before `start` and from `end` on.
 INLINE void soften(
-    float *scores, size_t groups, size_t start, size_t length, float *maximum, float *denominator) {
-    const int_lanes index = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    float *scores, size_t groups, size_t start, size_t end, float *maximum, float *denominator) {
+    // Positions before `start` are huge as unsigned numbers, so that one comparison is enough.
+    const bit_lanes index = (bit_lanes){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15} - (uint32_t)start;
+    const bit_lanes length = (uint32_t)(end > start ? end - start : 0);
     lanes high = -INFINITY, total = 0;
     for (size_t g = 0; g < groups; g++) {
         const lanes score = load(scores + g * 16);
-        const int_lanes position = index + (int)(g * 16);
-        high = larger((position < (int)length & position >= (int)start) ? score : (lanes)(-INFINITY), high);
+        high = larger(index + (uint32_t)(g * 16) < length ? score : (lanes)(-INFINITY), high);
     }
     *maximum = largest(high);
     for (size_t g = 0; g < groups; g++) {
         const lanes weight = exponential(load(scores + g * 16) - *maximum);
-        const int_lanes position = index + (int)(g * 16);
-        const lanes kept = (position < (int)length & position >= (int)start) ? weight : (lanes)0.0f;
+        const lanes kept = index + (uint32_t)(g * 16) < length ? weight : (lanes)0.0f;
         store_lanes(scores + g * 16, kept);
         total += kept;
     }
@@ -437,6 +434,7 @@ static void attend_tile(
         float *statistics = partials + i * CK_PARTIAL(d) + d;
         const size_t length = (size_t)lengths[i], window = cache->window;
         const size_t seen_from = window > 0 && length > window + start ? length - window - start : 0;
+        if (cache->bound > 0) softcap(scores[i], groups * CK_GROUP, cache->bound);
         soften(scores[i], groups, seen_from, own[i], &statistics[0], &statistics[1]);
     }
     mix(cache, first_group, longest, scores, count, partials);
