@@ -9,7 +9,8 @@ public enum TinyModel {
     /// Number of token ids.
     public static let vocabularySize = 261
 
-    /// A file of the given architecture, "llama" (grouped heads, tied embeddings) or "qwen2" (biases, an output matrix).
+    /// A file of the given architecture, "llama" (grouped heads, tied embeddings), "qwen2" (biases, an
+    /// output matrix) or "qwen3" (norms of queries and keys, tied embeddings).
     public static func writer(architecture: String = "llama", seed: UInt64 = 1) -> GGUFWriter {
         var writer = GGUFWriter()
         let numbers = [
@@ -25,7 +26,7 @@ public enum TinyModel {
             writer.keys.append((architecture + "." + key, .uint32(UInt32(value))))
         }
         addTokenizer(to: &writer)
-        addTensors(to: &writer, hasBias: architecture == "qwen2", seed: seed)
+        addTensors(to: &writer, architecture: architecture, seed: seed)
         return writer
     }
 
@@ -49,7 +50,8 @@ public enum TinyModel {
         ]
     }
 
-    private static func addTensors(to writer: inout GGUFWriter, hasBias: Bool, seed: UInt64) {
+    private static func addTensors(to writer: inout GGUFWriter, architecture: String, seed: UInt64) {
+        let hasBias = architecture == "qwen2"
         var random = TestRandom(seed: seed)
         func add(_ name: String, _ dimensions: Int..., offset: Float = 0) {
             let elements = (0..<dimensions.reduce(1, *)).map { _ in Float(random.unit() - 0.5) + offset }
@@ -69,6 +71,10 @@ public enum TinyModel {
             add(prefix + "ffn_gate.weight", 16, 24)
             add(prefix + "ffn_up.weight", 16, 24)
             add(prefix + "ffn_down.weight", 24, 16)
+            if architecture == "qwen3" {
+                add(prefix + "attn_q_norm.weight", 4, offset: 1)
+                add(prefix + "attn_k_norm.weight", 4, offset: 1)
+            }
             guard hasBias else { continue }
             add(prefix + "attn_q.bias", 16)
             add(prefix + "attn_k.bias", 8)

@@ -1,7 +1,7 @@
 package import LMJSON
 
 /// What a folder's `config.json` says: which network it holds, and where in the folder each of its tensors is.
-package struct FolderLayout: Sendable {
+package struct FolderLayout {
     /// The shape of the network.
     package let configuration: ModelConfiguration
     private let reader: any ModelFamily.Type

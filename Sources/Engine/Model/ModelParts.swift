@@ -34,6 +34,14 @@ extension ModelConfiguration {
         public var valueDimension: Int
         /// Epsilon of the latents' RMS norms.
         public var normEpsilon: Float = 1e-6
+
+        /// Describes latents; `queryRank` is nil for queries that are projected directly.
+        package init(queryRank: Int?, keyValueRank: Int, plainDimension: Int, valueDimension: Int) {
+            self.queryRank = queryRank
+            self.keyValueRank = keyValueRank
+            self.plainDimension = plainDimension
+            self.valueDimension = valueDimension
+        }
     }
 
     /// Feed-forward blocks of which each token uses a few.
@@ -62,6 +70,13 @@ extension ModelConfiguration {
         public var normalizesWeights = false
         /// What the weights are multiplied by in the end.
         public var weightScale: Float = 1
+
+        /// Describes routed experts without a shared one.
+        package init(expertCount: Int, expertsPerToken: Int, expertLength: Int) {
+            self.expertCount = expertCount
+            self.expertsPerToken = expertsPerToken
+            self.expertLength = expertLength
+        }
 
         /// How the router's products become scores.
         public enum Scoring: Sendable {
@@ -100,14 +115,27 @@ extension ModelConfiguration {
         /// What long waves are divided by.
         public var factor: Float
         /// Turns within the original context above which a wave is kept.
-        public var fastTurns: Float = 32
+        public var fastTurns: Float
         /// Turns within the original context below which a wave is divided.
-        public var slowTurns: Float = 1
+        public var slowTurns: Float
         /// Tokens of the original context.
         public var originalContext: Int
         /// Whether the bounds between kept and divided waves are rounded outwards to whole pairs.
-        public var roundsBounds = true
+        public var roundsBounds: Bool
         /// What rotated queries and keys are multiplied by, each.
         public var magnitude: Float
+
+        /// Describes a scaling by its parameters.
+        package init(
+            factor: Float, fastTurns: Float, slowTurns: Float, originalContext: Int, roundsBounds: Bool,
+            magnitude: Float
+        ) {
+            self.factor = factor
+            self.fastTurns = fastTurns
+            self.slowTurns = slowTurns
+            self.originalContext = originalContext
+            self.roundsBounds = roundsBounds
+            self.magnitude = magnitude
+        }
     }
 }

@@ -169,7 +169,7 @@ struct BadFile: CustomTestStringConvertible, Sendable {
 }
 
 @Suite struct GGUFTests {
-    @Test(arguments: ["llama", "qwen2"], [UInt32(2), 3])
+    @Test(arguments: ["llama", "qwen2", "qwen3"], [UInt32(2), 3])
     func aSoundFileLoads(architecture: String, version: UInt32) throws {
         var writer = TinyModel.writer(architecture: architecture)
         writer.version = version
@@ -178,7 +178,8 @@ struct BadFile: CustomTestStringConvertible, Sendable {
         #expect(configuration.family.rawValue == architecture)
         #expect(configuration.headDimension == 4 && configuration.keyValueLength == 8)
         #expect(configuration.hasAttentionBias == (architecture == "qwen2"))
-        #expect(configuration.tiesEmbeddings == (architecture == "llama"))
+        #expect(configuration.hasQueryKeyNorm == (architecture == "qwen3"))
+        #expect(configuration.tiesEmbeddings == (architecture != "qwen2"))
         #expect(configuration.vocabularySize == TinyModel.vocabularySize)
         #expect(checkpoint.tokenizer.encode(" the then", parseSpecial: false) == [258, 258, 110])
         #expect(checkpoint.tokenizer.endTokens == [TinyModel.endToken])
