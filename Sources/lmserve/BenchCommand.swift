@@ -34,7 +34,7 @@ struct BenchCommand {
             try StandardStream.output.write("threads  batch  kind     tokens/s\n")
         }
         for threads in settings.threads.isEmpty ? [availableProcessorCount()] : settings.threads {
-            let backend = try source.makeBackend(settings.model.backend, threads: threads)
+            let backend = try source.makeBackend(settings.model, threads: threads)
             do {
                 let blockCount = workloads.map(\.blockCount).max() ?? 1
                 try backend.allocateKeyValueCache(blockCount: blockCount, blockSize: blockSize)

@@ -58,7 +58,7 @@ struct BenchWorkload {
         parameters.seed = 0
         plan.samples.append(
             SampleTask(
-                sequence: Int32(plan.sequenceCount - 1), parameters: parameters, history: [], promptLength: 0,
+                row: Int32(plan.rowCount - 1), parameters: parameters, history: [], promptLength: 0,
                 bannedTokens: []))
     }
 

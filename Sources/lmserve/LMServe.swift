@@ -10,6 +10,7 @@ import LMSupport
             let rest = Array(arguments.dropFirst())
             switch arguments.first {
             case "bench": exitProgram(try bench(rest))
+            case "eval": exitProgram(try eval(rest))
             case "inspect": exitProgram(try inspect(rest))
             case "key": exitProgram(try key(rest))
             case "limits": exitProgram(try limits(rest))
@@ -26,6 +27,16 @@ import LMSupport
         case .run(let settings, let rest):
             try refuse(rest.positionals)
             try BenchCommand(settings: settings).run()
+        }
+        return .success
+    }
+
+    private static func eval(_ arguments: [String]) throws -> ExitCode {
+        switch try EvalCommand.table.parse(arguments, into: EvalCommand()) {
+        case .show(let text): try StandardStream.output.write(text)
+        case .run(let command, let rest):
+            try refuse(rest.positionals)
+            try command.run()
         }
         return .success
     }

@@ -49,11 +49,14 @@ struct ModelSource {
     }
 
     /// Arranges the weights for what computes, with progress on a terminal.
-    func makeBackend(_ choice: ModelSettings.BackendChoice, threads: Int) throws(ProgramError) -> any Backend {
+    ///
+    /// - Parameter threads: instead of what the settings say.
+    func makeBackend(_ settings: ModelSettings, threads: Int? = nil) throws(ProgramError) -> any Backend {
+        let threads = threads ?? settings.threads ?? availableProcessorCount()
         let progress = ProgressLine()
         defer { progress.clear() }
         do throws(EngineError) {
-            switch choice {
+            switch settings.backend {
             case .reference: return try ReferenceBackend(checkpoint: checkpoint)
             case .cpu:
                 return try CPUBackend(checkpoint: checkpoint, threads: threads) { fraction in

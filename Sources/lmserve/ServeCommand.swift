@@ -89,8 +89,7 @@ struct ServeCommand {
     }
 
     private func startEngine(_ source: ModelSource) throws(ProgramError) -> InferenceEngine {
-        let threads = settings.model.threads ?? availableProcessorCount()
-        let backend = try source.makeBackend(settings.model.backend, threads: threads)
+        let backend = try source.makeBackend(settings.model)
         StandardStream.error.note("back end: \(backend.summary)")
         var options = EngineOptions()
         options.maxModelLength = settings.maxModelLength

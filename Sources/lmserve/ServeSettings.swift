@@ -29,6 +29,7 @@ struct ServeSettings {
             usage: """
                 lmserve --model PATH|NAME [OPTIONS]
                        lmserve bench --model PATH|NAME [OPTIONS]
+                       lmserve eval --perplexity FILE --model PATH|NAME [OPTIONS]
                        lmserve inspect MODEL [--json]
                        lmserve key new NAME [OPTIONS]
                        lmserve limits

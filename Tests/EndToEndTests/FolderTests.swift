@@ -24,6 +24,35 @@ import Testing
         #expect(outcome.output.contains("[\(ids)]"), "\(outcome.output)")
     }
 
+    @Test func `eval prints the perplexity that the back ends agree on, and nothing else on standard output`() throws {
+        struct Report: Decodable {
+            let perplexity, negative_log_likelihood, standard_error, tokens_per_second: Double
+            let tokens, context: Int
+        }
+        let folder = try Self.model("qwen2, seven heads on one").folder()
+        let text = String(repeating: "the quick brown fox jumps over the lazy dog. ", count: 4)
+        try folder.write("text.txt", text)
+        func eval(_ arguments: String...) throws -> (status: Int32, output: String, errors: String) {
+            let outcome = try Programs.run(
+                "lmserve", ["eval", "--perplexity", folder.path + "/text.txt", "--model", folder.path] + arguments)
+            return (outcome.status, outcome.output, outcome.errors)
+        }
+        func report(_ backend: String) throws -> Report {
+            let outcome = try eval("--backend", backend, "--context", "32", "--tokens", "50", "--json")
+            #expect(outcome.status == 0, "\(outcome.errors)")
+            return try JSONText.decode(Report.self, from: Array(outcome.output.utf8), source: "eval")
+        }
+        let (slow, fast) = (try report("reference"), try report("cpu"))
+        // The tokenizer has a beginning of sequence only if it says so; else the first token is not foretold.
+        #expect((49...50).contains(slow.tokens) && slow.context == 32 && slow.tokens_per_second > 0)
+        #expect(abs(slow.negative_log_likelihood - fast.negative_log_likelihood) < 2e-3 && fast.tokens == slow.tokens)
+        #expect(slow.perplexity > 1 && slow.standard_error > 0)
+
+        #expect(try eval().output.contains("perplexity  "))
+        #expect(try eval("--context", "100000").status == 2)
+        #expect(try Programs.run("lmserve", ["eval", "--model", folder.path]).status == 2)
+    }
+
     @Test func `inspect says what is in a folder, as text and as JSON`() throws {
         struct Report: Decodable {
             struct Shape: Decodable {

@@ -17,7 +17,7 @@ public struct StepPlan: Sendable {
     public var blockTables: [Int32] = []
     /// Entries of one row of `blockTables`.
     public var blockTableStride = 0
-    /// Sequences whose last row yields a token, with how to choose it.
+    /// Rows that yield a token, with how to choose it.
     public var samples: [SampleTask] = []
 
     /// Number of sequences in the step.
@@ -41,10 +41,10 @@ public struct StepPlan: Sendable {
     }
 }
 
-/// Choose one token from the logits of a sequence's last row.
+/// Choose one token from the logits of a row.
 public struct SampleTask: Sendable {
-    /// Index of the sequence in the plan.
-    public var sequence: Int32
+    /// Index of the row in the plan: the last one of its sequence when a token is generated.
+    public var row: Int32
     /// How to choose; `seed` is always set by the scheduler.
     public var parameters: SamplingParameters
     /// Prompt and output so far, for penalties.
@@ -53,19 +53,23 @@ public struct SampleTask: Sendable {
     public var promptLength: Int
     /// Tokens that must not be chosen now: the end tokens, while fewer than `minTokens` were produced.
     public var bannedTokens: [Int32]
+    /// The token to take whatever the logits say, when its log-probability is what is asked for.
+    public var expected: Int32?
 
     /// Tokens produced so far: the position that random numbers are keyed by.
     public var outputPosition: Int { history.count - promptLength }
 
     /// Creates a task.
     public init(
-        sequence: Int32, parameters: SamplingParameters, history: [Int32], promptLength: Int, bannedTokens: [Int32]
+        row: Int32, parameters: SamplingParameters, history: [Int32], promptLength: Int, bannedTokens: [Int32],
+        expected: Int32? = nil
     ) {
-        self.sequence = sequence
+        self.row = row
         self.parameters = parameters
         self.history = history
         self.promptLength = promptLength
         self.bannedTokens = bannedTokens
+        self.expected = expected
     }
 }
 

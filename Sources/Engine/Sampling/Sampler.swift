@@ -22,7 +22,7 @@ package struct Sampler {
         likeliest.reserveCapacity(SamplingParameters.maximumLogprobs)
     }
 
-    /// Chooses one token and appends it, with its log-probabilities, to `result`.
+    /// Chooses one token, if none is expected, and appends it, with its log-probabilities, to `result`.
     ///
     /// Appends `StepResult.nonFinite` when a logit is NaN or +infinity, or when none is finite or all that are were
     /// banned.
@@ -43,7 +43,8 @@ package struct Sampler {
             maximum = adjusted
         }
         let token =
-            task.parameters.isGreedy ? firstIndex(of: maximum, in: row) : draw(from: row, maximum: maximum, task)
+            task.expected
+            ?? (task.parameters.isGreedy ? firstIndex(of: maximum, in: row) : draw(from: row, maximum: maximum, task))
 
         result.tokens.append(token)
         if let count = task.parameters.logprobs {

@@ -82,10 +82,10 @@ struct Generation {
     /// The sequence's place among all: urgent ones before others, older ones before newer.
     var order: (priority: Int, number: UInt64) { (terms.priority, terms.id.rawValue) }
 
-    /// The sample task of the sequence's last row.
-    func sampleTask(sequence: Int32) -> SampleTask {
+    /// The sample task of the sequence's last row, which is `row` of the step.
+    func sampleTask(row: Int32) -> SampleTask {
         SampleTask(
-            sequence: sequence, parameters: terms.sampling, history: tokens, promptLength: terms.promptLength,
+            row: row, parameters: terms.sampling, history: tokens, promptLength: terms.promptLength,
             bannedTokens: produced < terms.minTokens ? terms.endTokens : [])
     }
 }

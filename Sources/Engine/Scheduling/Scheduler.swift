@@ -195,7 +195,7 @@ package struct Scheduler {
         let yieldsToken = end == generations[slot].tokens.count
         if yieldsToken {
             if rows == 1 && start >= generations[slot].terms.promptLength { counters.decodeRows += 1 }
-            plan.samples.append(generations[slot].sampleTask(sequence: Int32(shares.count)))
+            plan.samples.append(generations[slot].sampleTask(row: Int32(plan.rowCount - 1)))
         }
         shares.append(Share(slot: slot, rows: rows, yieldsToken: yieldsToken))
     }

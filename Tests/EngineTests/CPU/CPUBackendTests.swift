@@ -176,7 +176,7 @@ func batch(_ sequences: [[Int32]], rows: Range<Int>, stride blocks: Int = 21) ->
         greedy.temperature = 0
         plan.samples.append(
             SampleTask(
-                sequence: Int32(index), parameters: greedy, history: tokens, promptLength: tokens.count,
+                row: Int32(plan.rowCount - 1), parameters: greedy, history: tokens, promptLength: tokens.count,
                 bannedTokens: []))
     }
     return plan

@@ -47,7 +47,8 @@ struct Greedy {
         parameters.logprobs = logprobs
         plan.samples = [
             SampleTask(
-                sequence: 0, parameters: parameters, history: history, promptLength: history.count, bannedTokens: [])
+                row: Int32(rows.count - 1), parameters: parameters, history: history, promptLength: history.count,
+                bannedTokens: [])
         ]
         return plan
     }

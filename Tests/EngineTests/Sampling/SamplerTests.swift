@@ -26,7 +26,7 @@ struct SamplerTests {
         var parameters = parameters
         parameters.seed = parameters.seed ?? 1
         return SampleTask(
-            sequence: 0, parameters: parameters, history: prompt + output, promptLength: prompt.count,
+            row: 0, parameters: parameters, history: prompt + output, promptLength: prompt.count,
             bannedTokens: banned)
     }
 
@@ -93,7 +93,7 @@ struct SamplerTests {
         let promptLength = random.below(history.count) + 1
         let banned: [Int32] = random.below(3) == 0 ? [history[0]] : []
         return SampleTask(
-            sequence: 0, parameters: parameters, history: history, promptLength: promptLength, bannedTokens: banned)
+            row: 0, parameters: parameters, history: history, promptLength: promptLength, bannedTokens: banned)
     }
 
     @Test("Penalties of vLLM by hand: prompt and output for repetition, output alone for the others")

@@ -64,7 +64,7 @@ final class ForwardPass {
             }
         }
         for sample in plan.samples {
-            precondition(sample.sequence >= 0 && sample.sequence < plan.sequenceCount, "a sample of no sequence")
+            precondition(sample.row >= 0 && sample.row < plan.rowCount, "a sample of no row")
         }
     }
 }

@@ -197,13 +197,11 @@ struct ForwardWorker {
         forEach(step.rowCount) { row in normalize(row, into: row, by: weight, quantizing: quantizing) }
     }
 
-    /// The last row of each sampled sequence becomes row `sample` of the inputs.
+    /// Each sampled row becomes row `sample` of the inputs.
     private func normalizeSampledRows() {
         forEach(step.sampleCount) { sample in
-            let sequence = Int(step.plan.samples[sample].sequence)
-            let row = Int(step.plan.rowStart[sequence + 1]) - 1
             normalize(
-                row, into: sample, by: step.weights.outputNorm, quantizing: step.weights.output.needsQuants)
+                Int(step.plan.samples[sample].row), into: sample, by: step.weights.outputNorm, quantizing: step.weights.output.needsQuants)
         }
     }
 

@@ -47,7 +47,7 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
         }
     }
 
-    /// Runs the step and returns the logits of every sampled sequence's last row: (samples, vocabulary).
+    /// Runs the step and returns the logits of every sampled row: (samples, vocabulary).
     package func forward(_ plan: borrowing StepPlan) -> [Float] {
         var logits = [Float](repeating: 0, count: plan.samples.count * model.vocabularySize)
         for sequence in 0..<plan.sequenceCount {
@@ -58,8 +58,7 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
                 let output = runLayers(
                     token: Int(plan.tokens[row]), position: Int(plan.positions[row]), slot: Int(plan.slots[row]),
                     blocks: blocks)
-                guard row == rows.upperBound - 1 else { continue }
-                for (index, task) in plan.samples.enumerated() where Int(task.sequence) == sequence {
+                for (index, task) in plan.samples.enumerated() where Int(task.row) == row {
                     logits.replaceSubrange(
                         index * model.vocabularySize..<(index + 1) * model.vocabularySize, with: project(output))
                 }
