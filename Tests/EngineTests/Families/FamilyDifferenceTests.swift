@@ -7,7 +7,7 @@ private struct AlteredCheckpoint: Checkpoint {
     let base: any Checkpoint
     let configuration: ModelConfiguration
     var tokenizer: any Tokenizer { base.tokenizer }
-    var chatTemplateSource: String? { base.chatTemplateSource }
+    var chatTemplate: ChatTemplateSource? { base.chatTemplate }
     var weightByteCount: Int { base.weightByteCount }
 
     func tensor(_ role: TensorRole) throws(EngineError) -> Tensor { try base.tensor(role) }
