@@ -65,6 +65,10 @@ private enum Variant: String {
         let whole = batch([sequences[5]], rows: 0..<330)
         let expected = try backends[0].forward(whole)[0]
 
+        if variant == .latent {
+            // 72 + 16 elements, padded, as keys and as values.
+            #expect(CPUBackend.keyValueBytesPerToken(of: checkpoint.configuration) == 3 * 96 * 2 * 2)
+        }
         // A rounded key may change a choice of experts; FamilyTests compare those where none is close.
         if variant != .experts, type != .q8_0 {
             let reference = try ReferenceBackend(checkpoint: checkpoint)

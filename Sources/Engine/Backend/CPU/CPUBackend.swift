@@ -32,11 +32,8 @@ public final class CPUBackend: Backend, @unchecked Sendable {  // after init: us
         "CPU, \(String(cString: ck_level_name(ck_current()))), \(team.count) thread\(team.count == 1 ? "" : "s")"
     }
 
-    /// Keys and values as 2-byte floats in all layers, heads padded to 16 elements. With latent attention there is one
-    /// head, as long as a latent and a rotated key: 2,304 bytes a layer for DeepSeek-V2 and V3.
-    public var keyValueBytesPerToken: Int {
-        model.layerCount * model.cacheHeadCount * ForwardStep.padded(model.cacheHeadDimension) * 2 * 2
-    }
+    /// Bytes of KV cache that one token takes.
+    public var keyValueBytesPerToken: Int { Self.keyValueBytesPerToken(of: model) }
 
     /// Reserves the pool; pages take memory when they are first written.
     ///

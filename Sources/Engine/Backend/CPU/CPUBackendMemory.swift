@@ -8,8 +8,9 @@ extension CPUBackend {
     }
 
     /// Bytes of KV cache that one token takes: keys and values as 2-byte floats in all layers, heads padded to 16
-    /// elements.
+    /// elements. With latent attention there is one head, as long as a latent and a rotated key: 2,304 bytes a layer for
+    /// DeepSeek-V2 and V3.
     public static func keyValueBytesPerToken(of model: ModelConfiguration) -> Int {
-        model.layerCount * model.keyValueHeadCount * ForwardStep.padded(model.headDimension) * 2 * 2
+        model.layerCount * model.cacheHeadCount * ForwardStep.padded(model.cacheHeadDimension) * 2 * 2
     }
 }

@@ -201,7 +201,8 @@ struct ForwardWorker {
     private func normalizeSampledRows() {
         forEach(step.sampleCount) { sample in
             normalize(
-                Int(step.plan.samples[sample].row), into: sample, by: step.weights.outputNorm, quantizing: step.weights.output.needsQuants)
+                Int(step.plan.samples[sample].row), into: sample, by: step.weights.outputNorm,
+                quantizing: step.weights.output.needsQuants)
         }
     }
 
