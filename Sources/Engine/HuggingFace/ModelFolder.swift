@@ -59,6 +59,18 @@ package struct ModelFolder: Sendable {
         return names.sorted()
     }
 
+    /// The names of files that a download has not finished, in the folder or where the hub's tools keep them meanwhile.
+    func unfinishedDownloads() throws(EngineError) -> [String] {
+        let suffixes = [".incomplete", ".part", ".aria2", ".tmp", ".crdownload"]
+        let places = ["", "/.cache/huggingface/download"] + (path.contains("/snapshots/") ? ["/../../blobs"] : [])
+        var found: [String] = []
+        for place in places where place.isEmpty || has(String(place.dropFirst())) {
+            let names = try ModelFolder(files: path + place).names()
+            found += names.filter { name in suffixes.contains { name.hasSuffix($0) } }
+        }
+        return found
+    }
+
     /// Maps a file.
     ///
     /// - Throws: `modelNotFound` or `invalidModel`, the latter also when only a pointer to the file was downloaded.

@@ -35,7 +35,7 @@ package struct WeightFiles: Sendable {
             for shard in index.shards { try Self.add(shard, of: folder, to: &tensors) }
             try index.check(tensors)
         } else {
-            throw MissingWeights(folder: folder, names: try folder.names()).error
+            throw try MissingWeights(folder).error
         }
         self.tensors = tensors
     }
@@ -93,11 +93,11 @@ private struct ShardIndex {
     func requireShards(in folder: ModelFolder) throws(EngineError) {
         let missing = shards.filter { !folder.has($0) }
         guard !missing.isEmpty else { return }
-        let unfinished = Downloads.unfinished(in: try folder.names())
+        let unfinished = try folder.unfinishedDownloads()
+        let hint = unfinished.isEmpty ? "" : "; there are unfinished downloads: \(list(unfinished))"
         throw EngineError(
             .invalidModel,
-            "\(path): \(missing.count) of \(shards.count) shards are missing: "
-                + Downloads.list(missing) + (unfinished.map { "; \($0)" } ?? "") + "; download them")
+            "\(path): \(missing.count) of \(shards.count) shards are missing: \(list(missing))\(hint); download them")
     }
 
     func check(_ tensors: [String: WeightFiles.Entry]) throws(EngineError) {
@@ -112,8 +112,15 @@ private struct ShardIndex {
 
 /// Why a folder without safetensors files cannot be read.
 private struct MissingWeights {
-    let folder: ModelFolder
-    let names: [String]
+    private let folder: ModelFolder
+    private let names: [String]
+    private let unfinished: [String]
+
+    init(_ folder: ModelFolder) throws(EngineError) {
+        self.folder = folder
+        names = try folder.names()
+        unfinished = try folder.unfinishedDownloads()
+    }
 
     var error: EngineError {
         func all(_ suffixes: String...) -> [String] {
@@ -121,39 +128,31 @@ private struct MissingWeights {
         }
         func error(_ problem: String) -> EngineError { EngineError(.invalidModel, "\(folder.path): \(problem)") }
         let shards = all(".safetensors")
-        if let unfinished = Downloads.unfinished(in: names) {
-            return error("model.safetensors is missing; \(unfinished); finish the download")
+        if !unfinished.isEmpty {
+            return error(
+                "model.safetensors is missing; there are unfinished downloads: \(list(unfinished)); finish them")
         }
         if shards.contains("adapter_model.safetensors") {
             return error("holds an adapter, which is no model by itself; name the model it was made for")
         }
         if !shards.isEmpty {
             return error(
-                "model.safetensors.index.json is missing, which says what is in \(Downloads.list(shards)); download it")
+                "model.safetensors.index.json is missing, which says what is in \(list(shards)); download it")
         }
         let pickled = all(".bin", ".pt", ".pth").filter { $0 != "training_args.bin" }
         if !pickled.isEmpty {
             return error(
-                "has weights only as \(Downloads.list(pickled)), which are programs rather than data and are not read; "
+                "has weights only as \(list(pickled)), which are programs rather than data and are not read; "
                     + "get the model's .safetensors files, or convert it with transformers' save_pretrained")
         }
         let gguf = all(".gguf")
-        if !gguf.isEmpty { return error("holds GGUF files; name one of them: \(Downloads.list(gguf))") }
+        if !gguf.isEmpty { return error("holds GGUF files; name one of them: \(list(gguf))") }
         return error("holds no weights: neither model.safetensors nor model.safetensors.index.json; download them")
     }
 }
 
-/// Words about files that are not whole.
-private enum Downloads {
-    /// What says that a download was interrupted; nil when nothing does.
-    static func unfinished(in names: [String]) -> String? {
-        let suffixes = [".incomplete", ".part", ".aria2", ".tmp", ".crdownload"]
-        let files = names.filter { name in suffixes.contains { name.hasSuffix($0) } }
-        return files.isEmpty ? nil : "there are unfinished downloads: \(list(files))"
-    }
-
-    static func list(_ names: [String]) -> String {
-        let shown = names.prefix(3).map(\.printable).joined(separator: ", ")
-        return names.count > 3 ? "\(shown) and \(names.count - 3) more" : shown
-    }
+/// The first few names.
+private func list(_ names: [String]) -> String {
+    let shown = names.prefix(3).map(\.printable).joined(separator: ", ")
+    return names.count > 3 ? "\(shown) and \(names.count - 3) more" : shown
 }

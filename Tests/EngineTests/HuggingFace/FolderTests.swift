@@ -80,6 +80,10 @@ private struct BadFolder: CustomTestStringConvertible {
             try $0.write("model-00002-of-00002.safetensors.part", [1])
             try $0.remove("model-00002-of-00002.safetensors")
         },
+        BadFolder("a shard on its way elsewhere", shards: 2, says: ["unfinished", "abc.incomplete"]) {
+            try $0.write(".cache/huggingface/download/abc.incomplete", [1])
+            try $0.remove("model-00002-of-00002.safetensors")
+        },
         BadFolder("a shard cut short", shards: 3, says: ["model-00003-of-00003.safetensors", "truncated"]) {
             let name = "model-00003-of-00003.safetensors"
             try $0.write(name, $0.read(name).dropLast(1))
