@@ -84,7 +84,7 @@ final class Questioner: ChannelHandler, @unchecked Sendable {
     }
 
     func channelReady(_ channel: Channel) {}
-    func channelInputEnded(_ channel: Channel) {}
+    func channelInputEnded(_ channel: Channel) { channel.close() }
     func channelWritabilityChanged(_ channel: Channel) {}
 
     func channel(_ channel: Channel, received bytes: RawSpan) -> Int {
