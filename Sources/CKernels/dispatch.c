@@ -127,9 +127,10 @@ void ck_geglu(const float *gate, const float *up, size_t n, float *y) { kernels-
 
 void ck_softcap(float *x, size_t n, float bound) { kernels->softcap(x, n, bound); }
 
-void ck_store(
-    const float *key, const float *value, size_t head_dimension, size_t position, uint16_t *keys, uint16_t *values) {
-    kernels->store(key, value, head_dimension, position, keys, values);
+bool ck_store(
+    ck_type type, const float *key, const float *value, size_t head_dimension, size_t position, void *keys,
+    void *values) {
+    return kernels->store(type, key, value, head_dimension, position, keys, values);
 }
 
 void ck_attend(

@@ -125,16 +125,24 @@ static void softcap(float *x, size_t n, float bound) {
     for (size_t i = 0; i < n; i++) x[i] = bounded(x[i], bound);
 }
 
-static uint16_t saturated_half(float x) {
-    return float_to_half(x > CK_F16_MAX ? CK_F16_MAX : x < -CK_F16_MAX ? -CK_F16_MAX : x);
+/// Whether x is finite in the cache.
+static bool put(ck_type type, float x, void *elements, size_t index) {
+    if (type == CK_F32)
+        ((float *)elements)[index] = x;
+    else
+        ((uint16_t *)elements)[index] = type == CK_F16 ? float_to_half(x) : float_to_bfloat(x);
+    return (float_bits(x) & 0x7FFFFFFF) < ck_overflow_bits(type);
 }
 
-static void store(
-    const float *key, const float *value, size_t head_dimension, size_t position, uint16_t *keys, uint16_t *values) {
+static bool store(
+    ck_type type, const float *key, const float *value, size_t head_dimension, size_t position, void *keys,
+    void *values) {
+    bool is_finite = true;
     for (size_t i = 0; i < head_dimension; i++) {
-        keys[i * CK_GROUP + position] = saturated_half(key[i]);
-        values[position * head_dimension + i] = saturated_half(value[i]);
+        is_finite &= put(type, key[i], keys, i * CK_GROUP + position);
+        is_finite &= put(type, value[i], values, position * head_dimension + i);
     }
+    return is_finite;
 }
 
 static void attend_one(
@@ -143,11 +151,13 @@ static void attend_one(
     const size_t count = length <= start ? 0 : length - start < CK_SEGMENT ? length - start : CK_SEGMENT;
     const size_t window = cache->window;
     const size_t seen_from = window > 0 && length > window + start ? length - window - start : 0;
+    const ck_format format = ck_format_of(cache->type);
     float weights[CK_SEGMENT], lanes[16] = {0}, maximum = -INFINITY;
     for (size_t i = seen_from; i < count; i++) {
-        const uint16_t *keys = cache->keys + ck_group_offset(cache, (start + i) / CK_GROUP) + i % CK_GROUP;
+        const size_t first = ck_group_offset(cache, (start + i) / CK_GROUP) + i % CK_GROUP;
         float score = 0;
-        for (size_t j = 0; j < d; j++) score = fmaf(query[j], half_to_float(keys[j * CK_GROUP]), score);
+        for (size_t j = 0; j < d; j++)
+            score = fmaf(query[j], weight_at(format, cache->keys, first + j * CK_GROUP), score);
         const float scaled = score * cache->scale;
         weights[i] = cache->bound > 0 ? bounded(scaled, cache->bound) : scaled;
         maximum = weights[i] > maximum ? weights[i] : maximum;
@@ -158,8 +168,9 @@ static void attend_one(
     }
     memset(partial, 0, d * sizeof *partial);
     for (size_t i = seen_from; i < count; i++) {
-        const uint16_t *values = cache->values + ck_group_offset(cache, (start + i) / CK_GROUP) + i % CK_GROUP * d;
-        for (size_t j = 0; j < d; j++) partial[j] = fmaf(weights[i], half_to_float(values[j]), partial[j]);
+        const size_t first = ck_group_offset(cache, (start + i) / CK_GROUP) + i % CK_GROUP * d;
+        for (size_t j = 0; j < d; j++)
+            partial[j] = fmaf(weights[i], weight_at(format, cache->values, first + j), partial[j]);
     }
     partial[d] = maximum;
     partial[d + 1] = scalar_sum(lanes);

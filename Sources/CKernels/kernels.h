@@ -328,42 +328,61 @@ static void softcap(float *x, size_t n, float bound) {
 
 // MARK: - Attention
 
-static void store(
-    const float *key, const float *value, size_t head_dimension, size_t position, uint16_t *keys, uint16_t *values) {
-    for (size_t i = 0; i < head_dimension; i += 16) {
-        const lanes limit = CK_F16_MAX;
-        lanes k = load(key + i), v = load(value + i);
-        k = k > limit ? limit : k < -limit ? -limit : k;
-        v = v > limit ? limit : v < -limit ? -limit : v;
-        const half_lanes k16 = __builtin_convertvector(k, half_lanes), v16 = __builtin_convertvector(v, half_lanes);
-        const short_lanes bits = (short_lanes)k16;
-        UNROLL for (int lane = 0; lane < 16; lane++) keys[(i + (size_t)lane) * CK_GROUP + position] = bits[lane];
-        memcpy(values + position * head_dimension + i, &v16, sizeof v16);
-    }
+INLINE short_lanes to_shorts(ck_type type, lanes x) {
+    if (type == CK_BF16) return to_bfloats(x);
+    const half_lanes halves = __builtin_convertvector(x, half_lanes);
+    return (short_lanes)halves;
 }
 
+static bool store(
+    ck_type type, const float *key, const float *value, size_t head_dimension, size_t position, void *keys,
+    void *values) {
+    bit_lanes largest = 0;  // as integers, magnitudes order NaN above infinity above every number
+    for (size_t i = 0; i < head_dimension; i += 16) {
+        const lanes k = load(key + i), v = load(value + i);
+        largest = __builtin_elementwise_max(largest, (bit_lanes)k & 0x7FFFFFFFu);
+        largest = __builtin_elementwise_max(largest, (bit_lanes)v & 0x7FFFFFFFu);
+        const size_t column = i * CK_GROUP + position, row = position * head_dimension + i;
+        if (type == CK_F32) {
+            UNROLL for (int lane = 0; lane < 16; lane++) ((float *)keys)[column + (size_t)lane * CK_GROUP] = k[lane];
+            store_lanes((float *)values + row, v);
+            continue;
+        }
+        const short_lanes short_key = to_shorts(type, k), short_value = to_shorts(type, v);
+        UNROLL for (int lane = 0; lane < 16; lane++)
+            ((uint16_t *)keys)[column + (size_t)lane * CK_GROUP] = short_key[lane];
+        memcpy((uint16_t *)values + row, &short_value, sizeof short_value);
+    }
+    return __builtin_reduce_max(largest) < ck_overflow_bits(type);
+}
+
+/// Bytes of an element of the cache.
+INLINE size_t element_bytes(const ck_format format) { return format == CK_PANEL_F32 ? 4 : 2; }
+
 /// Asks for a group's keys or values early: a context is scattered over the pool, where no hardware prefetcher follows.
-INLINE void prefetch_group(const uint16_t *group, size_t head_dimension) {
-    for (size_t i = 0; i < head_dimension * CK_GROUP; i += 32) __builtin_prefetch(group + i);
+INLINE void prefetch_group(const uint8_t *group, size_t bytes) {
+    for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(group + i);
 }
 
 /// Scores of up to TILE_ROWS queries with all positions of `groups` groups.
 INLINE void scores_of(
-    const ck_cache *cache, size_t first_group, size_t groups, const float *const *queries, size_t count,
-    bool is_first, float (*scores)[CK_SEGMENT]) {
+    const ck_format format, const ck_cache *cache, size_t first_group, size_t groups, const float *const *queries,
+    size_t count, bool is_first, float (*scores)[CK_SEGMENT]) {
+    const size_t size = element_bytes(format), group_bytes = cache->head_dimension * CK_GROUP * size;
+    const uint8_t *keys = cache->keys, *values = cache->values;
     for (size_t g = 0; g < groups; g += TILE_PANELS) {
         const size_t vectors = at_most(groups - g, TILE_PANELS);
         const void *columns[TILE_PANELS];
         for (size_t v = 0; v < vectors; v++) {
             const size_t offset = ck_group_offset(cache, first_group + g + v), next = g + v + TILE_PANELS;
-            columns[v] = cache->keys + offset;
-            if (is_first) prefetch_group(cache->values + offset, cache->head_dimension);
+            columns[v] = keys + offset * size;
+            if (is_first) prefetch_group(values + offset * size, group_bytes);
             if (is_first && next < groups)
-                prefetch_group(cache->keys + ck_group_offset(cache, first_group + next), cache->head_dimension);
+                prefetch_group(keys + ck_group_offset(cache, first_group + next) * size, group_bytes);
         }
         lanes results[TILE_ROWS][TILE_PANELS];
         float_tile_of(
-            count, vectors, CK_PANEL_F16, queries, columns, CK_GROUP, cache->head_dimension, false, results);
+            count, vectors, format, queries, columns, CK_GROUP, cache->head_dimension, false, results);
         for (size_t i = 0; i < count; i++)
             for (size_t v = 0; v < vectors; v++) store_lanes(&scores[i][(g + v) * 16], results[i][v] * cache->scale);
     }
@@ -392,8 +411,8 @@ INLINE void soften(
 
 /// Sums of values by weight: `longest` positions for all queries; a query's own end is in its zero weights.
 INLINE void mix(
-    const ck_cache *cache, size_t first_group, size_t longest, float (*weights)[CK_SEGMENT], size_t count,
-    float *partials) {
+    const ck_format format, const ck_cache *cache, size_t first_group, size_t longest, float (*weights)[CK_SEGMENT],
+    size_t count, float *partials) {
     const size_t d = cache->head_dimension;
     for (size_t column = 0; column < d; column += TILE_PANELS * 16) {
         const size_t vectors = at_most((d - column) / 16, TILE_PANELS);
@@ -401,13 +420,14 @@ INLINE void mix(
         for (size_t i = 0; i < count; i++)
             for (size_t v = 0; v < vectors; v++) results[i][v] = 0;
         for (size_t position = 0; position < longest; position += CK_GROUP) {
-            const uint16_t *values = cache->values + ck_group_offset(cache, first_group + position / CK_GROUP);
+            const uint8_t *values = cache->values;
+            const size_t offset = ck_group_offset(cache, first_group + position / CK_GROUP) + column;
             const float *rows[TILE_ROWS];
             const void *columns[TILE_PANELS];
             for (size_t i = 0; i < count; i++) rows[i] = &weights[i][position];
-            for (size_t v = 0; v < vectors; v++) columns[v] = values + column + v * 16;
+            for (size_t v = 0; v < vectors; v++) columns[v] = values + (offset + v * 16) * element_bytes(format);
             float_tile_of(
-                count, vectors, CK_PANEL_F16, rows, columns, d, at_most(longest - position, CK_GROUP), true, results);
+                count, vectors, format, rows, columns, d, at_most(longest - position, CK_GROUP), true, results);
         }
         for (size_t i = 0; i < count; i++)
             for (size_t v = 0; v < vectors; v++)
@@ -417,9 +437,9 @@ INLINE void mix(
 
 /// Up to TILE_ROWS queries, so that keys and values are converted once for all of them. The first tile of a call finds
 /// them in memory, the others in the cache.
-static void attend_tile(
-    const ck_cache *cache, size_t segment, const float *const *queries, const int32_t *lengths, size_t count,
-    bool is_first, float *partials) {
+INLINE void attend_tile(
+    const ck_format format, const ck_cache *cache, size_t segment, const float *const *queries, const int32_t *lengths,
+    size_t count, bool is_first, float *partials) {
     const size_t start = segment * CK_SEGMENT, d = cache->head_dimension;
     size_t own[TILE_ROWS], longest = 0;
     for (size_t i = 0; i < count; i++) {
@@ -429,7 +449,7 @@ static void attend_tile(
     }
     const size_t groups = (longest + CK_GROUP - 1) / CK_GROUP, first_group = start / CK_GROUP;
     float scores[TILE_ROWS][CK_SEGMENT];
-    scores_of(cache, first_group, groups, queries, count, is_first, scores);
+    scores_of(format, cache, first_group, groups, queries, count, is_first, scores);
     for (size_t i = 0; i < count; i++) {
         float *statistics = partials + i * CK_PARTIAL(d) + d;
         const size_t length = (size_t)lengths[i], window = cache->window;
@@ -437,16 +457,44 @@ static void attend_tile(
         if (cache->bound > 0) softcap(scores[i], groups * CK_GROUP, cache->bound);
         soften(scores[i], groups, seen_from, own[i], &statistics[0], &statistics[1]);
     }
-    mix(cache, first_group, longest, scores, count, partials);
+    mix(format, cache, first_group, longest, scores, count, partials);
+}
+
+INLINE void attend_tiles(
+    const ck_format format, const ck_cache *cache, size_t segment, const float *const *queries, const int32_t *lengths,
+    size_t count, float *partials) {
+    for (size_t i = 0; i < count; i += TILE_ROWS)
+        attend_tile(
+            format, cache, segment, queries + i, lengths + i, at_most(count - i, TILE_ROWS), i == 0,
+            partials + i * CK_PARTIAL(cache->head_dimension));
+}
+
+static void attend_f32(
+    const ck_cache *cache, size_t segment, const float *const *queries, const int32_t *lengths, size_t count,
+    float *partials) {
+    attend_tiles(CK_PANEL_F32, cache, segment, queries, lengths, count, partials);
+}
+
+static void attend_f16(
+    const ck_cache *cache, size_t segment, const float *const *queries, const int32_t *lengths, size_t count,
+    float *partials) {
+    attend_tiles(CK_PANEL_F16, cache, segment, queries, lengths, count, partials);
+}
+
+static void attend_bf16(
+    const ck_cache *cache, size_t segment, const float *const *queries, const int32_t *lengths, size_t count,
+    float *partials) {
+    attend_tiles(CK_PANEL_BF16, cache, segment, queries, lengths, count, partials);
 }
 
 static void attend(
     const ck_cache *cache, size_t segment, const float *const *queries, const int32_t *lengths, size_t count,
     float *partials) {
-    for (size_t i = 0; i < count; i += TILE_ROWS)
-        attend_tile(
-            cache, segment, queries + i, lengths + i, at_most(count - i, TILE_ROWS), i == 0,
-            partials + i * CK_PARTIAL(cache->head_dimension));
+    switch (cache->type) {
+    case CK_F32: attend_f32(cache, segment, queries, lengths, count, partials); return;
+    case CK_BF16: attend_bf16(cache, segment, queries, lengths, count, partials); return;
+    default: attend_f16(cache, segment, queries, lengths, count, partials); return;
+    }
 }
 
 static void attend_merge(float *state, const float *partial, size_t d) {

@@ -52,6 +52,14 @@ INLINE lanes load_bfloats(const uint16_t *p) {
     return (lanes)bits;
 }
 
+/// Rounds to nearest even.
+INLINE short_lanes to_bfloats(lanes x) {
+    const bit_lanes bits = (bit_lanes)x;
+    const bit_lanes rounded = (bits + 0x7FFFu + (bits >> 16 & 1u)) >> 16;
+    const bit_lanes nan = bits >> 16 | 0x40u;
+    return __builtin_convertvector((bits & 0x7FFFFFFFu) > 0x7F800000u ? nan : rounded, short_lanes);
+}
+
 INLINE lanes multiply_add(lanes a, lanes b, lanes c) { return __builtin_elementwise_fma(a, b, c); }
 
 INLINE lanes larger(lanes a, lanes b) { return a > b ? a : b; }

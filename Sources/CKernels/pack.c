@@ -101,7 +101,7 @@ static void decode(ck_type type, const uint8_t *row, size_t b, decoded *out) {
     }
 }
 
-static size_t element_bytes(ck_type type) { return type == CK_F32 ? 4 : 2; }
+size_t ck_element_bytes(ck_type type) { return type == CK_F32 ? 4 : 2; }
 
 ck_format ck_format_of(ck_type type) {
     switch (type) {
@@ -133,14 +133,6 @@ size_t ck_panel_bytes(ck_format format, size_t k) {
     return 0;
 }
 
-static void pack_floats(ck_type type, const void *const rows[CK_PANEL], size_t k, uint8_t *panel) {
-    const size_t size = element_bytes(type);
-    for (size_t i = 0; i < k; i++)
-        for (size_t column = 0; column < CK_PANEL; column++)
-            if (rows[column] != NULL)
-                memcpy(panel + (i * CK_PANEL + column) * size, (const uint8_t *)rows[column] + i * size, size);
-}
-
 /// Places element `j` of a block for output `column`.
 static void place_quant(uint8_t *quants, bool four_bits, size_t column, size_t j, uint8_t quant) {
     const size_t step = j / 4, lane = column * 4 + j % 4;
@@ -152,11 +144,11 @@ static void place_quant(uint8_t *quants, bool four_bits, size_t column, size_t j
 
 void ck_pack_panel(ck_type type, const void *const rows[CK_PANEL], size_t k, void *panel) {
     const ck_format format = ck_format_of(type);
-    memset(panel, 0, ck_panel_bytes(format, k));
     if (!ck_is_quantized(format)) {
-        pack_floats(type, rows, k, panel);
+        ck_pack_floats(type, rows, k, format, panel);
         return;
     }
+    memset(panel, 0, ck_panel_bytes(format, k));
     const bool four_bits = format == CK_PANEL_4BIT || format == CK_PANEL_4BIT_MIN;
     const bool has_minimum = format == CK_PANEL_4BIT_MIN || format == CK_PANEL_8BIT_MIN;
     uint16_t *scales = panel;

@@ -50,6 +50,13 @@ static inline uint16_t float_to_half(float x) {
 
 static inline float bfloat_to_float(uint16_t b) { return bits_float((uint32_t)b << 16); }
 
+/// Rounds to nearest even.
+static inline uint16_t float_to_bfloat(float x) {
+    const uint32_t bits = float_bits(x);
+    if ((bits & 0x7FFFFFFF) > 0x7F800000) return (uint16_t)(bits >> 16 | 0x40);
+    return (uint16_t)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
+}
+
 static inline float scalar_exp(float x) {
     const float clamped = x > CK_EXP_HIGH ? CK_EXP_HIGH : x;
     const float shifted = fmaf(clamped, CK_EXP_LOG2E, CK_EXP_ROUND);

@@ -10,7 +10,7 @@ typedef struct {
     void (*swiglu)(const float *, const float *, size_t, float *);
     void (*geglu)(const float *, const float *, size_t, float *);
     void (*softcap)(float *, size_t, float);
-    void (*store)(const float *, const float *, size_t, size_t, uint16_t *, uint16_t *);
+    bool (*store)(ck_type, const float *, const float *, size_t, size_t, void *, void *);
     void (*attend)(const ck_cache *, size_t, const float *const *, const int32_t *, size_t, float *);
     void (*attend_merge)(float *, const float *, size_t);
     void (*attend_finish)(const float *, size_t, size_t, float *);
@@ -27,7 +27,6 @@ extern const ck_table ck_neon_table;
 
 // A block with a smaller maximum is taken as zero: 127 / maximum must not overflow.
 #define CK_TINY 1e-35f
-#define CK_F16_MAX 65504.0f
 
 // exp(x) = 2^n * p(r) with n = round(x / ln 2), r = x - n ln 2: Cephes' expf (coefficients from netlib.org/cephes).
 // Below CK_EXP_LOW the result is 0; above CK_EXP_HIGH it is that of CK_EXP_HIGH. At most 2 ulp off between.
@@ -47,6 +46,11 @@ extern const ck_table ck_neon_table;
 // The tanh form of gelu: x/2 * (1 + tanh(u)) = x / (1 + exp(-2u)) with 2u = x * (A + B x^2).
 #define CK_GELU_A 1.59576912160573f
 #define CK_GELU_B 0.0713548162726009f
+
+/// Bits of the least float that rounds to infinity, or is infinite, in a float type.
+static inline uint32_t ck_overflow_bits(ck_type type) {
+    return type == CK_F16 ? 0x477FF000 : type == CK_BF16 ? 0x7F7F8000 : 0x7F800000;
+}
 
 /// Start of the quants of a quantized panel.
 static inline size_t ck_scales_bytes(ck_format format, size_t k) {

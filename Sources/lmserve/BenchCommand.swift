@@ -72,6 +72,7 @@ struct BenchCommand {
         var result = StepResult()
         for plan in plans {
             try backend.execute(plan, into: &result)
+            if let fault = result.faults.first { throw EngineError(.nonFiniteLogits, fault.message) }
             guard !result.tokens.contains(StepResult.nonFinite) else {
                 throw EngineError(.nonFiniteLogits, "the model's output is not finite; is the file damaged?")
             }

@@ -144,7 +144,7 @@ extension Inspection.Choices {
         let model = checkpoint.configuration
         let available = SystemMemory.available()
         let packed = try CPUBackend.packedByteCount(of: checkpoint)
-        let perToken = CPUBackend.keyValueBytesPerToken(of: model)
+        let perToken = try CPUBackend.keyValueBytesPerToken(of: checkpoint)
         // The pool is sized when the weights are there already.
         let capacity = try EngineCapacity(
             options: options, contextLength: model.contextLength, bytesPerToken: perToken,

@@ -57,9 +57,10 @@ struct ModelSource {
         defer { progress.clear() }
         do throws(EngineError) {
             switch settings.backend {
-            case .reference: return try ReferenceBackend(checkpoint: checkpoint)
+            case .reference: return try ReferenceBackend(checkpoint: checkpoint, dataType: settings.dataType)
             case .cpu:
-                return try CPUBackend(checkpoint: checkpoint, threads: threads) { fraction in
+                return try CPUBackend(checkpoint: checkpoint, threads: threads, dataType: settings.dataType) {
+                    fraction in
                     progress.show("loading \(name): \(Int(fraction * 100)) %")
                 }
             }

@@ -116,7 +116,8 @@ struct ServeCommand {
             name: settings.servedModelName ?? source.name, engine: engine,
             tokenizer: source.checkpoint.tokenizer, configuration: source.checkpoint.configuration,
             template: try chatTemplate(source.checkpoint),
-            format: try source.checkpoint.tensor(.layer(0, .query)).type.rawValue, device: "cpu")
+            format: settings.model.dataType.stored(try source.checkpoint.tensor(.layer(0, .query)).type).rawValue,
+            device: "cpu")
     }
 
     /// A template that was asked for must exist; a model's own that is not understood leaves raw prompts and ids.

@@ -112,6 +112,7 @@ struct ModelSettings {
     var name = ""
     var device = Device.auto
     var backend = BackendChoice.cpu
+    var dataType = DataType.auto
     var threads: Int?
 
     enum Device: String, CaseIterable {
@@ -131,6 +132,9 @@ struct ModelSettings {
             .value(
                 "--backend", as: .choice(), to: path.appending(path: \.backend),
                 "'reference' computes slowly and plainly in float32, as an oracle (default cpu)"),
+            .value(
+                "--dtype", as: .choice(), to: path.appending(path: \.dataType),
+                "type of float weights, keys and values; sums are float32 (default auto, the model's own type)"),
             .value(
                 "--threads", as: .integer(in: 1...1024), to: path.appending(path: \.threads),
                 "compute threads (default one per core)"),

@@ -4,32 +4,34 @@ import Testing
 
 /// A paged cache of one KV head, its blocks in a shuffled order, filled up to `length`; what lies beyond is NaN.
 private struct Cache {
+    let type: ck_type
     let dimension: Int
     let blockSize: Int
     let keys: [[Float]]
     let values: [[Float]]
     var bound: Float = 0
     var window = 0
-    private var pooledKeys: [UInt16]
-    private var pooledValues: [UInt16]
+    private var pooledKeys: [UInt8]
+    private var pooledValues: [UInt8]
     private var table: [Int32]
 
-    init(dimension: Int, blockSize: Int, length: Int, _ random: inout Random) {
+    init(_ type: ck_type = CK_F16, dimension: Int, blockSize: Int, length: Int, _ random: inout Random) {
+        self.type = type
         self.dimension = dimension
         self.blockSize = blockSize
         keys = (0..<length).map { _ in random.floats(dimension) }
         values = (0..<length).map { _ in random.floats(dimension) }
         let blocks = (length + blockSize - 1) / blockSize
         table = (0..<Int32(blocks)).shuffled(using: &random)
-        pooledKeys = [UInt16](repeating: 0x7E00, count: blocks * blockSize * dimension)
+        pooledKeys = [UInt8](repeating: 0xFF, count: blocks * blockSize * dimension * ck_element_bytes(type))
         pooledValues = pooledKeys
         for position in 0..<length {
             let block = Int(table[position / blockSize])
-            let group = (block * blockSize + position % blockSize / 16 * 16) * dimension
+            let group = (block * blockSize + position % blockSize / 16 * 16) * dimension * ck_element_bytes(type)
             pooledKeys.withUnsafeMutableBufferPointer { keyPool in
                 pooledValues.withUnsafeMutableBufferPointer { valuePool in
-                    ck_store(
-                        keys[position], values[position], dimension, position % 16,
+                    _ = ck_store(
+                        type, keys[position], values[position], dimension, position % 16,
                         keyPool.baseAddress.map { $0 + group }, valuePool.baseAddress.map { $0 + group })
                 }
             }
@@ -51,8 +53,9 @@ private struct Cache {
             pooledValues.withUnsafeBufferPointer { valuePool in
                 table.withUnsafeBufferPointer { table in
                     var cache = ck_cache(
-                        keys: keyPool.baseAddress, values: valuePool.baseAddress, block_stride: blockSize * dimension,
-                        block_table: table.baseAddress, block_size: blockSize, head_dimension: dimension,
+                        keys: keyPool.baseAddress, values: valuePool.baseAddress, type: type,
+                        block_stride: blockSize * dimension, block_table: table.baseAddress, block_size: blockSize,
+                        head_dimension: dimension,
                         scale: 1 / Float(dimension).squareRoot(), bound: bound, window: window)
                     for segment in 0..<segments {
                         var partial = [Float](repeating: .nan, count: count * width)
@@ -81,29 +84,41 @@ private struct Cache {
         }
     }
 
+    private func stored(_ x: Float) -> Float {
+        switch type {
+        case CK_F16: return Float(Float16(x))
+        case CK_BF16: return nearestBfloat(x)
+        default: return x
+        }
+    }
+
     /// The definition, in double precision.
     func expected(_ query: [Float], length: Int) -> [Double] {
         let seen = max(0, window == 0 ? 0 : length - window)..<length
         let scores = seen.map { position in
             let score =
-                zip(query, keys[position]).map { Double($0) * Double(Float(Float16($1))) }.reduce(0, +)
+                zip(query, keys[position]).map { Double($0) * Double(stored($1)) }.reduce(0, +)
                 / Double(dimension).squareRoot()
             return bound == 0 ? score : Double(bound) * tanh(score / Double(bound))
         }
         let weights = scores.map { exp($0) }
         let total = weights.reduce(0, +)
         return (0..<dimension).map { column in
-            zip(seen, weights).map { $1 * Double(Float(Float16(values[$0][column]))) }.reduce(0, +) / total
+            zip(seen, weights).map { $1 * Double(stored(values[$0][column])) }.reduce(0, +) / total
         }
     }
 }
 
 extension KernelTests {
-    @Test(arguments: [(16, 16), (64, 16), (80, 32), (96, 16), (128, 48), (256, 16)])
-    func `attention equals the oracle and the definition`(dimension: Int, blockSize: Int) {
+    @Test(
+        arguments: [(16, 16), (64, 16), (80, 32), (96, 16), (128, 48), (256, 16)],
+        [CK_F16.rawValue, CK_BF16.rawValue, CK_F32.rawValue])
+    func `attention equals the oracle and the definition`(shape: (dimension: Int, blockSize: Int), type: UInt32) {
+        let (dimension, blockSize) = shape
         var random = Random(20)
         for length in [1, 15, 16, 17, 255, 256, 257, 600] {
-            let cache = Cache(dimension: dimension, blockSize: blockSize, length: length, &random)
+            let cache = Cache(
+                ck_type(type), dimension: dimension, blockSize: blockSize, length: length, &random)
             let queries = (0..<13).map { _ in random.floats(dimension, in: -4...4) }
             let lengths = (0..<13).map { Int32(max(1, length - $0 * 23)) }
             for (name, equal) in compareLevels({ cache.attend(queries, lengths: lengths) }) {
@@ -140,19 +155,37 @@ extension KernelTests {
         }
     }
 
-    @Test func `stored values saturate instead of becoming infinite`() {
-        let dimension = 16
-        let key = [Float](repeating: 1e9, count: dimension)
-        let value = [Float](repeating: -1e9, count: dimension)
+    /// The greatest number of a type, one that rounds to it, and the least that rounds to infinity.
+    @Test(arguments: [
+        (CK_F16.rawValue, Float(65504), Float(65519), Float(65520)),
+        (
+            CK_BF16.rawValue, Float(bitPattern: 0x7F7F_0000), Float(bitPattern: 0x7F7F_7FFF),
+            Float(bitPattern: 0x7F7F_8000)
+        ),
+        (CK_F32.rawValue, .greatestFiniteMagnitude, .greatestFiniteMagnitude, .infinity),
+    ])
+    func `what is not finite in the cache's type is told`(type: UInt32, greatest: Float, below: Float, beyond: Float) {
+        let dimension = 48
+        let chosen = ck_current()
+        defer { ck_force(chosen) }
         for level in levels + [CK_GENERIC] {
-            let chosen = ck_current()
-            defer { ck_force(chosen) }
             ck_force(level)
-            var keys = [UInt16](repeating: 0, count: 256)
-            var values = keys
-            ck_store(key, value, dimension, 3, &keys, &values)
-            #expect((0..<256).allSatisfy { keys[$0] == ($0 % 16 == 3 ? Float16(65504).bitPattern : 0) })
-            #expect((0..<256).allSatisfy { values[$0] == ($0 / 16 == 3 ? Float16(-65504).bitPattern : 0) })
+            for (x, isFinite) in [(greatest, true), (below, true), (beyond, false), (.nan, false), (0, true)] {
+                for sign in [Float(1), -1] {
+                    for place in [0, 17, 47] {
+                        var row = [Float](repeating: 0.5, count: dimension)
+                        row[place] = sign * x
+                        let plain = [Float](repeating: -2, count: dimension)
+                        var keys = [UInt32](repeating: 0, count: dimension * 16)
+                        var values = keys
+                        let name = "\(String(cString: ck_level_name(level))), \(sign * x) at \(place)"
+                        #expect(
+                            ck_store(ck_type(type), row, plain, dimension, 3, &keys, &values) == isFinite, "\(name)")
+                        #expect(
+                            ck_store(ck_type(type), plain, row, dimension, 3, &keys, &values) == isFinite, "\(name)")
+                    }
+                }
+            }
         }
     }
 }

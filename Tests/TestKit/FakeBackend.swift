@@ -19,6 +19,8 @@ package final class FakeBackend: Backend {
     package struct Script: Sendable {
         /// What follows the tokens that are in the cache, of which the first `promptLength` are prompt.
         package var output: @Sendable (_ history: [Int32], _ promptLength: Int) -> Output = { _, _ in .natural }
+        /// What to report of a row that was written, if anything.
+        package var fault: @Sendable (_ token: Int32, _ position: Int32) -> String? = { _, _ in nil }
         /// Yields the next token itself, instead of logits to choose from.
         package var choose: (@Sendable (_ task: SampleTask) -> Int32)?
         /// Runs before each step; may block, or throw to fail it.
@@ -84,6 +86,10 @@ package final class FakeBackend: Backend {
             state.steps.append(
                 StepRecord(sequences: copy.sequenceCount, rows: copy.rowCount, samples: copy.samples.count))
             write(copy, &state)
+            for row in 0..<copy.rowCount {
+                guard let message = script.fault(copy.tokens[row], copy.positions[row]) else { continue }
+                result.faults.append(StepResult.Fault(row: Int32(row), message))
+            }
             let histories = (0..<copy.sequenceCount).map { read($0, of: copy, &state) }
             for task in copy.samples {
                 // Only last rows are sampled: of a row before it the cache holds more than was seen.

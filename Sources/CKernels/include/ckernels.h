@@ -81,6 +81,13 @@ size_t ck_panel_bytes(ck_format format, size_t k);
 /// - rows: 16 pointers, each to `k` elements of `type` (any alignment); NULL makes that output zero
 /// - panel: `ck_panel_bytes` bytes, 64-byte aligned
 void ck_pack_panel(ck_type type, const void *const rows[CK_PANEL], size_t k, void *panel);
+/// Packs one panel of elements of a float `type` in a float `format`, rounding to nearest even where they differ.
+/// Returns the largest magnitude among the elements before rounding: NaN if one is NaN.
+///
+/// - rows, panel: as for `ck_pack_panel`
+float ck_pack_floats(ck_type type, const void *const rows[CK_PANEL], size_t k, ck_format format, void *panel);
+/// The largest magnitude of `n` values: NaN if one is NaN, 0 of none.
+float ck_largest(const float *values, size_t n);
 /// Decodes `n` elements (whole blocks of `type`; any alignment) to float.
 void ck_dequantize(ck_type type, const void *source, size_t n, float *values);
 
@@ -172,11 +179,12 @@ void ck_softcap(float *x, size_t n, float bound);
 /// Floats of a partial result: head_dimension sums, then maximum and denominator (and padding).
 #define CK_PARTIAL(head_dimension) ((head_dimension) + 16)
 
-/// One KV head of one layer as one sequence sees it. Keys and values are f16. A block holds `block_size / 16` groups;
+/// One KV head of one layer as one sequence sees it. Keys and values are floats of `type`. A block holds `block_size / 16` groups;
 /// a group of keys is [head_dimension][16 positions], a group of values [16 positions][head_dimension].
 typedef struct {
-    const uint16_t *keys;         ///< first block of this layer and head
-    const uint16_t *values;       ///< first block of this layer and head
+    const void *keys;             ///< first block of this layer and head
+    const void *values;           ///< first block of this layer and head
+    ck_type type;                 ///< of keys and values: CK_F32, CK_F16 or CK_BF16
     size_t block_stride;          ///< elements between blocks of the pool
     const int32_t *block_table;   ///< the sequence's blocks in order
     size_t block_size;            ///< positions of a block, a multiple of 16
@@ -186,11 +194,15 @@ typedef struct {
     size_t window;                ///< positions a query sees, the last ones of its length; 0 for all
 } ck_cache;
 
-/// Writes one position's key and value of one head into its group, saturated to the range of f16.
+/// Bytes of one element of a float type.
+size_t ck_element_bytes(ck_type type);
+/// Writes one position's key and value of one head into its group, rounded to nearest even. Returns whether all are
+/// finite there: false for NaN, infinity and what is beyond the range of `type`.
 ///
 /// - key, value: (head_dimension); keys, values: the group's start; position: 0..<16
-void ck_store(
-    const float *key, const float *value, size_t head_dimension, size_t position, uint16_t *keys, uint16_t *values);
+bool ck_store(
+    ck_type type, const float *key, const float *value, size_t head_dimension, size_t position, void *keys,
+    void *values);
 /// Attends over positions `segment * 256 ..< min(segment * 256 + 256, lengths[i])`, those before
 /// `lengths[i] - window` left out. Nothing beyond the largest length is read from `values`; what is read of keys beyond
 /// it has no influence.

@@ -82,6 +82,23 @@ public struct StepResult: Sendable {
     /// (samples) entries of `logprobs` that belong to each sample.
     public var logprobCounts: [Int32] = []
 
+    /// Rows that must not be trusted, and so their sequences.
+    public var faults: [Fault] = []
+
+    /// A row whose keys or values are not finite as the cache holds them: the sequence fails, sampled or not.
+    public struct Fault: Sendable {
+        /// Index of the row in the plan.
+        public let row: Int32
+        /// Where, and what to do about it.
+        public let message: String
+
+        /// Creates a fault.
+        public init(row: Int32, _ message: String) {
+            self.row = row
+            self.message = message
+        }
+    }
+
     /// Marks a row whose logits were not finite: only that request fails.
     public static let nonFinite: Int32 = -1
 
@@ -93,5 +110,6 @@ public struct StepResult: Sendable {
         tokens.removeAll(keepingCapacity: true)
         logprobs.removeAll(keepingCapacity: true)
         logprobCounts.removeAll(keepingCapacity: true)
+        faults.removeAll(keepingCapacity: true)
     }
 }

@@ -100,6 +100,7 @@ package struct PerplexityEvaluation {
     }
 
     private func collect(_ result: borrowing StepResult, into losses: inout [Double]) throws(EngineError) {
+        if let fault = result.faults.first { throw EngineError(.nonFiniteLogits, fault.message) }
         let isComplete = result.logprobs.count == result.tokens.count
         guard isComplete, result.logprobs.allSatisfy({ $0.logprob.isFinite }) else {
             throw EngineError(

@@ -14,16 +14,23 @@ extension Scheduler {
         counters.steps += 1
         var sample = 0
         var logprobStart = 0
+        var row: Int32 = 0
         for index in shares.indices {
             let share = shares[index]
             generations[share.slot].computed += share.rows
             counters.rows += share.rows
+            let rows = row..<row + Int32(share.rows)
+            row = rows.upperBound
+            let fault = result.faults.first { rows.contains($0.row) }
+            if let fault { fail(share.slot, EngineError(.nonFiniteLogits, fault.message)) }
             guard share.yieldsToken else {
-                publishBlocks(of: share.slot)
+                if fault == nil { publishBlocks(of: share.slot) }
                 continue
             }
             let logprobs = logprobStart..<logprobStart + Int(result.logprobCounts[sample])
-            commit(result.tokens[sample], result.logprobs.span.extracting(logprobs), to: share.slot, now: now)
+            if fault == nil {
+                commit(result.tokens[sample], result.logprobs.span.extracting(logprobs), to: share.slot, now: now)
+            }
             logprobStart = logprobs.upperBound
             sample += 1
         }

@@ -20,7 +20,7 @@ private func smallModel(
     func `logits are close to the reference`(type: TensorType, family: ModelConfiguration.Family) throws {
         let checkpoint = QuantizedCheckpoint(smallModel(family, oddHeads: type.blockLength == 1), type)
         let prompt = (0..<40).map { Int32($0 * 37 % 301) }
-        let reference = try ReferenceBackend(checkpoint: checkpoint)
+        let reference = try ReferenceBackend(checkpoint: checkpoint, dataType: type == .bf16 ? .bfloat16 : .auto)
         let expected = reference.forward(try Greedy(reference, tokens: 64).plan(prompt, 0..<40, samples: true))
         let backend = try CPUBackend(checkpoint: checkpoint, threads: 2)
         let logits = try backend.forward(try Greedy(backend, tokens: 64).plan(prompt, 0..<40, samples: true))[0]
@@ -28,11 +28,11 @@ private func smallModel(
     }
 
     @Test(arguments: try SyntheticGolden.all())
-    func `float32 models give the golden logits but for the f16 cache`(golden: SyntheticGolden) throws {
+    func `float32 models give the golden logits`(golden: SyntheticGolden) throws {
         let backend = try CPUBackend(checkpoint: SyntheticCheckpoint(golden.configuration), threads: 1)
         let driver = try Greedy(backend, tokens: golden.prompt.count)
         let plan = driver.plan(golden.prompt, 0..<golden.prompt.count, samples: true)
-        #expect(relativeError(try backend.forward(plan)[0], golden.logits) < 0.002)
+        #expect(relativeError(try backend.forward(plan)[0], golden.logits) < 1e-5)
     }
 
     @Test(arguments: [TensorType.q4_1, .q8_0, .bf16])
@@ -124,12 +124,13 @@ extension CPUBackendModelTests {
     }
 }
 
-/// Token 300's embedding is NaN.
+/// Token 300's embedding becomes infinite when it is looked up.
 private struct PoisonedCheckpoint: Checkpoint {
     let base: SyntheticCheckpoint
     var configuration: ModelConfiguration {
         var model = base.configuration
         model.tiesEmbeddings = false
+        model.embeddingScale = 1e10
         return model
     }
     var tokenizer: any Tokenizer { base.tokenizer }
@@ -140,7 +141,7 @@ private struct PoisonedCheckpoint: Checkpoint {
         let tensor = try base.tensor(role)
         guard role == .tokenEmbedding else { return tensor }
         let copy = Copy(tensor.bytes)
-        copy.bytes.storeBytes(of: Float.nan, toByteOffset: 300 * tensor.columns * 4, as: Float.self)
+        copy.bytes.storeBytes(of: Float(1e35), toByteOffset: 300 * tensor.columns * 4, as: Float.self)
         return Tensor(
             name: tensor.name, type: .f32, rows: tensor.rows, columns: tensor.columns,
             bytes: UnsafeRawBufferPointer(copy.bytes), owner: copy)

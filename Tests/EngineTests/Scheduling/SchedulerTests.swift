@@ -298,6 +298,24 @@ struct SchedulerTests {
         }
     }
 
+    @Test("Keys that are not finite fail their own request, sampled or not, and are not cached")
+    func faultyRows() throws {
+        var script = FakeBackend.Script()
+        script.fault = { token, position in token == 7 && position == 10 ? "planted in layer 3" : nil }
+        var harness = try SchedulerHarness(maxNumSeqs: 4, maxNumBatchedTokens: 8, script: script)
+        let healthy = (0..<3).map { GenerationRequest.test(salt: UInt64($0)) }
+        let ids = healthy.map { harness.add($0) }
+        for _ in 0..<2 {
+            let sick = harness.add(.test(salt: 50) { $0.prompt = Array(repeating: 7, count: 30) })
+            harness.run()
+            #expect(harness.collector[sick].error == EngineError(.nonFiniteLogits, "planted in layer 3"))
+            #expect(harness.collector[sick].tokens.isEmpty)
+        }
+        for (id, request) in zip(ids, healthy) {
+            #expect(harness.collector[id].isSame(as: try SchedulerHarness.alone(request)))
+        }
+    }
+
     @Test("One failed step is computed again unseen; two in a row fail its requests and no others")
     func backendFailure() throws {
         for failures in [1, 2] {

@@ -1,7 +1,7 @@
 internal import CKernels
 
-/// Runs models on the processor: quantized weights against 8-bit activations, a paged f16 KV cache, a fixed team of
-/// threads.
+/// Runs models on the processor: quantized weights against 8-bit activations, float weights and a paged KV cache of a
+/// chosen type, a fixed team of threads.
 ///
 /// Equal rows give equal bits whatever shares the step, however prompts are cut into steps and whatever the number of
 /// threads: every sum has one fixed order, over inputs for matrices and over context positions for attention.
@@ -10,36 +10,40 @@ public final class CPUBackend: Backend, @unchecked Sendable {  // after init: us
     private let team: ThreadTeam
     private let forwardPass: ForwardPass
     private let sampling: SamplingStage
+    private let keyValueType: TensorType
 
     /// Packs the weights for this processor; the checkpoint's bytes are read once.
     ///
     /// - Parameters:
     ///   - threads: at least 1, the caller of `execute` being one of them; more than there are cores is slower.
+    ///   - dataType: of float weights, keys and values.
     ///   - progress: called on this thread with the share of weights packed, 0...1.
     /// - Throws: `EngineError.invalidModel`, `unsupportedModel`, `insufficientMemory` or `backend`.
     public init(
-        checkpoint: any Checkpoint, threads: Int, progress: (Double) -> Void = { _ in }
+        checkpoint: any Checkpoint, threads: Int, dataType: DataType = .auto, progress: (Double) -> Void = { _ in }
     ) throws(EngineError) {
         model = checkpoint.configuration
         team = try ThreadTeam(threads: threads)
-        let weights = try PackedWeights(checkpoint: checkpoint, team: team, progress: progress)
+        keyValueType = try dataType.keyValueType(of: checkpoint)
+        let weights = try PackedWeights(checkpoint: checkpoint, dataType: dataType, team: team, progress: progress)
         forwardPass = try ForwardPass(model, weights: weights, threads: team.count)
         sampling = SamplingStage(vocabularySize: model.vocabularySize, threads: team.count)
     }
 
-    /// Instruction set and threads.
+    /// Instruction set, threads and the type of keys and values.
     public var summary: String {
-        "CPU, \(String(cString: ck_level_name(ck_current()))), \(team.count) thread\(team.count == 1 ? "" : "s")"
+        "CPU, \(String(cString: ck_level_name(ck_current()))), \(team.count) thread\(team.count == 1 ? "" : "s"), "
+            + "\(keyValueType.dataTypeName) KV cache"
     }
 
     /// Bytes of KV cache that one token takes.
-    public var keyValueBytesPerToken: Int { Self.keyValueBytesPerToken(of: model) }
+    public var keyValueBytesPerToken: Int { Self.keyValueBytesPerToken(of: model, keyValueType) }
 
     /// Reserves the pool; pages take memory when they are first written.
     ///
     /// - Throws: `EngineError.insufficientMemory`; `EngineError.backend` for a block size that is no multiple of 16.
     public func allocateKeyValueCache(blockCount: Int, blockSize: Int) throws(EngineError) {
-        forwardPass.cache = try PagedCache(model, blockCount: blockCount, blockSize: blockSize)
+        forwardPass.cache = try PagedCache(model, type: keyValueType, blockCount: blockCount, blockSize: blockSize)
     }
 
     /// Runs the forward pass and samples. Token ids, slots and block tables must be in range: the engine checked them.
@@ -47,6 +51,10 @@ public final class CPUBackend: Backend, @unchecked Sendable {  // after init: us
         result.removeAll()
         guard plan.rowCount > 0 else { return }
         let logits = try forwardPass.run(plan, team: team)
+        for fault in forwardPass.faults(rowCount: plan.rowCount) {
+            result.faults.append(
+                StepResult.Fault(row: Int32(fault.row), keyValueType.nonFiniteKeyValues(layer: fault.layer)))
+        }
         guard !plan.samples.isEmpty else { return }
         sampling.sample(
             plan.samples, from: logits, stride: ForwardStep.padded(model.vocabularySize), team: team, into: &result)

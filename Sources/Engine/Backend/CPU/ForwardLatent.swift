@@ -28,7 +28,7 @@ extension ForwardWorker {
             ck_rms_norm(key, latent.norm, shape.keyValueRank, shape.normEpsilon, key)
             turn(key + shape.keyValueRank, row, layer)
             // What the value holds behind the latent is attended to and never looked at.
-            step.cache.store(key: key, value: key, layer: index, head: 0, slot: Int(step.plan.slots[row]))
+            store(key: key, value: key, layer: index, head: 0, row)
             guard let norm = latent.queryNorm, let query = latent.query else { return }
             ck_rms_norm(
                 step.buffers.outputs + row * group.width, norm, query.inputs, shape.normEpsilon,

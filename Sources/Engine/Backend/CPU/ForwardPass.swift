@@ -39,6 +39,14 @@ final class ForwardPass {
         return buffers.logits
     }
 
+    /// Rows of the last step whose keys or values were not finite in the cache, and the first layer of each.
+    func faults(rowCount: Int) -> [(row: Int, layer: Int)] {
+        (0..<rowCount).compactMap { row in
+            let layer = buffers.faultyLayers[row]
+            return layer < 0 ? nil : (row, Int(layer))
+        }
+    }
+
     /// The scheduler's promises; a kernel with a wrong index would write anywhere.
     private func check(_ plan: borrowing StepPlan, _ cache: PagedCache) {
         let slotCount = cache.blockCount * cache.blockSize

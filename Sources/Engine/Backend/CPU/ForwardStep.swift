@@ -168,9 +168,15 @@ struct ForwardWorker {
             ck_dequantize(
                 embedding.type.storage, embedding.bytes.baseAddress.map { $0 + token * rowByteCount },
                 embedding.columns, residual)
+            if step.weights.embeddingType != embedding.type {
+                for column in 0..<embedding.columns {
+                    residual[column] = step.weights.embeddingType.rounded(residual[column])
+                }
+            }
             if step.model.embeddingScale != 1 {
                 for column in 0..<embedding.columns { residual[column] *= step.model.embeddingScale }
             }
+            step.buffers.faultyLayers[row] = -1
             computeAngles(row)
         }
     }
@@ -229,11 +235,18 @@ struct ForwardWorker {
             ck_rotary(query, model.headCount, step.headStride, step.half, cosines, sines)
             ck_rotary(key, model.keyValueHeadCount, step.headStride, step.half, cosines, sines)
             for head in 0..<model.keyValueHeadCount {
-                step.cache.store(
+                store(
                     key: key + head * step.headStride, value: value + head * step.headStride, layer: index, head: head,
-                    slot: Int(step.plan.slots[row]))
+                    row)
             }
         }
+    }
+
+    /// Writes a row's key and value of one head to the cache, and notes the layer if they are not finite there.
+    func store(key: UnsafePointer<Float>, value: UnsafePointer<Float>, layer: Int, head: Int, _ row: Int) {
+        let slot = Int(step.plan.slots[row])
+        if step.cache.store(key: key, value: value, layer: layer, head: head, slot: slot) { return }
+        if step.buffers.faultyLayers[row] < 0 { step.buffers.faultyLayers[row] = Int32(layer) }
     }
 
     private func normalize(_ x: UnsafeMutablePointer<Float>, heads: Int, by weight: UnsafePointer<Float>?) {

@@ -7,6 +7,8 @@ final class PackedWeights: @unchecked Sendable {  // immutable after init
     let output: ProjectionGroup
     /// Stays in the model file: rows are looked up, not multiplied.
     let embedding: Tensor
+    /// What the elements of its rows are rounded to.
+    let embeddingType: TensorType
 
     private let memory: HugePages
     private let parts: PackedParts
@@ -15,11 +17,11 @@ final class PackedWeights: @unchecked Sendable {  // immutable after init
     ///
     /// - Parameter progress: called on the calling thread with the share done so far, 0...1.
     init(
-        checkpoint: any Checkpoint, team: ThreadTeam, progress: (Double) -> Void
+        checkpoint: any Checkpoint, dataType: DataType, team: ThreadTeam, progress: (Double) -> Void
     ) throws(EngineError) {
-        let plan = try PackingPlan(checkpoint)
+        let plan = try PackingPlan(checkpoint, dataType)
         let memory = try HugePages(byteCount: plan.byteCount, purpose: "the packed weights")
-        plan.pack(into: memory.base, team: team, progress: progress)
+        try plan.pack(into: memory.base, team: team, progress: progress)
 
         let model = checkpoint.configuration
         var builder = LayerBuilder(model, plan: plan, base: memory.base)
@@ -27,6 +29,7 @@ final class PackedWeights: @unchecked Sendable {  // immutable after init
         outputNorm = plan.vector(.outputNorm, memory.base)
         output = builder.group([(model.tiesEmbeddings ? .tokenEmbedding : .output, nil)])
         embedding = try checkpoint.tensor(.tokenEmbedding)
+        embeddingType = dataType.stored(embedding.type)
         parts = builder.parts
         layers = UnsafeBufferPointer(parts.layers.elements)
         self.memory = memory

@@ -1,4 +1,5 @@
 internal import CKernels
+internal import Synchronization
 
 /// Where every tensor goes in the memory of `PackedWeights`, and the work of putting it there.
 struct PackingPlan {
@@ -13,6 +14,8 @@ struct PackingPlan {
 
     fileprivate struct Item: Sendable {
         let tensor: Tensor
+        /// What the elements are kept in.
+        let type: TensorType
         let offset: Int
         let shape: Shape
     }
@@ -25,6 +28,8 @@ struct PackingPlan {
         case matrix(outputs: Int, heads: HeadLayout?)
         /// Panels in float32 for each head by itself.
         case headMatrices(HeadMatrices)
+        /// Nothing: elements are read from the file. They are only checked.
+        case unpacked
     }
 
     private struct Key: Hashable {
@@ -37,15 +42,16 @@ struct PackingPlan {
     private let items: [Key: Item]
 
     /// - Throws: `EngineError.invalidModel` for a missing tensor.
-    init(_ checkpoint: any Checkpoint) throws(EngineError) {
+    init(_ checkpoint: any Checkpoint, _ dataType: DataType) throws(EngineError) {
         let model = checkpoint.configuration
         var layout = BumpLayout()
         var items: [Key: Item] = [:]
-        for role in model.tensorRoles where role != .tokenEmbedding || model.tiesEmbeddings {
+        for role in model.tensorRoles {
             let tensor = try checkpoint.tensor(role)
             for (piece, shape) in Self.pieces(of: role, tensor, model) {
-                let offset = layout.reserve(UInt8.self, shape.byteCount(tensor))
-                items[Key(role: role, piece: piece)] = Item(tensor: tensor, offset: offset, shape: shape)
+                let type = role.isVector ? .f32 : dataType.stored(tensor.type)
+                let offset = layout.reserve(UInt8.self, shape.byteCount(tensor, type))
+                items[Key(role: role, piece: piece)] = Item(tensor: tensor, type: type, offset: offset, shape: shape)
             }
         }
         self.items = items
@@ -62,6 +68,7 @@ struct PackingPlan {
                 start: latent.plainDimension, count: latent.valueDimension, isTurned: false)
             return [(.keys, .headMatrices(keys)), (.values, .headMatrices(values))]
         }
+        if role == .tokenEmbedding && !model.tiesEmbeddings { return [(.whole, .unpacked)] }
         let heads = HeadLayout(model, role)
         let rows = role.isVector ? tensor.columns : tensor.rows
         let outputs = heads?.packedCount(rows) ?? rows
@@ -76,7 +83,7 @@ struct PackingPlan {
             preconditionFailure("\(role) was not planned")
         }
         return ck_matrix(
-            panels: base + item.offset, format: item.tensor.type.format, k: item.tensor.columns, outputs: outputs)
+            panels: base + item.offset, format: item.type.format, k: item.tensor.columns, outputs: outputs)
     }
 
     /// The packed matrices of all heads at `base`.
@@ -105,14 +112,22 @@ struct PackingPlan {
     }
 
     /// Packs everything, biggest tensors first so that the threads finish together.
-    func pack(into base: UnsafeMutableRawPointer, team: ThreadTeam, progress: (Double) -> Void) {
+    ///
+    /// - Throws: `EngineError.invalidModel` for floats that are not finite, in the file or as they are kept.
+    func pack(
+        into base: UnsafeMutableRawPointer, team: ThreadTeam, progress: (Double) -> Void
+    ) throws(EngineError) {
         let ordered = items.values.sorted { ($0.tensor.bytes.count, $0.offset) > ($1.tensor.bytes.count, $1.offset) }
         let total = ordered.reduce(0) { $0 + $1.tensor.bytes.count }
         var done = 0
         progress(0)
         for (index, item) in ordered.enumerated() {
             if index + 1 < ordered.count { ordered[index + 1].tensor.prefetch() }
-            team.run(PackingJob(item: item, destination: base + item.offset))
+            let job = PackingJob(item: item, destination: base + item.offset)
+            team.run(job)
+            if !item.type.rounded(job.largestMagnitude).isFinite {
+                try item.tensor.requireFinite(storedAs: item.type)
+            }
             item.tensor.discard()  // so that no more than a tensor is in memory twice
             done += item.tensor.bytes.count
             progress(Double(done) / Double(max(total, 1)))
@@ -121,17 +136,19 @@ struct PackingPlan {
 }
 
 extension PackingPlan.Shape {
-    func byteCount(_ tensor: Tensor) -> Int {
+    func byteCount(_ tensor: Tensor, _ type: TensorType) -> Int {
         switch self {
         case .vector(let outputs, _, _): (outputs + 15) / 16 * 64
-        case .matrix(let outputs, _): (outputs + 15) / 16 * ck_panel_bytes(tensor.type.format, tensor.columns)
+        case .matrix(let outputs, _): (outputs + 15) / 16 * ck_panel_bytes(type.format, tensor.columns)
         case .headMatrices(let matrices): matrices.heads * matrices.byteCount(tensor)
+        case .unpacked: 0
         }
     }
 
     /// Parts that threads can pack by themselves.
-    var partCount: Int {
+    func partCount(_ tensor: Tensor) -> Int {
         switch self {
+        case .unpacked: tensor.type.isFloat ? (tensor.rows + 15) / 16 : 0
         case .vector: 1
         case .matrix(let outputs, _): (outputs + 15) / 16
         case .headMatrices(let matrices): matrices.heads
@@ -162,6 +179,7 @@ private struct HeadMatrices: Sendable {
 /// Packs one tensor, its parts shared out among the threads.
 private final class PackingJob: TeamJob {
     private let item: PackingPlan.Item
+    private let largest = Atomic<UInt32>(0)
     private nonisolated(unsafe) let destination: UnsafeMutableRawPointer  // each part is written by one thread
 
     init(item: PackingPlan.Item, destination: UnsafeMutableRawPointer) {
@@ -170,14 +188,22 @@ private final class PackingJob: TeamJob {
     }
 
     func run(as member: TeamMember) {
-        member.share(item.shape.partCount) { part in
+        member.share(item.shape.partCount(item.tensor)) { part in
             switch item.shape {
             case .vector(let outputs, let heads, let addend): packVector(outputs, heads, addend)
             case .matrix(let outputs, let heads): pack(part, outputs, heads)
             case .headMatrices(let matrices): pack(head: part, matrices)
+            case .unpacked:
+                for index in part * 16..<min(item.tensor.rows, part * 16 + 16) { _ = row(index) }
             }
         }
     }
+
+    /// Of the floats read so far: NaN if one is NaN.
+    var largestMagnitude: Float { Float(bitPattern: largest.load(ordering: .relaxed)) }
+
+    /// As integers, magnitudes order NaN above infinity above every number.
+    private func note(_ magnitude: Float) { largest.max(magnitude.bitPattern, ordering: .relaxed) }
 
     private func packVector(_ outputs: Int, _ heads: HeadLayout?, _ addend: Float) {
         let packed = destination.assumingMemoryBound(to: Float.self)
@@ -204,14 +230,21 @@ private final class PackingJob: TeamJob {
                 }
                 rows.initializeElement(at: column, to: row)
             }
-            let panelByteCount = ck_panel_bytes(tensor.type.format, tensor.columns)
-            ck_pack_panel(
-                tensor.type.storage, rows.baseAddress, tensor.columns, destination + panel * panelByteCount)
+            let format = item.type.format
+            let target = destination + panel * ck_panel_bytes(format, tensor.columns)
+            if tensor.type.isFloat {
+                note(ck_pack_floats(tensor.type.storage, rows.baseAddress, tensor.columns, format, target))
+            } else {
+                ck_pack_panel(tensor.type.storage, rows.baseAddress, tensor.columns, target)
+            }
         }
     }
 
     private func pack(head: Int, _ matrices: HeadMatrices) {
-        let rows = (0..<matrices.count).map { row(head * matrices.stride + matrices.start + $0) }
+        let rows = (0..<matrices.count).map { index in
+            let row = row(head * matrices.stride + matrices.start + index)
+            return item.type == item.tensor.type ? row : row.map(item.type.rounded)
+        }
         let inputs = matrices.inputs(item.tensor)
         let outputs = matrices.outputs(item.tensor)
         let panels = (destination + head * matrices.byteCount(item.tensor)).assumingMemoryBound(to: Float.self)
@@ -235,6 +268,7 @@ private final class PackingJob: TeamJob {
                 tensor.type.storage, tensor.bytes.baseAddress.map { $0 + index * rowByteCount }, tensor.columns,
                 buffer.baseAddress)
             count = tensor.columns
+            if tensor.type.isFloat { note(ck_largest(buffer.baseAddress, tensor.columns)) }
         }
     }
 }

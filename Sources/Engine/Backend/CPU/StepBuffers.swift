@@ -20,6 +20,8 @@ struct StepBuffers {
     private(set) var cosines: UnsafeMutablePointer<Float>
     /// (rows, tables, rotary dimension / 2)
     private(set) var sines: UnsafeMutablePointer<Float>
+    /// (rows) the first layer whose keys or values of the row are not finite in the cache, or -1
+    private(set) var faultyLayers: UnsafeMutablePointer<Int32>
     /// (samples, padded vocabulary)
     private(set) var logits: UnsafeMutablePointer<Float>
     /// (rows, heads, segments, partial) of steps that split contexts among threads
@@ -56,6 +58,7 @@ struct StepBuffers {
         residual = nothing.assumingMemoryBound(to: Float.self)
         (inputs, outputs, cosines) = (residual, residual, residual)
         (sines, logits, partials, latentQueries) = (residual, residual, residual, residual)
+        faultyLayers = nothing.assumingMemoryBound(to: Int32.self)
         quants = nothing.assumingMemoryBound(to: Int8.self)
         blocks = nothing.assumingMemoryBound(to: ck_block.self)
     }
@@ -89,6 +92,7 @@ struct StepBuffers {
         let latentQueries = layout.reserve(Float.self, rows * widths.latentQueries)
         let cosines = layout.reserve(Float.self, rows * widths.rotary)
         let sines = layout.reserve(Float.self, rows * widths.rotary)
+        let faultyLayers = layout.reserve(Int32.self, rows)
         memory = try HugePages(byteCount: layout.byteCount, purpose: "activations")
         experts = try ExpertBuffers(widths.experts, rowCount: rows)
         func floats(_ offset: Int) -> UnsafeMutablePointer<Float> {
@@ -102,6 +106,7 @@ struct StepBuffers {
         self.latentQueries = floats(latentQueries)
         self.cosines = floats(cosines)
         self.sines = floats(sines)
+        self.faultyLayers = (memory.base + faultyLayers).assumingMemoryBound(to: Int32.self)
         rowCapacity = rows
     }
 }

@@ -11,16 +11,20 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
     private let windowRotary: ReferenceRotary
     private var cache: ReferenceKeyValueCache
     private var sampler: Sampler
+    private let keyValueType: TensorType
+    private var faults: [StepResult.Fault] = []
 
     /// Dequantizes every weight of the checkpoint to float32.
     ///
-    /// - Throws: `EngineError.invalidModel` when a tensor is missing.
-    package init(checkpoint: any Checkpoint) throws(EngineError) {
+    /// - Parameter dataType: whose numbers float matrices, keys and values are rounded to.
+    /// - Throws: `EngineError.invalidModel` when a tensor is missing, or holds a float that is not finite.
+    package init(checkpoint: any Checkpoint, dataType: DataType = .auto) throws(EngineError) {
         model = checkpoint.configuration
-        weights = try ReferenceWeights(checkpoint)
+        weights = try ReferenceWeights(RoundedCheckpoint(base: checkpoint, dataType: dataType))
+        keyValueType = dataType == .auto ? .f32 : try dataType.keyValueType(of: checkpoint)
         rotary = ReferenceRotary(model.rotaryFrequencies(windowed: false), layout: model.rotaryLayout)
         windowRotary = ReferenceRotary(model.rotaryFrequencies(windowed: true), layout: model.rotaryLayout)
-        cache = ReferenceKeyValueCache(model, slotCount: 0, blockSize: 1)
+        cache = ReferenceKeyValueCache(model, type: keyValueType, slotCount: 0, blockSize: 1)
         sampler = Sampler(vocabularySize: model.vocabularySize)
     }
 
@@ -32,12 +36,14 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
     }
 
     package func allocateKeyValueCache(blockCount: Int, blockSize: Int) throws(EngineError) {
-        cache = ReferenceKeyValueCache(model, slotCount: blockCount * blockSize, blockSize: blockSize)
+        cache = ReferenceKeyValueCache(
+            model, type: keyValueType, slotCount: blockCount * blockSize, blockSize: blockSize)
     }
 
     package func execute(_ plan: borrowing StepPlan, into result: inout StepResult) throws(EngineError) {
         result.removeAll()
         var logits = forward(plan)
+        result.faults = faults
         let width = model.vocabularySize
         for (index, task) in plan.samples.enumerated() {
             logits.withUnsafeMutableBufferPointer { all in
@@ -49,6 +55,7 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
 
     /// Runs the step and returns the logits of every sampled row: (samples, vocabulary).
     package func forward(_ plan: borrowing StepPlan) -> [Float] {
+        faults.removeAll()
         var logits = [Float](repeating: 0, count: plan.samples.count * model.vocabularySize)
         for sequence in 0..<plan.sequenceCount {
             let rows = Int(plan.rowStart[sequence])..<Int(plan.rowStart[sequence + 1])
@@ -56,8 +63,8 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
             let blocks = plan.blockTables[firstBlock..<firstBlock + plan.blockTableStride]
             for row in rows {
                 let output = runLayers(
-                    token: Int(plan.tokens[row]), position: Int(plan.positions[row]), slot: Int(plan.slots[row]),
-                    blocks: blocks)
+                    row, token: Int(plan.tokens[row]), position: Int(plan.positions[row]),
+                    slot: Int(plan.slots[row]), blocks: blocks)
                 for (index, task) in plan.samples.enumerated() where Int(task.row) == row {
                     logits.replaceSubrange(
                         index * model.vocabularySize..<(index + 1) * model.vocabularySize, with: project(output))
@@ -68,10 +75,10 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
     }
 
     /// One row through all layers.
-    private func runLayers(token: Int, position: Int, slot: Int, blocks: ArraySlice<Int32>) -> [Float] {
+    private func runLayers(_ row: Int, token: Int, position: Int, slot: Int, blocks: ArraySlice<Int32>) -> [Float] {
         var residual = weights.embedding.row(token).map { $0 * model.embeddingScale }
         for (index, layer) in weights.layers.enumerated() {
-            let place = Place(layer: index, position: position, slot: slot, blocks: blocks)
+            let place = Place(row: row, layer: index, position: position, slot: slot, blocks: blocks)
             var y = layer.attentionOutput(attend(layer, norm(residual, layer.attentionNorm), at: place))
             if let weight = layer.attentionPostNorm { y = norm(y, weight) }
             add(y, to: &residual)
@@ -95,6 +102,7 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
 
     /// Where a row is computed.
     private struct Place {
+        let row: Int
         let layer: Int
         let position: Int
         let slot: Int
@@ -138,13 +146,20 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
             var query = layer.query(x)
             if let weight = layer.queryNorm { query = headNorm(query, weight, epsilon: model.normEpsilon) }
             if let weight = layer.keyNorm { key = headNorm(key, weight, epsilon: model.normEpsilon) }
-            cache.store(key: rotated(key, width: width), value: value, layer: place.layer, slot: place.slot)
+            store(key: rotated(key, width: width), value: value, at: place)
             return rotated(query, width: width)
         }
         let plain = width - model.rotaryDimension
         let (key, value) = expand(latent, x) { rotated($0, width: model.rotaryDimension) }
-        cache.store(key: key, value: value, layer: place.layer, slot: place.slot)
+        store(key: key, value: value, at: place)
         return rotated(layer.query(compressed(x, latent)), width: width, offset: plain)
+    }
+
+    private func store(key: [Float], value: [Float], at place: Place) {
+        if cache.store(key: key, value: value, layer: place.layer, slot: place.slot) { return }
+        guard faults.last?.row != Int32(place.row) else { return }
+        let message = keyValueType.nonFiniteKeyValues(layer: place.layer)
+        faults.append(StepResult.Fault(row: Int32(place.row), message))
     }
 
     /// What queries are projected from.

@@ -1,5 +1,6 @@
-/// Keys and values of all layers in float32, addressed by slot.
+/// Keys and values of all layers, addressed by slot: float32 rounded to the numbers of a type.
 struct ReferenceKeyValueCache {
+    private let type: TensorType
     private let heads: Int
     private let keyDimension: Int
     private let valueDimension: Int
@@ -8,7 +9,8 @@ struct ReferenceKeyValueCache {
     private var keys: [Float]  // (layers, slots, heads, keyDimension)
     private var values: [Float]  // (layers, slots, heads, valueDimension)
 
-    init(_ model: ModelConfiguration, slotCount: Int, blockSize: Int) {
+    init(_ model: ModelConfiguration, type: TensorType, slotCount: Int, blockSize: Int) {
+        self.type = type
         heads = model.keyValueHeadCount
         keyDimension = model.headDimension
         valueDimension = model.valueDimension
@@ -24,10 +26,13 @@ struct ReferenceKeyValueCache {
         Int(blocks[blocks.startIndex + position / blockSize]) * blockSize + position % blockSize
     }
 
-    mutating func store(key: [Float], value: [Float], layer: Int, slot: Int) {
+    /// Returns whether all is finite in the cache's type.
+    mutating func store(key: [Float], value: [Float], layer: Int, slot: Int) -> Bool {
+        let (key, value) = (key.map(type.rounded), value.map(type.rounded))
         let row = (layer * slotCount + slot) * heads
         for (element, x) in key.enumerated() { keys[row * keyDimension + element] = x }
         for (element, x) in value.enumerated() { values[row * valueDimension + element] = x }
+        return (key + value).allSatisfy(\.isFinite)
     }
 
     func key(layer: Int, slot: Int, head: Int) -> ArraySlice<Float> {
