@@ -77,6 +77,8 @@ let package = Package(
         kit("ChaosKit", ["TestKit"]),
         kit("SimulationKit", ["TestKit", "LMServer", "LMClient", "LMEngine", "LMTransport", "LMProtocol"]),
         .executableTarget(
+            name: "model-folder", dependencies: ["TestKit"], path: "Tests/model-folder", swiftSettings: settings),
+        .executableTarget(
             name: "simulate", dependencies: ["SimulationKit"], path: "Tests/simulate", swiftSettings: settings),
         tests("ArchitectureTests", []),
         tests("ProtocolTests", ["LMProtocol"]),

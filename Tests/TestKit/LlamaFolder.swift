@@ -1,25 +1,35 @@
 import Foundation
 import LMEngine
 
-/// A Llama model of a GGUF file written as a Hugging Face folder: weights as float32, the tokenizer from its vocabulary
-/// and merges.
+/// A Llama model of a GGUF file written as a Hugging Face folder: weights as floats, the tokenizer from its vocabulary and
+/// merges.
 public enum LlamaFolder {
     /// Writes the folder.
     ///
     /// - Parameter path: a GGUF file of SmolLM2: tied embeddings, digits by themselves.
-    public static func make(fromGGUF path: String) throws -> TemporaryFolder {
-        let file = try GGUFFile(MappedFile(path: path))
-        let checkpoint = try GGUFCheckpoint(file)
+    public static func make(fromGGUF path: String, storage: FamilyModel.Storage = .float32) throws -> TemporaryFolder {
         let folder = try TemporaryFolder()
-        try folder.write("config.json", config(checkpoint.configuration))
-        try folder.write("tokenizer.json", try tokenizer(file))
-        let ends = checkpoint.tokenizer.endTokens.map { String($0) }.joined(separator: ",")
-        try folder.write("generation_config.json", #"{"eos_token_id":[\#(ends)]}"#)
-        try writeWeights(of: checkpoint, to: folder.path + "/model.safetensors")
+        try write(to: folder.path, fromGGUF: path, storage: storage)
         return folder
     }
 
-    private static func config(_ model: ModelConfiguration) -> String {
+    /// Writes the files of the folder to one that exists.
+    ///
+    /// - Parameter storage: of all weights, rounded to nearest even.
+    public static func write(to folder: String, fromGGUF path: String, storage: FamilyModel.Storage) throws {
+        let file = try GGUFFile(MappedFile(path: path))
+        let checkpoint = try GGUFCheckpoint(file)
+        func write(_ name: String, _ text: String) throws {
+            try Data(text.utf8).write(to: URL(fileURLWithPath: folder).appendingPathComponent(name))
+        }
+        try write("config.json", config(checkpoint.configuration, storage))
+        try write("tokenizer.json", try tokenizer(file))
+        let ends = checkpoint.tokenizer.endTokens.map { String($0) }.joined(separator: ",")
+        try write("generation_config.json", #"{"eos_token_id":[\#(ends)]}"#)
+        try writeWeights(of: checkpoint, to: folder + "/model.safetensors", storage)
+    }
+
+    private static func config(_ model: ModelConfiguration, _ storage: FamilyModel.Storage) -> String {
         """
         {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu",
          "vocab_size": \(model.vocabularySize), "hidden_size": \(model.embeddingLength),
@@ -27,7 +37,7 @@ public enum LlamaFolder {
          "num_attention_heads": \(model.headCount), "num_key_value_heads": \(model.keyValueHeadCount),
          "rms_norm_eps": \(model.normEpsilon), "rope_theta": \(model.rotaryBase), "rope_scaling": null,
          "max_position_embeddings": \(model.contextLength), "tie_word_embeddings": \(model.tiesEmbeddings),
-         "torch_dtype": "float32"}
+         "torch_dtype": "\(storage)"}
         """
     }
 
@@ -61,7 +71,9 @@ public enum LlamaFolder {
     }
 
     /// Rows are written as they are dequantized: the whole would take gigabytes.
-    private static func writeWeights(of checkpoint: any Checkpoint, to path: String) throws {
+    private static func writeWeights(of checkpoint: any Checkpoint, to path: String, _ storage: FamilyModel.Storage)
+        throws
+    {
         let model = checkpoint.configuration
         var header = SafetensorsWriter()
         var tensors: [(role: TensorRole, tensor: Tensor)] = []
@@ -69,10 +81,10 @@ public enum LlamaFolder {
         for role in model.tensorRoles {
             let tensor = try checkpoint.tensor(role)
             let shape = role.isVector ? [tensor.columns] : [tensor.rows, tensor.columns]
-            let end = next + tensor.rows * tensor.columns * 4
+            let end = next + tensor.rows * tensor.columns * (storage == .float32 ? 4 : 2)
             header.entries.append(
                 SafetensorsWriter.Entry(
-                    name: name(of: role), type: "F32", shape: shape, offsets: [next, end], data: []))
+                    name: name(of: role), type: storage.rawValue, shape: shape, offsets: [next, end], data: []))
             next = end
             tensors.append((role, tensor))
         }
@@ -90,9 +102,19 @@ public enum LlamaFolder {
                     tensor.dequantize(row: source(of: row, role, model), into: target)
                 }
             }
-            try file.write(contentsOf: elements)
+            try file.write(contentsOf: convert(elements, storage))
         }
         try file.close()
+    }
+
+    private static func convert(_ elements: Data, _ storage: FamilyModel.Storage) -> Data {
+        guard storage != .float32 else { return elements }
+        let floats = elements.withUnsafeBytes { Array($0.bindMemory(to: Float.self)) }
+        let bits = floats.map {
+            storage == .float16
+                ? Float16($0).bitPattern : UInt16(TensorType.bf16.rounded($0).bitPattern >> 16)
+        }
+        return bits.withUnsafeBytes { Data($0) }
     }
 
     /// GGUF files hold the rows of queries and keys so that rotated pairs stand side by side; folders hold the first of
