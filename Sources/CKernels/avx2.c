@@ -9,6 +9,7 @@
 #define TILE_PANELS 2
 #define QUANTIZED_ROWS 2
 #define ZERO_POINT_8 0
+#define ZERO_POINT_WIDE 1
 
 /// Half a panel. `magnitudes` times `signed_bytes` must not exceed 2^15 in pairs: 128 * 127 * 2 does not.
 INLINE __m256i dot_half(__m256i sums, __m256i magnitudes, __m256i signed_bytes) {
@@ -37,10 +38,16 @@ INLINE int_lanes dot_biased(int_lanes sums, bytes64 weights, const int8_t *four)
     return sums;
 }
 
+/// -128 has no opposite, so the weights are cut in two instead: 128 * 127 * 2 and 128 * -128 * 2 both fit 16 bits.
+INLINE int_lanes dot_wide(int_lanes sums, bytes64 weights, const int8_t *four) {
+    const bytes64 top = weights & 0x80;
+    return dot(dot(sums, weights ^ top, four), top, four);
+}
+
 #include "kernels.h"
 #pragma clang attribute pop
 
 const ck_table ck_avx2_table = {
-    quantize, matmul, rms_norm, rotary, swiglu, geglu, softcap, store, attend, attend_merge, attend_finish,
+    quantize, quantize_rows, quantize_fixed, matmul, rms_norm, rotary, swiglu, geglu, softcap, store, attend, attend_merge, attend_finish,
 };
 #endif

@@ -10,6 +10,7 @@
 #define TILE_PANELS 4
 #define QUANTIZED_ROWS 12
 #define ZERO_POINT_8 1
+#define ZERO_POINT_WIDE 1
 
 INLINE int_lanes dot(int_lanes sums, bytes64 weights, const int8_t *four) {
     int32_t packed;
@@ -19,10 +20,14 @@ INLINE int_lanes dot(int_lanes sums, bytes64 weights, const int8_t *four) {
 
 INLINE int_lanes dot_biased(int_lanes sums, bytes64 weights, const int8_t *four) { return dot(sums, weights, four); }
 
+INLINE int_lanes dot_wide(int_lanes sums, bytes64 weights, const int8_t *four) {
+    return dot_biased(sums, weights, four);
+}
+
 #include "kernels.h"
 #pragma clang attribute pop
 
 const ck_table ck_avx512_table = {
-    quantize, matmul, rms_norm, rotary, swiglu, geglu, softcap, store, attend, attend_merge, attend_finish,
+    quantize, quantize_rows, quantize_fixed, matmul, rms_norm, rotary, swiglu, geglu, softcap, store, attend, attend_merge, attend_finish,
 };
 #endif

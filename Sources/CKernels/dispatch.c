@@ -107,6 +107,16 @@ void ck_quantize(const float *values, size_t rows, size_t stride, size_t k, int8
     kernels->quantize(values, rows, stride, k, quants, blocks);
 }
 
+void ck_quantize_rows(const float *values, size_t rows, size_t stride, size_t k, int8_t *quants, ck_block *blocks) {
+    kernels->quantize_rows(values, rows, stride, k, quants, blocks);
+}
+
+void ck_quantize_fixed(
+    const float *values, size_t rows, size_t stride, size_t k, float scale, float offset, int8_t *quants,
+    ck_block *blocks) {
+    kernels->quantize_fixed(values, rows, stride, k, scale, offset, quants, blocks);
+}
+
 void ck_matmul(
     const ck_matrix *matrix, const ck_activations *activations, size_t row, size_t rows, size_t panel, size_t panels,
     const ck_output *output) {

@@ -29,6 +29,47 @@ static void quantize(const float *values, size_t rows, size_t stride, size_t k, 
     }
 }
 
+/// The largest magnitude; NaN or infinity when there is one.
+static float largest_magnitude(const float *x, size_t k) {
+    uint32_t largest = 0;
+    for (size_t i = 0; i < k; i++) {
+        const uint32_t magnitude = float_bits(x[i]) & 0x7FFFFFFF;
+        if (magnitude > largest) largest = magnitude;
+    }
+    return bits_float(largest);
+}
+
+static void quantize_rows(const float *values, size_t rows, size_t stride, size_t k, int8_t *quants, ck_block *blocks) {
+    for (size_t row = 0; row < rows; row++, values += stride, quants += ck_padded(k), blocks++) {
+        const float maximum = largest_magnitude(values, k);
+        const bool finite = maximum < INFINITY, zero = maximum < CK_TINY;
+        const float scale = !finite ? bits_float(0x7FC00000) : zero ? 0 : maximum / 127.0f;
+        int32_t sum = 0;
+        memset(quants, 0, ck_padded(k));
+        for (size_t i = 0; i < k && finite && !zero; i++) {
+            quants[i] = (int8_t)rintf(values[i] / scale);
+            sum += quants[i];
+        }
+        *blocks = (ck_block){.scale = scale, .zero8 = -128 * sum};
+    }
+}
+
+static void quantize_fixed(
+    const float *values, size_t rows, size_t stride, size_t k, float scale, float offset, int8_t *quants,
+    ck_block *blocks) {
+    for (size_t row = 0; row < rows; row++, values += stride, quants += ck_padded(k), blocks++) {
+        const bool finite = largest_magnitude(values, k) < INFINITY;
+        int32_t sum = 0;
+        memset(quants, 0, ck_padded(k));
+        for (size_t i = 0; i < k && finite; i++) {
+            const float quant = rintf(values[i] / scale) + offset;
+            quants[i] = (int8_t)(quant > 127 ? 127 : quant < -128 ? -128 : quant);
+            sum += quants[i];
+        }
+        *blocks = (ck_block){.scale = finite ? 1 : bits_float(0x7FC00000), .zero8 = -128 * sum};
+    }
+}
+
 /// Quant of element `j` of a block for output `column`.
 static int quant_at(const uint8_t *quants, bool four_bits, size_t column, size_t j) {
     const size_t step = j / 4, lane = column * 4 + j % 4;
@@ -55,6 +96,19 @@ static float quantized_dot(
     return sum;
 }
 
+static float integer_dot(
+    const uint8_t *panel, size_t column, size_t k, const int8_t *activations, const ck_block *block) {
+    const float scale = ((const float *)(const void *)panel)[column];
+    // Unsigned, so that it may wrap.
+    uint32_t sum = ((const uint32_t *)(const void *)panel)[CK_PANEL + column];
+    const uint8_t *quants = panel + CK_INTEGERS_START;
+    for (size_t i = 0; i < k; i++) {
+        const int32_t weight = quants[i / 4 * 64 + column * 4 + i % 4] - 128;
+        sum += (uint32_t)(weight * activations[i]);
+    }
+    return (float)(int32_t)sum * (scale * block->scale);
+}
+
 static float weight_at(ck_format format, const void *panel, size_t index) {
     if (format == CK_PANEL_F32) return ((const float *)panel)[index];
     const uint16_t bits = ((const uint16_t *)panel)[index];
@@ -74,13 +128,17 @@ static void matmul(
     for (size_t r = row; r < row + rows; r++) {
         for (size_t column = panel * CK_PANEL; column < (panel + panels) * CK_PANEL; column++) {
             const uint8_t *weights = (const uint8_t *)matrix->panels + column / CK_PANEL * panel_bytes;
-            float sum =
-                ck_is_quantized(matrix->format)
-                    ? quantized_dot(
-                          matrix->format, weights, column % CK_PANEL, k, activations->quants + r * k,
-                          activations->blocks + r * (k / CK_BLOCK))
-                    : float_dot(
-                          matrix->format, weights, column % CK_PANEL, k, activations->values + r * activations->stride);
+            float sum;
+            if (matrix->format == CK_PANEL_I8)
+                sum = integer_dot(
+                    weights, column % CK_PANEL, k, activations->quants + r * ck_padded(k), activations->blocks + r);
+            else if (ck_is_quantized(matrix->format))
+                sum = quantized_dot(
+                    matrix->format, weights, column % CK_PANEL, k, activations->quants + r * k,
+                    activations->blocks + r * (k / CK_BLOCK));
+            else
+                sum = float_dot(
+                    matrix->format, weights, column % CK_PANEL, k, activations->values + r * activations->stride);
             float *y = output->y + r * output->stride + column;
             if (output->bias != NULL) sum += output->bias[column];
             *y = output->accumulate ? sum + *y : sum;
@@ -199,5 +257,5 @@ static void attend_finish(const float *state, size_t d, size_t count, float *y) 
 }
 
 const ck_table ck_generic_table = {
-    quantize, matmul, rms_norm, rotary, swiglu, geglu, softcap, store, attend, attend_merge, attend_finish,
+    quantize, quantize_rows, quantize_fixed, matmul, rms_norm, rotary, swiglu, geglu, softcap, store, attend, attend_merge, attend_finish,
 };

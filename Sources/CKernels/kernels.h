@@ -2,8 +2,10 @@
 //   TILE_ROWS, TILE_PANELS        accumulators of a float product: TILE_ROWS * TILE_PANELS (at most 6 * 4)
 //   QUANTIZED_ROWS                rows of a quantized product (at most 12)
 //   ZERO_POINT_8                  whether `dot_biased` leaves the zero point 128 to ck_block.zero8
+//   ZERO_POINT_WIDE               the same of `dot_wide`
 //   int_lanes dot(int_lanes sums, bytes64 weights, const int8_t *four)          weights below 128
 //   int_lanes dot_biased(int_lanes sums, bytes64 weights, const int8_t *four)   weights minus 128
+//   int_lanes dot_wide(int_lanes sums, bytes64 weights, const int8_t *four)     the same for activations down to -128
 // where `four` are the activations that the 16 groups of 4 weights share.
 
 #include "lanes.h"
@@ -42,6 +44,7 @@ static void quantize(const float *values, size_t rows, size_t stride, size_t k, 
             quantize_block(values + row * stride + b, quants, blocks);
 }
 
+/// Adds bias and what `y` holds, and writes 16 columns of a row.
 INLINE void finish(const ck_output *output, size_t row, size_t column, lanes result) {
     float *y = output->y + row * output->stride + column;
     if (output->bias != NULL) result += load(output->bias + column);
@@ -159,6 +162,10 @@ static void matmul_8bit_min(
     quantized_matmul(CK_PANEL_8BIT_MIN, m, a, row, rows, panel, panels, y);
 }
 
+// MARK: - Integer product
+
+#include "integers.h"
+
 // MARK: - Float product
 
 INLINE lanes load_weights(const ck_format format, const void *weights, size_t index) {
@@ -263,6 +270,7 @@ static void matmul(
     case CK_PANEL_F32: matmul_f32(m, a, row, rows, panel, panels, y); return;
     case CK_PANEL_F16: matmul_f16(m, a, row, rows, panel, panels, y); return;
     case CK_PANEL_BF16: matmul_bf16(m, a, row, rows, panel, panels, y); return;
+    case CK_PANEL_I8: (a->is_wide ? matmul_i8_wide : matmul_i8)(m, a, row, rows, panel, panels, y); return;
     }
 }
 

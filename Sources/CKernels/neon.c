@@ -9,6 +9,7 @@
 #define TILE_PANELS 2
 #define QUANTIZED_ROWS 3
 #define ZERO_POINT_8 0
+#define ZERO_POINT_WIDE 0
 
 typedef int32_t int_quarter __attribute__((ext_vector_type(4)));
 typedef uint8_t byte_quarter __attribute__((ext_vector_type(16)));
@@ -32,10 +33,14 @@ INLINE int_lanes dot_biased(int_lanes sums, bytes64 weights, const int8_t *four)
     return dot(sums, weights ^ 0x80, four);
 }
 
+INLINE int_lanes dot_wide(int_lanes sums, bytes64 weights, const int8_t *four) {
+    return dot_biased(sums, weights, four);
+}
+
 #include "kernels.h"
 #pragma clang attribute pop
 
 const ck_table ck_neon_table = {
-    quantize, matmul, rms_norm, rotary, swiglu, geglu, softcap, store, attend, attend_merge, attend_finish,
+    quantize, quantize_rows, quantize_fixed, matmul, rms_norm, rotary, swiglu, geglu, softcap, store, attend, attend_merge, attend_finish,
 };
 #endif

@@ -97,7 +97,8 @@ static void decode(ck_type type, const uint8_t *row, size_t b, decoded *out) {
     }
     case CK_F32:
     case CK_F16:
-    case CK_BF16: return;
+    case CK_BF16:
+    case CK_I8: return;
     }
 }
 
@@ -114,6 +115,7 @@ ck_format ck_format_of(ck_type type) {
     case CK_Q5_K: return CK_PANEL_8BIT_MIN;
     case CK_Q8_0:
     case CK_Q6_K: return CK_PANEL_8BIT;
+    case CK_I8: return CK_PANEL_I8;
     }
     return CK_PANEL_F32;
 }
@@ -129,8 +131,36 @@ size_t ck_panel_bytes(ck_format format, size_t k) {
     case CK_PANEL_F32: return k * CK_PANEL * 4;
     case CK_PANEL_F16:
     case CK_PANEL_BF16: return (k * CK_PANEL * 2 + 63) / 64 * 64;
+    case CK_PANEL_I8: return CK_INTEGERS_START + ck_padded(k) * CK_PANEL;
     }
     return 0;
+}
+
+static void pack_integers(const void *const rows[CK_PANEL], size_t k, uint8_t *panel) {
+    const uint32_t zeros = 0x80808080;
+    for (size_t column = 0; column < CK_PANEL; column++) {
+        const float one = 1;
+        memcpy(panel + column * 4, &one, 4);
+    }
+    memset(panel + CK_PANEL * 4, 0, CK_PANEL * 4);
+    for (size_t i = 0; i < ck_padded(k); i += 4) {
+        uint8_t *step = panel + CK_INTEGERS_START + i * CK_PANEL;
+        const size_t there = i >= k ? 0 : k - i < 4 ? k - i : 4;
+        for (size_t column = 0; column < CK_PANEL; column++) {
+            uint32_t four = 0;
+            if (rows[column] != NULL && there == 4)
+                memcpy(&four, (const uint8_t *)rows[column] + i, 4);
+            else if (rows[column] != NULL)
+                memcpy(&four, (const uint8_t *)rows[column] + i, there);
+            four ^= zeros;
+            memcpy(step + column * 4, &four, 4);
+        }
+    }
+}
+
+void ck_scale_panel(const float scales[CK_PANEL], const int32_t addends[CK_PANEL], void *panel) {
+    memcpy(panel, scales, CK_PANEL * 4);
+    memcpy((uint8_t *)panel + CK_PANEL * 4, addends, CK_PANEL * 4);
 }
 
 /// Places element `j` of a block for output `column`.
@@ -144,6 +174,10 @@ static void place_quant(uint8_t *quants, bool four_bits, size_t column, size_t j
 
 void ck_pack_panel(ck_type type, const void *const rows[CK_PANEL], size_t k, void *panel) {
     const ck_format format = ck_format_of(type);
+    if (format == CK_PANEL_I8) {
+        pack_integers(rows, k, panel);
+        return;
+    }
     if (!ck_is_quantized(format)) {
         ck_pack_floats(type, rows, k, format, panel);
         return;
@@ -179,6 +213,10 @@ static void dequantize_floats(ck_type type, const uint8_t *source, size_t n, flo
 }
 
 void ck_dequantize(ck_type type, const void *source, size_t n, float *values) {
+    if (type == CK_I8) {
+        for (size_t i = 0; i < n; i++) values[i] = ((const int8_t *)source)[i];
+        return;
+    }
     if (type == CK_F32 || type == CK_F16 || type == CK_BF16) {
         dequantize_floats(type, source, n, values);
         return;
@@ -192,5 +230,25 @@ void ck_dequantize(ck_type type, const void *source, size_t n, float *values) {
         decode(type, source, b, &block);
         for (int j = 0; j < CK_BLOCK; j++)
             values[j] = block.scale * (float)(block.quants[j] - block.zero) + block.minimum;
+    }
+}
+
+void ck_add_error(const float *values, const int8_t *quants, float scale, size_t k, ck_error *error) {
+    float products[CK_PANEL] = {0}, squares[CK_PANEL] = {0}, decoded[CK_PANEL] = {0}, largest[CK_PANEL] = {0};
+    for (size_t i = 0; i < k; i += CK_PANEL) {
+        const size_t count = k - i < CK_PANEL ? k - i : CK_PANEL;
+        for (size_t lane = 0; lane < count; lane++) {
+            const float x = values[i + lane], y = (float)quants[i + lane] * scale, difference = fabsf(x - y);
+            products[lane] += x * y;
+            squares[lane] += x * x;
+            decoded[lane] += y * y;
+            largest[lane] = difference > largest[lane] ? difference : largest[lane];
+        }
+    }
+    for (size_t lane = 0; lane < CK_PANEL; lane++) {
+        error->products += (double)products[lane];
+        error->squares += (double)squares[lane];
+        error->decoded += (double)decoded[lane];
+        if (largest[lane] > error->largest) error->largest = largest[lane];
     }
 }

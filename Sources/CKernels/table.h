@@ -4,6 +4,8 @@
 /// One implementation of every dispatched function.
 typedef struct {
     void (*quantize)(const float *, size_t, size_t, size_t, int8_t *, ck_block *);
+    void (*quantize_rows)(const float *, size_t, size_t, size_t, int8_t *, ck_block *);
+    void (*quantize_fixed)(const float *, size_t, size_t, size_t, float, float, int8_t *, ck_block *);
     void (*matmul)(const ck_matrix *, const ck_activations *, size_t, size_t, size_t, size_t, const ck_output *);
     void (*rms_norm)(const float *, const float *, size_t, float, float *);
     void (*rotary)(float *, size_t, size_t, size_t, const float *, const float *);
@@ -57,6 +59,9 @@ static inline size_t ck_scales_bytes(ck_format format, size_t k) {
     const size_t per_block = (format == CK_PANEL_4BIT_MIN || format == CK_PANEL_8BIT_MIN) ? 64 : 32;
     return (k / CK_BLOCK * per_block + 63) / 64 * 64;
 }
+
+/// Start of the quants of an integer panel: behind scales and addends.
+#define CK_INTEGERS_START 128
 
 /// The group of the cache that holds positions `group * 16 ..< group * 16 + 16`, in elements from the first block.
 static inline size_t ck_group_offset(const ck_cache *cache, size_t group) {

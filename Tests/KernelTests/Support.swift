@@ -129,7 +129,7 @@ struct Activations {
                         func run(_ bias: UnsafePointer<Float>?) {
                             var activations = ck_activations(
                                 values: values.baseAddress, quants: quants.baseAddress, blocks: blocks.baseAddress,
-                                stride: k)
+                                stride: k, is_wide: false)
                             var output = ck_output(
                                 y: y.baseAddress, stride: stride, bias: bias, accumulate: accumulate != nil)
                             ck_matmul(&matrix, &activations, row, rows, 0, stride / 16, &output)

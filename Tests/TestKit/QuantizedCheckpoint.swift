@@ -66,5 +66,6 @@ private func block(_ type: TensorType, _ random: inout TestRandom) -> [UInt8] {
     case .q4_K: return half(0.0004) + half(0.003) + quants(140)
     case .q5_K: return half(0.0002) + half(0.003) + quants(172)
     case .q6_K: return quants(208) + half(0.00003)
+    case .i8: preconditionFailure("bytes alone mean nothing")
     }
 }

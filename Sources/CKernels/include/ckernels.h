@@ -51,6 +51,7 @@ typedef enum {
     CK_Q4_K = 6,
     CK_Q5_K = 7,
     CK_Q6_K = 8,
+    CK_I8 = 9,  ///< signed bytes; what they are multiplied by stands elsewhere
 } ck_type;
 
 /// How a packed matrix stores elements. A panel holds 16 outputs and all K inputs.
@@ -58,6 +59,8 @@ typedef enum {
 /// Quantized panels: first the scales, per block of 32 inputs 16 f16 (with `_MIN` another 16 f16 minimums), padded to
 /// 64 bytes; then per block the quants in the order of a four-way byte dot product: 8 steps of [16 outputs][4 inputs].
 /// 4-bit panels hold steps 2i and 2i + 1 in the low and high nibbles of 64 bytes. Float panels: [K][16].
+/// Integer panels: 16 float scales, 16 int32 addends, then quants + 128 in steps of [16 outputs][4 inputs], the inputs
+/// padded to a multiple of 16.
 typedef enum {
     CK_PANEL_4BIT = 0,      ///< value = scale * (quant - 8)
     CK_PANEL_4BIT_MIN = 1,  ///< value = scale * quant + minimum
@@ -66,13 +69,14 @@ typedef enum {
     CK_PANEL_F32 = 4,
     CK_PANEL_F16 = 5,
     CK_PANEL_BF16 = 6,
+    CK_PANEL_I8 = 7,  ///< output = scale * (integer product + addend)
 } ck_format;
 
 /// The panel format that holds elements of `type`. Exact but for: Q4_K and Q5_K, whose products of block scale and
 /// sub-block scale are rounded to f16 (2^-11 relative); Q6_K, requantized to 8 bits per 32 inputs (error at most
 /// 1/254 of the largest magnitude among the 32).
 ck_format ck_format_of(ck_type type);
-/// Whether activations for this format must be quantized.
+/// Whether activations for this format must be quantized in blocks (`ck_quantize`).
 bool ck_is_quantized(ck_format format);
 /// Bytes of a panel of `k` inputs, a multiple of 64. `k` is a multiple of 32 for quantized formats.
 size_t ck_panel_bytes(ck_format format, size_t k);
@@ -80,6 +84,8 @@ size_t ck_panel_bytes(ck_format format, size_t k);
 ///
 /// - rows: 16 pointers, each to `k` elements of `type` (any alignment); NULL makes that output zero
 /// - panel: `ck_panel_bytes` bytes, 64-byte aligned
+///
+/// Integers are packed with the scale 1 and the addend 0; see `ck_scale_panel`.
 void ck_pack_panel(ck_type type, const void *const rows[CK_PANEL], size_t k, void *panel);
 /// Packs one panel of elements of a float `type` in a float `format`, rounding to nearest even where they differ.
 /// Returns the largest magnitude among the elements before rounding: NaN if one is NaN.
@@ -88,6 +94,8 @@ void ck_pack_panel(ck_type type, const void *const rows[CK_PANEL], size_t k, voi
 float ck_pack_floats(ck_type type, const void *const rows[CK_PANEL], size_t k, ck_format format, void *panel);
 /// The largest magnitude of `n` values: NaN if one is NaN, 0 of none.
 float ck_largest(const float *values, size_t n);
+/// Sets what the outputs of a packed panel of integers are multiplied by, and what is added before.
+void ck_scale_panel(const float scales[CK_PANEL], const int32_t addends[CK_PANEL], void *panel);
 /// Decodes `n` elements (whole blocks of `type`; any alignment) to float.
 void ck_dequantize(ck_type type, const void *source, size_t n, float *values);
 
@@ -109,12 +117,14 @@ typedef struct {
     int32_t zero8;  ///< -128 * sum of quants: takes off the zero point of 8-bit weights
 } ck_block;
 
-/// Rows of inputs of a matrix product. Float formats read `values`; quantized formats read `quants` and `blocks`.
+/// Rows of inputs of a matrix product. Float formats read `values`; quantized formats read `quants` and `blocks`;
+/// integers read `quants` and `blocks` as rows of `ck_padded(k)` bytes and one block each.
 typedef struct {
     const float *values;     ///< (rows, stride)
     const int8_t *quants;    ///< (rows, k), each within -127...127
     const ck_block *blocks;  ///< (rows, k / 32)
     size_t stride;           ///< floats between rows of `values`
+    bool is_wide;            ///< of integer products: whether a quant can be -128
 } ck_activations;
 
 /// Quantizes rows to 8 bits per block of 32: scale = max|x| / 127, quant = x * (127 / max|x|) rounded to nearest even.
@@ -123,6 +133,35 @@ typedef struct {
 /// - values: (rows, stride); k: multiple of 32
 /// - quants: (rows, k); blocks: (rows, k / 32)
 void ck_quantize(const float *values, size_t rows, size_t stride, size_t k, int8_t *quants, ck_block *blocks);
+
+/// Inputs of an integer product, padded: rows of its quants begin so many bytes apart.
+static inline size_t ck_padded(size_t k) { return (k + 15) / 16 * 16; }
+
+/// Quantizes whole rows to 8 bits: scale = max|x| / 127, quant = x / scale rounded to nearest even. `scale` and `zero8`
+/// of one block per row are set. A row with NaN or infinity gets the scale NaN; one with max|x| below 1e-35 is zero.
+///
+/// - values: (rows, stride)
+/// - quants: (rows, ck_padded(k)), zero behind k; blocks: (rows)
+void ck_quantize_rows(const float *values, size_t rows, size_t stride, size_t k, int8_t *quants, ck_block *blocks);
+/// Quantizes whole rows with a scale that is known before: quant = x / scale rounded to nearest even, plus offset, at
+/// most 127 and at least -128. The rows' blocks get the scale 1: the factor is in that of the weights. A row with NaN or
+/// infinity gets the scale NaN.
+///
+/// - offset: a whole number within -128...127; otherwise as `ck_quantize_rows`
+void ck_quantize_fixed(
+    const float *values, size_t rows, size_t stride, size_t k, float scale, float offset, int8_t *quants,
+    ck_block *blocks);
+
+/// How far quants are from the numbers they stand for, summed up.
+typedef struct {
+    double products;  ///< sum of x * y, y being what quants mean
+    double squares;   ///< sum of x * x
+    double decoded;   ///< sum of y * y
+    float largest;    ///< largest |x - y|
+} ck_error;
+
+/// Adds the errors of one row.
+void ck_add_error(const float *values, const int8_t *quants, float scale, size_t k, ck_error *error);
 
 // MARK: - Matrix product
 
@@ -138,7 +177,8 @@ typedef struct {
 ///
 /// Order, quantized: sum = 0; for each block of 32 in order: [with minimums: sum = fma(minimum, offset, sum);]
 /// sum = fma(float(exact integer dot product), weight scale * activation scale, sum). Float: sum = fma(x, w, sum) for
-/// each input in order. Then + bias, then + y.
+/// each input in order. Integers, k below 2^17: the exact product plus addend, modulo 2^32, as float, times
+/// (scale of the output * scale of the row). Then + bias, then + y.
 void ck_matmul(
     const ck_matrix *matrix, const ck_activations *activations, size_t row, size_t rows, size_t panel, size_t panels,
     const ck_output *output);

@@ -70,7 +70,7 @@ extension GGUFCursor {
         let start = offset
         let code = try integer(UInt32.self)
         if let type = TensorType(ggmlCode: code) { return type }
-        let supported = TensorType.allCases.map(\.rawValue).joined(separator: ", ")
+        let supported = TensorType.allCases.filter { $0 != .i8 }.map(\.rawValue).joined(separator: ", ")
         let problem = invalid(
             "type \(TensorType.ggmlName(code)) is not supported; supported are \(supported)", at: start)
         throw EngineError(.unsupportedModel, problem.message)

@@ -8,6 +8,7 @@ extension Tensor {
         precondition((0..<rows).contains(row) && output.count == columns, "Tensor: row or buffer out of range")
         let byteCount = columns / type.blockLength * type.blockByteCount
         let source = UnsafeRawBufferPointer(rebasing: bytes[row * byteCount..<(row + 1) * byteCount])
+        let scale = integers?.weightScale(row) ?? 1
         let decode: (QuantizedBlock, UnsafeMutableBufferPointer<Float>) -> Void =
             switch type {
             case .f32: { $1[0] = Float(bitPattern: $0.uint32(0)) }
@@ -19,6 +20,7 @@ extension Tensor {
             case .q4_K: decodeQ4_K
             case .q5_K: decodeQ5_K
             case .q6_K: decodeQ6_K
+            case .i8: { $1[0] = Float(Int8(bitPattern: $0[0])) * scale }
             }
         for block in 0..<columns / type.blockLength {
             decode(

@@ -9,7 +9,8 @@ package final class MappedFile: @unchecked Sendable {  // immutable after init
     package let path: String
     /// All bytes of the file; at least one.
     package let bytes: UnsafeRawBufferPointer
-    private let isFile: Bool
+    /// When the file was last written, in nanoseconds since 1970; 0 for bytes that are in no file.
+    let modified: Int64
 
     /// Maps a regular file.
     ///
@@ -31,22 +32,28 @@ package final class MappedFile: @unchecked Sendable {  // immutable after init
             throw EngineError(.invalidModel, "\(path): is empty; copy or download it again")
         }
         self.path = path
-        isFile = true
+        modified = Int64(status.st_mtim.tv_sec) &* 1_000_000_000 &+ Int64(status.st_mtim.tv_nsec)
         self.bytes = try Self.map(count, descriptor: descriptor, flags: MAP_PRIVATE, path: path)
     }
 
     /// Puts bytes that are already in memory behind the same interface: what tests and fuzzers feed the readers.
-    package init(contents: [UInt8], name: String) throws(EngineError) {
+    package convenience init(contents: [UInt8], name: String) throws(EngineError) {
         guard !contents.isEmpty else {
             throw EngineError(.invalidModel, "\(name): is empty; copy or download it again")
         }
-        let copy = UnsafeMutableRawBufferPointer(
-            mutating: try Self.map(contents.count, descriptor: -1, flags: MAP_PRIVATE | MAP_ANONYMOUS, path: name))
-        contents.withUnsafeBytes { copy.copyMemory(from: $0) }
-        self.path = name
-        isFile = false
-        self.bytes = UnsafeRawBufferPointer(copy)
+        try self.init(zeros: contents.count, name: name)
+        contents.withUnsafeBytes { UnsafeMutableRawBufferPointer(mutating: bytes).copyMemory(from: $0) }
     }
+
+    /// Memory behind the same interface, `count` zeros, at least one. Whoever makes it may fill it before others see it.
+    init(zeros count: Int, name: String) throws(EngineError) {
+        path = name
+        modified = 0
+        bytes = try Self.map(count, descriptor: -1, flags: MAP_PRIVATE | MAP_ANONYMOUS, path: name)
+    }
+
+    /// Whether the bytes can be read from a file again.
+    private var isFile: Bool { modified != 0 }
 
     /// Asks the system to read `part` of the bytes ahead of their use.
     package func prefetch(_ part: UnsafeRawBufferPointer) {

@@ -9,11 +9,13 @@ public enum TensorType: String, Sendable, CaseIterable {
     case q4_K = "Q4_K"
     case q5_K = "Q5_K"
     case q6_K = "Q6_K"
+    /// Signed bytes, whose meaning is in `Tensor.integers`.
+    case i8 = "I8"
 
     /// Elements that are stored together.
     public var blockLength: Int {
         switch self {
-        case .f32, .f16, .bf16: 1
+        case .f32, .f16, .bf16, .i8: 1
         case .q8_0, .q4_0, .q4_1: 32
         case .q4_K, .q5_K, .q6_K: 256
         }
@@ -30,6 +32,7 @@ public enum TensorType: String, Sendable, CaseIterable {
         case .q4_K: 144
         case .q5_K: 176
         case .q6_K: 210
+        case .i8: 1
         }
     }
 }
@@ -48,12 +51,16 @@ public struct Tensor: @unchecked Sendable {  // the bytes are immutable and `own
     public let columns: Int
     /// Exactly `rows * columns / blockLength * blockByteCount` bytes; no alignment is promised.
     public let bytes: UnsafeRawBufferPointer
+    /// What the products of an `i8` matrix mean; nil for all other types.
+    package let integers: IntegerProduct?
     private let owner: AnyObject
 
     /// Creates a view; `owner` is retained for as long as the view lives.
     package init(
-        name: String, type: TensorType, rows: Int, columns: Int, bytes: UnsafeRawBufferPointer, owner: AnyObject
+        name: String, type: TensorType, rows: Int, columns: Int, bytes: UnsafeRawBufferPointer, owner: AnyObject,
+        integers: IntegerProduct? = nil
     ) {
+        precondition((type == .i8) == (integers != nil) && integers.map { $0.scales.count == rows } ?? true)
         precondition(bytes.count == rows * (columns / type.blockLength) * type.blockByteCount)
         self.name = name
         self.type = type
@@ -61,12 +68,16 @@ public struct Tensor: @unchecked Sendable {  // the bytes are immutable and `own
         self.columns = columns
         self.bytes = bytes
         self.owner = owner
+        self.integers = integers
     }
 
+    /// The mapped file the elements are in, if they are in one.
+    var file: MappedFile? { owner as? MappedFile }
+
     /// Asks the system to read the elements ahead of their use, when a file stands behind them.
-    package func prefetch() { (owner as? MappedFile)?.prefetch(bytes) }
+    package func prefetch() { file?.prefetch(bytes) }
 
     /// Gives back the memory that reading the elements took, when a file stands behind them: for a tensor of which a copy
     /// was made. It can still be read.
-    package func discard() { (owner as? MappedFile)?.discard(bytes) }
+    package func discard() { file?.discard(bytes) }
 }

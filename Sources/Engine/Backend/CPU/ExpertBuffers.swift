@@ -18,9 +18,9 @@ struct ExpertBuffers {
     let used: UnsafeMutablePointer<Int32>
     /// (slots, inputs) what the next matrices multiply
     let inputs: UnsafeMutablePointer<Float>
-    /// (slots, inputs) quantized `inputs`
+    /// (slots, inputs or more) quantized `inputs`
     let quants: UnsafeMutablePointer<Int8>
-    /// (slots, inputs / 32)
+    /// (slots, inputs / 32 or 1)
     let blocks: UnsafeMutablePointer<ck_block>
     /// (slots, outputs) what matrices yield
     let outputs: UnsafeMutablePointer<Float>
@@ -57,7 +57,7 @@ struct ExpertBuffers {
         let starts = layout.reserve(Int32.self, widths.experts + 1)
         let used = layout.reserve(Int32.self, widths.experts)
         let inputs = layout.reserve(Float.self, slotCount * widths.inputs)
-        let quants = layout.reserve(Int8.self, slotCount * widths.inputs)
+        let quants = layout.reserve(Int8.self, slotCount * ck_padded(widths.inputs))
         let blocks = layout.reserve(ck_block.self, slotCount * (widths.inputs / 32 + 1))
         let outputs = layout.reserve(Float.self, slotCount * widths.outputs)
         let memory = try HugePages(byteCount: layout.byteCount, purpose: "activations of experts")

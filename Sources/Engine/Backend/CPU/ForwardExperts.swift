@@ -6,7 +6,7 @@ internal import CKernels
 extension ForwardWorker {
     /// residual += what the chosen experts and the shared one make of the norm of the residual.
     func multiply(_ mixture: PackedMixture, norm: UnsafePointer<Float>) {
-        normalize(by: norm, quantizing: mixture.needsQuants)
+        normalize(by: norm, as: mixture.form)
         multiply(mixture.router, into: step.buffers.outputs, stride: mixture.router.width)
         choose(mixture)
         member.share(1) { _ in sort() }
@@ -73,10 +73,11 @@ extension ForwardWorker {
         forEach(slotCount) { slot in
             let row = Int(experts.rows[slot])
             (experts.inputs + slot * width).update(from: step.buffers.inputs + row * width, count: width)
-            guard mixture.needsQuants else { return }
-            (experts.quants + slot * width).update(from: step.buffers.quants + row * width, count: width)
-            (experts.blocks + slot * (width / 32)).update(
-                from: step.buffers.blocks + row * (width / 32), count: width / 32)
+            guard mixture.form != .floats else { return }
+            let (stride, blockCount) = (mixture.form.quantStride(width), mixture.form.blockCount(width))
+            (experts.quants + slot * stride).update(from: step.buffers.quants + row * stride, count: stride)
+            (experts.blocks + slot * blockCount).update(
+                from: step.buffers.blocks + row * blockCount, count: blockCount)
         }
     }
 
@@ -108,7 +109,8 @@ extension ForwardWorker {
             let first = Int(experts.starts[expert])
             var matrix = projection.matrix
             var activations = ck_activations(
-                values: experts.inputs, quants: experts.quants, blocks: experts.blocks, stride: group.inputs)
+                values: experts.inputs, quants: experts.quants, blocks: experts.blocks, stride: group.inputs,
+                is_wide: group.form.isWide)
             var output = ck_output(
                 y: experts.outputs + projection.column, stride: group.width, bias: nil, accumulate: false)
             ck_matmul(
@@ -127,9 +129,8 @@ extension ForwardWorker {
             let gate = experts.outputs + slot * block.gateUp.width
             let hidden = experts.inputs + slot * width
             activate(gate, gate + block.gateUp.projections[1].column, width, into: hidden)
-            guard mixture.downNeedsQuants else { return }
-            ck_quantize(
-                hidden, 1, width, width, experts.quants + slot * width, experts.blocks + slot * (width / 32))
+            mixture.downForm.quantize(
+                hidden, width: width, row: slot, quants: experts.quants, blocks: experts.blocks)
         }
     }
 

@@ -101,7 +101,7 @@ extension ForwardWorker {
         _ outputStride: Int, _ rows: Range<Int>
     ) {
         var matrix = matrix
-        var activations = ck_activations(values: x, quants: nil, blocks: nil, stride: stride)
+        var activations = ck_activations(values: x, quants: nil, blocks: nil, stride: stride, is_wide: false)
         var output = ck_output(y: y, stride: outputStride, bias: nil, accumulate: false)
         ck_matmul(
             &matrix, &activations, rows.lowerBound, rows.count, 0, (matrix.outputs + 15) / 16, &output)

@@ -70,7 +70,7 @@ struct ForwardWorker {
         embed()
         for index in step.weights.layers.indices {
             let layer = step.weights.layers[index]
-            normalize(by: layer.attentionNorm, quantizing: layer.queryKeyValue.needsQuants)
+            normalize(by: layer.attentionNorm, as: layer.queryKeyValue.form)
             multiply(layer.queryKeyValue, into: step.buffers.outputs, stride: layer.queryKeyValue.width)
             if let latent = layer.latent {
                 attendToLatents(index, layer, latent)
@@ -83,7 +83,7 @@ struct ForwardWorker {
 
             switch layer.feedForward {
             case .dense(let block):
-                normalize(by: layer.feedForwardNorm, quantizing: block.gateUp.needsQuants)
+                normalize(by: layer.feedForwardNorm, as: block.gateUp.form)
                 multiply(block, addingToResidualBehind: layer.feedForwardPostNorm)
             case .mixture(let mixture):
                 multiply(mixture, norm: layer.feedForwardNorm)
@@ -111,7 +111,7 @@ struct ForwardWorker {
         let split = MatrixSplit(group, rows: rows, threads: member.teamCount)
         let activations = ck_activations(
             values: step.buffers.inputs, quants: step.buffers.quants, blocks: step.buffers.blocks,
-            stride: group.inputs)
+            stride: group.inputs, is_wide: group.form.isWide)
         member.share(split.chunkCount) { chunk in
             let part = split.part(chunk)
             let projection = group.projections[part.projection]
@@ -173,8 +173,9 @@ struct ForwardWorker {
                     residual[column] = step.weights.embeddingType.rounded(residual[column])
                 }
             }
-            if step.model.embeddingScale != 1 {
-                for column in 0..<embedding.columns { residual[column] *= step.model.embeddingScale }
+            let scale = step.model.embeddingScale * (embedding.integers?.weightScale(token) ?? 1)
+            if scale != 1 {
+                for column in 0..<embedding.columns { residual[column] *= scale }
             }
             step.buffers.faultyLayers[row] = -1
             computeAngles(row)
@@ -199,8 +200,8 @@ struct ForwardWorker {
         return (row * step.frequencies.count + table) * step.half
     }
 
-    func normalize(by weight: UnsafePointer<Float>, quantizing: Bool) {
-        forEach(step.rowCount) { row in normalize(row, into: row, by: weight, quantizing: quantizing) }
+    func normalize(by weight: UnsafePointer<Float>, as form: InputForm) {
+        forEach(step.rowCount) { row in normalize(row, into: row, by: weight, as: form) }
     }
 
     /// Each sampled row becomes row `sample` of the inputs.
@@ -208,16 +209,16 @@ struct ForwardWorker {
         forEach(step.sampleCount) { sample in
             normalize(
                 Int(step.plan.samples[sample].row), into: sample, by: step.weights.outputNorm,
-                quantizing: step.weights.output.needsQuants)
+                as: step.weights.output.form)
         }
     }
 
-    private func normalize(_ row: Int, into input: Int, by weight: UnsafePointer<Float>, quantizing: Bool) {
+    private func normalize(_ row: Int, into input: Int, by weight: UnsafePointer<Float>, as form: InputForm) {
         let width = step.model.embeddingLength
         ck_rms_norm(
             step.buffers.residual + row * step.residualStride, weight, width, step.model.normEpsilon,
             step.buffers.inputs + input * width)
-        if quantizing { quantize(input, width: width) }
+        quantize(input, width: width, as: form)
     }
 
     /// Normalizes and turns queries and keys, and writes keys and values to the cache.
@@ -285,11 +286,12 @@ struct ForwardWorker {
 
     /// Quantizes row `row` of the inputs if the matrices it goes to need that.
     func quantize(_ row: Int, for next: ProjectionGroup) {
-        if next.needsQuants { quantize(row, width: next.inputs) }
+        quantize(row, width: next.inputs, as: next.form)
     }
 
-    private func quantize(_ row: Int, width k: Int) {
-        ck_quantize(
-            step.buffers.inputs + row * k, 1, k, k, step.buffers.quants + row * k, step.buffers.blocks + row * (k / 32))
+    private func quantize(_ row: Int, width: Int, as form: InputForm) {
+        form.quantize(
+            step.buffers.inputs + row * width, width: width, row: row, quants: step.buffers.quants,
+            blocks: step.buffers.blocks)
     }
 }

@@ -24,7 +24,7 @@ struct MatrixSplit {
     init(_ group: ProjectionGroup, rows: Int, threads: Int) {
         self.group = group
         self.rows = rows
-        let elementBytes = group.needsQuants ? 1 : 4
+        let elementBytes = group.form == .floats ? 4 : 1
         let tiles = Self.cachedActivationBytes / (group.inputs * elementBytes) / Self.tileRows
         rowsPerBlock = max(1, tiles) * Self.tileRows
         // Four parts a thread even out unequal speeds; 16 panels are enough to make a part's overhead small.

@@ -17,8 +17,8 @@ struct ProjectionGroup {
     let projections: UnsafeBufferPointer<Projection>
     /// Columns of an output row, padding included.
     let width: Int
-    /// Whether some matrix needs quantized activations.
-    let needsQuants: Bool
+    /// What its matrices multiply.
+    let form: InputForm
 
     var inputs: Int { projections[0].matrix.k }
 }
@@ -64,10 +64,10 @@ struct PackedMixture {
     let correction: UnsafePointer<Float>?
     let experts: UnsafeBufferPointer<PackedBlock>
     let shared: PackedBlock?
-    /// Whether some matrix that rows meet needs quantized activations.
-    let needsQuants: Bool
-    /// Whether some expert's second matrix needs quantized activations.
-    let downNeedsQuants: Bool
+    /// What the matrices that rows meet multiply.
+    let form: InputForm
+    /// What the experts' second matrices multiply.
+    let downForm: InputForm
 }
 
 /// Multi-head latent attention with the heads' matrices taken out of the keys and values: a query goes through its

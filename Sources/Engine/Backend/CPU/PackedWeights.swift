@@ -113,7 +113,7 @@ private struct LayerBuilder {
         }
         return ProjectionGroup(
             projections: parts.projections.append(projections), width: width,
-            needsQuants: projections.contains { ck_is_quantized($0.matrix.format) })
+            form: InputForm(joining: members.map { plan.form($0.matrix) }))
     }
 
     private func group(
@@ -159,8 +159,8 @@ private struct LayerBuilder {
             PackedMixture(
                 router: router, correction: plan.optionalVector(.layer(layer, .routerCorrection), base),
                 experts: parts.experts.append(experts), shared: shared,
-                needsQuants: groups.contains(where: \.needsQuants),
-                downNeedsQuants: experts.contains(where: \.down.needsQuants)))
+                form: InputForm(joining: groups.map(\.form)),
+                downForm: InputForm(joining: experts.map(\.down.form))))
     }
 
     private func shared(_ layer: Int) -> PackedBlock {

@@ -41,8 +41,9 @@ struct PackingPlan {
     let byteCount: Int
     private let items: [Key: Item]
 
-    /// - Throws: `EngineError.invalidModel` for a missing tensor.
+    /// - Throws: `EngineError.invalidModel` for a missing tensor, `unsupportedModel` for a mix of quantizations.
     init(_ checkpoint: any Checkpoint, _ dataType: DataType) throws(EngineError) {
+        try checkpoint.requireEqualInputs()
         let model = checkpoint.configuration
         var layout = BumpLayout()
         var items: [Key: Item] = [:]
@@ -84,6 +85,12 @@ struct PackingPlan {
         }
         return ck_matrix(
             panels: base + item.offset, format: item.type.format, k: item.tensor.columns, outputs: outputs)
+    }
+
+    /// What the matrix multiplies.
+    func form(_ role: TensorRole) -> InputForm {
+        guard let item = items[Key(role: role, piece: .whole)] else { preconditionFailure("\(role) was not planned") }
+        return InputForm(item.tensor)
     }
 
     /// The packed matrices of all heads at `base`.
@@ -237,6 +244,12 @@ private final class PackingJob: TeamJob {
             } else {
                 ck_pack_panel(tensor.type.storage, rows.baseAddress, tensor.columns, target)
             }
+            guard let integers = tensor.integers else { return }
+            let sources = (0..<16).map { source(of: panel * 16 + $0, outputs, heads) }
+            ck_scale_panel(
+                sources.map { $0.map { integers.scales[$0] } ?? 0 },
+                sources.map { source in source.flatMap { integers.addends.isEmpty ? nil : integers.addends[$0] } ?? 0 },
+                target)
         }
     }
 
@@ -269,6 +282,8 @@ private final class PackingJob: TeamJob {
                 buffer.baseAddress)
             count = tensor.columns
             if tensor.type.isFloat { note(ck_largest(buffer.baseAddress, tensor.columns)) }
+            guard let scale = tensor.integers?.weightScale(index) else { return }
+            for column in 0..<count { buffer[column] *= scale }
         }
     }
 }
@@ -286,6 +301,7 @@ extension TensorType {
         case .q4_K: CK_Q4_K
         case .q5_K: CK_Q5_K
         case .q6_K: CK_Q6_K
+        case .i8: CK_I8
         }
     }
 

@@ -8,9 +8,9 @@ struct StepBuffers {
     private(set) var inputs: UnsafeMutablePointer<Float>
     /// (rows, width of a group) what matrices yield
     private(set) var outputs: UnsafeMutablePointer<Float>
-    /// (rows, k) quantized `inputs`
+    /// (rows, k or more) quantized `inputs`
     private(set) var quants: UnsafeMutablePointer<Int8>
-    /// (rows, k / 32)
+    /// (rows, k / 32 or 1)
     private(set) var blocks: UnsafeMutablePointer<ck_block>
     /// (rows, heads, packed head of the cache) queries against latents, then what they attended to
     private(set) var latentQueries: UnsafeMutablePointer<Float>
@@ -87,7 +87,7 @@ struct StepBuffers {
         let residual = layout.reserve(Float.self, rows * widths.residual)
         let inputs = layout.reserve(Float.self, rows * widths.inputs)
         let outputs = layout.reserve(Float.self, rows * widths.outputs)
-        let quants = layout.reserve(Int8.self, rows * widths.inputs)
+        let quants = layout.reserve(Int8.self, rows * ck_padded(widths.inputs))
         let blocks = layout.reserve(ck_block.self, rows * (widths.inputs / 32 + 1))
         let latentQueries = layout.reserve(Float.self, rows * widths.latentQueries)
         let cosines = layout.reserve(Float.self, rows * widths.rotary)

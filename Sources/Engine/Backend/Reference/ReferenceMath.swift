@@ -44,6 +44,22 @@ func softmax(_ x: inout [Float]) {
     for index in x.indices { x[index] /= sum }
 }
 
+extension IntegerProduct.Inputs {
+    /// The integers that stand for `x`, and what multiplies them.
+    func quantized(_ x: [Float]) -> (quants: [Int64], scale: Float) {
+        guard x.allSatisfy(\.isFinite) else { return (x.map { _ in 0 }, .nan) }
+        switch self {
+        case .perToken:
+            let largest = x.map(abs).max() ?? 0
+            guard largest >= 1e-35 else { return (x.map { _ in 0 }, 0) }
+            let scale = largest / 127
+            return (x.map { Int64(($0 / scale).rounded(.toNearestOrEven)) }, scale)
+        case .fixed(let scale, let offset):
+            return (x.map { Int64(min(max(($0 / scale).rounded(.toNearestOrEven) + offset, -128), 127)) }, 1)
+        }
+    }
+}
+
 /// bound · tanh(x / bound)
 func softcap(_ x: Float, _ bound: Float) -> Float { tanh(x / bound) * bound }
 

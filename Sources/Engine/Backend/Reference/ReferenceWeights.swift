@@ -89,7 +89,7 @@ struct ReferenceLayer {
                 query: try linear(.queryLatent), queryNorm: try norm(.queryLatentNorm),
                 keyValue: try required(.keyValueLatent),
                 norm: try checkpoint.norm(.layer(index, .keyValueLatentNorm)),
-                expansion: try required(.keyValueExpansion))
+                expansion: try required(.keyValueExpansion).decoded)
         attentionOutput = try required(.attentionOutput, bias: .attentionOutputBias)
         attentionPostNorm = try norm(.attentionPostNorm)
         feedForwardNorm = try checkpoint.norm(.layer(index, .feedForwardNorm))
@@ -125,16 +125,34 @@ struct ReferenceLinear {
     let inputs: Int
     let elements: [Float]  // (outputs * inputs)
     let bias: [Float]?  // (outputs)
+    /// In W8A8: W as signed bytes, and what their products mean.
+    private var integers: (weights: [Int8], meaning: IntegerProduct)?
 
     init(_ weight: Tensor, bias: Tensor? = nil) {
         outputs = weight.rows
         inputs = weight.columns
         elements = weight.dequantized()
         self.bias = bias?.dequantized()
+        integers = weight.integers.map { (weight.bytes.map { Int8(bitPattern: $0) }, $0) }
+    }
+
+    /// The same with inputs that are not quantized.
+    var decoded: ReferenceLinear {
+        var decoded = self
+        decoded.integers = nil
+        return decoded
     }
 
     func callAsFunction(_ x: [Float]) -> [Float] {
-        (0..<outputs).map { dot(x[...], row($0)) + (bias?[$0] ?? 0) }
+        guard let (weights, meaning) = integers else {
+            return (0..<outputs).map { dot(x[...], row($0)) + (bias?[$0] ?? 0) }
+        }
+        let (quants, scale) = meaning.inputs.quantized(x)
+        return (0..<outputs).map { output in
+            var sum = meaning.addends.isEmpty ? 0 : Int64(meaning.addends[output])
+            for index in 0..<inputs { sum += Int64(weights[output * inputs + index]) * quants[index] }
+            return Float(sum) * (meaning.scales[output] * scale) + (bias?[output] ?? 0)
+        }
     }
 
     func row(_ index: Int) -> ArraySlice<Float> { elements[index * inputs..<(index + 1) * inputs] }
