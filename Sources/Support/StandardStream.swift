@@ -59,6 +59,23 @@ package struct StandardStream: Sendable {
     }
 }
 
+/// Writes a text file, over what is there.
+package func saveText(_ text: String, to path: String) throws(ProgramError) {
+    let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+    var failure = descriptor < 0 ? errno : 0
+    if descriptor >= 0 {
+        defer { close(descriptor) }
+        do {
+            try StandardStream(descriptor: descriptor).write(text)
+        } catch {
+            failure = if case .system(let number) = error { number } else { EPIPE }
+        }
+    }
+    guard failure == 0 else {
+        throw ProgramError(.localInputOutput, "cannot write \(path): \(describeSystemError(failure))")
+    }
+}
+
 /// The text of a system error number.
 package func describeSystemError(_ number: Int32) -> String {
     String(cString: strerror(number))

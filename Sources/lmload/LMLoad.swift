@@ -49,20 +49,11 @@ import LMSupport
                 maxConcurrency: settings.maxConcurrency, percentiles: settings.percentiles),
             records: outcome.records, duration: outcome.duration, clientProcessorSeconds: outcome.processorSeconds)
         try StandardStream.output.write(report.text)
-        if let file = settings.resultFile { try save(JSONText.pretty(report.json(date: date)) + "\n", to: file) }
+        if let file = settings.resultFile { try saveText(JSONText.pretty(report.json(date: date)) + "\n", to: file) }
 
         let errors = outcome.records.compactMap(\.error)
         for error in errors.prefix(10) { StandardStream.error.note("lmload: a request failed: \(error)") }
         return errors.isEmpty ? .success : .failure
-    }
-
-    private static func save(_ text: String, to path: String) throws {
-        let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
-        guard descriptor >= 0 else {
-            throw ProgramError(.localInputOutput, "cannot write \(path): \(describeSystemError(errno))")
-        }
-        defer { close(descriptor) }
-        try StandardStream(descriptor: descriptor).write(text)
     }
 
     /// Local time as vLLM stamps its results.

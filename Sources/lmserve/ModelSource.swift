@@ -12,13 +12,15 @@ struct ModelSource {
     /// Opens the model that the settings name.
     init(_ settings: ModelSettings) throws(ProgramError) {
         guard !settings.name.isEmpty else { throw .usage("--model is missing: which model shall be served?") }
+        let original: any Checkpoint
         do throws(EngineError) {
             path = try locateModel(settings.name, directories: Self.directories)
-            checkpoint = try loadCheckpoint(path: path)
+            original = try loadCheckpoint(path: path)
             name = Self.name(of: path)
         } catch {
             throw ProgramError(error)
         }
+        checkpoint = try QuantizationStep(settings, name: name).apply(to: original)
     }
 
     /// Tells people on standard error what was opened.
@@ -44,8 +46,12 @@ struct ModelSource {
     /// Where models are looked for by name: what the user says, then where our scripts put them.
     private static var directories: [String] {
         let own = (environmentValue("LM_MODELS") ?? "").split(separator: ":").map(String.init)
-        let cache = environmentValue("XDG_CACHE_HOME") ?? environmentValue("HOME").map { $0 + "/.cache" }
-        return own + (cache.map { ["\($0)/lmcall/models"] } ?? [])
+        return own + (cacheFolder.map { ["\($0)/models"] } ?? [])
+    }
+
+    /// Where our files go that can be made again.
+    static var cacheFolder: String? {
+        (environmentValue("XDG_CACHE_HOME") ?? environmentValue("HOME").map { $0 + "/.cache" }).map { $0 + "/lmcall" }
     }
 
     /// Arranges the weights for what computes, with progress on a terminal.

@@ -114,6 +114,13 @@ struct ModelSettings {
     var backend = BackendChoice.cpu
     var dataType = DataType.auto
     var threads: Int?
+    var quantization = Quantization.none
+    var quantizesHead = false
+    var quantizationReportFile: String?
+
+    enum Quantization: String, CaseIterable {
+        case none, w8a8
+    }
 
     enum Device: String, CaseIterable {
         case auto, cpu, npu
@@ -138,6 +145,16 @@ struct ModelSettings {
             .value(
                 "--threads", as: .integer(in: 1...1024), to: path.appending(path: \.threads),
                 "compute threads (default one per core)"),
+            .value(
+                "--quantization", as: .choice(), to: path.appending(path: \.quantization),
+                "'w8a8' turns a float model's matrices to 8-bit integers while it loads, and keeps the result beside "
+                    + "the model for the next start (default none)"),
+            .flag(
+                "--quantize-head", set: path.appending(path: \.quantizesHead),
+                "quantize the output matrix too, and with tied embeddings the embedding"),
+            .value(
+                "--quantization-report", as: .text("FILE"), to: path.appending(path: \.quantizationReportFile),
+                "write how far every quantized matrix is from the original, as JSON"),
         ]
     }
 }
