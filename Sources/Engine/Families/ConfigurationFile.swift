@@ -37,6 +37,9 @@ package struct ConfigurationFile {
         return value
     }
 
+    /// All keys, in order.
+    package var keys: [String] { object.members.map(\.key) }
+
     /// Whether the key is there and holds null.
     package func isNull(_ key: String) -> Bool { object[key]?.isNull ?? false }
 

@@ -4,6 +4,8 @@ package import LMJSON
 package struct FolderLayout {
     /// The shape of the network.
     package let configuration: ModelConfiguration
+    /// Whether `quantization_config` says that matrices are 8-bit integers.
+    let isQuantized: Bool
     private let reader: any ModelFamily.Type
 
     /// - Parameters:
@@ -14,7 +16,7 @@ package struct FolderLayout {
     package init(_ document: JSON, path: String) throws(EngineError) {
         let file = try ConfigurationFile(document, path: path)
         try Self.rejectOtherModels(file)
-        try Self.rejectQuantization(file)
+        isQuantized = try Self.readQuantization(file)
         guard let name = try file.string("model_type") else { throw file.invalid("model_type", "is missing") }
         guard let family = ModelConfiguration.Family(rawValue: name) else {
             let supported = ModelConfiguration.Family.allCases.map(\.rawValue).joined(separator: ", ")
@@ -40,10 +42,10 @@ package struct FolderLayout {
         }
     }
 
-    /// Folders whose matrices are not plain numbers.
-    private static func rejectQuantization(_ file: ConfigurationFile) throws(EngineError) {
-        guard let quantization = try file.nested("quantization_config") else { return }
-        let method = try quantization.string("quant_method") ?? "without quant_method"
-        throw file.unsupported("quantization_config", "'\(method.printable)'; use a folder of unquantized weights")
+    /// Whether matrices are 8-bit integers; other quantizations are refused.
+    private static func readQuantization(_ file: ConfigurationFile) throws(EngineError) -> Bool {
+        guard let quantization = try file.nested("quantization_config") else { return false }
+        try CompressedTensors.check(quantization)
+        return true
     }
 }

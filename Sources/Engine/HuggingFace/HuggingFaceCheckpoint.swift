@@ -26,7 +26,9 @@ package struct HuggingFaceCheckpoint: Checkpoint {
         }
         let layout = try FolderLayout(document, path: folder.path(of: "config.json"))
         let texts = FolderTexts(folder, configuration: document)
-        tensors = try FolderTensors(layout, WeightFiles(folder)).tensors()
+        let quantization = try FolderQuantization(folder, isCompressed: layout.isQuantized)
+        let weights = try WeightFiles(folder, stems: quantization.stems)
+        tensors = try FolderTensors(layout, weights, quantization).tensors()
         tokenizer = try texts.tokenizer(rows: layout.configuration.vocabularySize)
         chatTemplate = try texts.chatTemplate()
         configuration = layout.configuration

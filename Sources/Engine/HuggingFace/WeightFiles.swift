@@ -18,19 +18,20 @@ package struct WeightFiles: Sendable {
     /// The file, or the index of files, that says which tensors there are; for messages.
     package let source: String
 
-    private static let single = "model.safetensors"
-    private static let index = "model.safetensors.index.json"
-
     /// Maps the files and reads their headers.
     ///
+    /// - Parameter stems: what the names of the file, or of the index, can begin with; the first that is there counts.
     /// - Throws: `invalidModel` naming the file that is missing, incomplete or inconsistent.
-    package init(_ folder: ModelFolder) throws(EngineError) {
+    package init(_ folder: ModelFolder, stems: [String] = ["model"]) throws(EngineError) {
+        func single(_ stem: String) -> String { stem + ".safetensors" }
+        func indexFile(_ stem: String) -> String { stem + ".safetensors.index.json" }
+        let stem = stems.first { folder.has(single($0)) || folder.has(indexFile($0)) } ?? "model"
         var tensors: [String: Entry] = [:]
-        if folder.has(Self.single) {
-            source = folder.path(of: Self.single)
-            try Self.add(Self.single, of: folder, to: &tensors)
-        } else if let index = try ShardIndex(folder, file: Self.index) {
-            source = folder.path(of: Self.index)
+        if folder.has(single(stem)) {
+            source = folder.path(of: single(stem))
+            try Self.add(single(stem), of: folder, to: &tensors)
+        } else if let index = try ShardIndex(folder, file: indexFile(stem)) {
+            source = folder.path(of: indexFile(stem))
             try index.requireShards(in: folder)
             for shard in index.shards { try Self.add(shard, of: folder, to: &tensors) }
             try index.check(tensors)
