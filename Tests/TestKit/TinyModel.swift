@@ -8,6 +8,10 @@ public enum TinyModel {
     public static let endToken: Int32 = 260
     /// Number of token ids.
     public static let vocabularySize = 261
+    /// ChatML.
+    private static let template =
+        "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"
+        + "{% endfor %}{{ '<|im_start|>assistant\\n' }}"
 
     /// A file of the given architecture, "llama" (grouped heads, tied embeddings), "qwen2" (biases, an
     /// output matrix) or "qwen3" (norms of queries and keys, tied embeddings).
@@ -46,7 +50,7 @@ public enum TinyModel {
             ("tokenizer.ggml.token_type", .int32s(tokens.map { $0.hasPrefix("<|") ? 3 : 1 })),
             ("tokenizer.ggml.merges", .strings(["t h", "th e", "Ġ the"])),
             ("tokenizer.ggml.eos_token_id", .uint32(UInt32(endToken))),
-            ("tokenizer.chat_template", .string("{{ '<|im_start|>' + message['role'] }}")),
+            ("tokenizer.chat_template", .string(Self.template)),
         ]
     }
 
