@@ -24,6 +24,7 @@ public enum LlamaFolder {
         }
         try write("config.json", config(checkpoint.configuration, storage))
         try write("tokenizer.json", try tokenizer(file))
+        if let template = checkpoint.chatTemplate { try write("tokenizer_config.json", try json(TextSettings(template))) }
         let ends = checkpoint.tokenizer.endTokens.map { String($0) }.joined(separator: ",")
         try write("generation_config.json", #"{"eos_token_id":[\#(ends)]}"#)
         try writeWeights(of: checkpoint, to: folder + "/model.safetensors", storage)
@@ -64,6 +65,23 @@ public enum LlamaFolder {
         let content: String
         var special = true
         var normalized = false
+    }
+
+    /// `tokenizer_config.json`.
+    private struct TextSettings: Encodable {
+        let chatTemplate: String
+        let bosToken: String
+        let eosToken: String
+
+        init(_ template: ChatTemplateSource) {
+            (chatTemplate, bosToken, eosToken) = (template.text, template.beginning, template.end)
+        }
+
+        enum CodingKeys: String, CodingKey {
+            case chatTemplate = "chat_template"
+            case bosToken = "bos_token"
+            case eosToken = "eos_token"
+        }
     }
 
     private static func json(_ value: some Encodable) throws -> String {

@@ -1,6 +1,7 @@
 import Glibc
 import LMTransport
 import Synchronization
+import TestKit
 import Testing
 
 @Suite(.timeLimit(.minutes(5))) struct ListenerTests {
@@ -44,10 +45,9 @@ import Testing
     }
 
     @Test func aUnixSocketServesAndIsRemoved() throws {
-        var template = Array("/tmp/lmcall-test-XXXXXX".utf8CString)
-        let directory = String(cString: try #require(mkdtemp(&template)))
-        defer { rmdir(directory) }
-        let path = directory + "/socket"
+        let folder = try TemporaryFolder()
+        defer { withExtendedLifetime(folder) {} }
+        let path = folder.path + "/socket"
         for _ in 0..<2 {
             let server = try TestServer(at: .unix(path)) { .echo() }
             let peer = try Peer(to: .unix(path))
@@ -62,13 +62,9 @@ import Testing
     }
 
     @Test func aStaleUnixSocketIsReplacedAndAFileIsNot() throws {
-        var template = Array("/tmp/lmcall-test-XXXXXX".utf8CString)
-        let directory = String(cString: try #require(mkdtemp(&template)))
-        let path = directory + "/socket"
-        defer {
-            unlink(path)
-            rmdir(directory)
-        }
+        let folder = try TemporaryFolder()
+        defer { withExtendedLifetime(folder) {} }
+        let path = folder.path + "/socket"
         let system = LinuxSystem()
         let killed = system.openSocket(for: .unix(path))
         #expect(system.bind(killed, to: .unix(path)) == 0)

@@ -92,10 +92,9 @@ import Testing
     }
 
     @Test func theKernelNamesTheUserOfAUnixSocket() throws {
-        var template = Array("/tmp/lmcall-test-XXXXXX".utf8CString)
-        let directory = String(cString: try #require(mkdtemp(&template)))
-        defer { rmdir(directory) }
-        let path = directory + "/socket"
+        let folder = try TemporaryFolder()
+        defer { withExtendedLifetime(folder) {} }
+        let path = folder.path + "/socket"
         let users = Waiting<UInt32?>()
         let handler = Recorder()
         handler.onReady = { users.put($0.peerUser) }

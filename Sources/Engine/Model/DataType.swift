@@ -1,7 +1,8 @@
 /// The float type of matrices that the checkpoint holds as floats, and of keys and values. Sums are formed in float32
 /// whatever it is, and so are norms and biases kept.
 public enum DataType: String, Sendable, CaseIterable {
-    /// Each tensor's own type. Keys and values have that of the first query matrix, or float16 if it is of a block format.
+    /// Each tensor's own type. Keys and values have that of the first query matrix; where that is of 8-bit integers, that
+    /// of the embedding, which was left as it was; float16 beside block formats.
     case auto
     case bfloat16, float16, float32
 
@@ -21,7 +22,8 @@ public enum DataType: String, Sendable, CaseIterable {
     /// What keys and values are kept in.
     func keyValueType(of checkpoint: any Checkpoint) throws(EngineError) -> TensorType {
         if let tensorType { return tensorType }
-        let own = try checkpoint.tensor(.layer(0, .query)).type
+        var own = try checkpoint.tensor(.layer(0, .query)).type
+        if own == .i8 { own = try checkpoint.tensor(.tokenEmbedding).type }
         return own.isFloat ? own : .f16
     }
 }
