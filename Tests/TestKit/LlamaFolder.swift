@@ -24,7 +24,9 @@ public enum LlamaFolder {
         }
         try write("config.json", config(checkpoint.configuration, storage))
         try write("tokenizer.json", try tokenizer(file))
-        if let template = checkpoint.chatTemplate { try write("tokenizer_config.json", try json(TextSettings(template))) }
+        if let template = checkpoint.chatTemplate {
+            try write("tokenizer_config.json", try json(TextSettings(template)))
+        }
         let ends = checkpoint.tokenizer.endTokens.map { String($0) }.joined(separator: ",")
         try write("generation_config.json", #"{"eos_token_id":[\#(ends)]}"#)
         try writeWeights(of: checkpoint, to: folder + "/model.safetensors", storage)

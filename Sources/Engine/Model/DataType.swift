@@ -2,7 +2,7 @@
 /// whatever it is, and so are norms and biases kept.
 public enum DataType: String, Sendable, CaseIterable {
     /// Each tensor's own type. Keys and values have that of the first query matrix; where that is of 8-bit integers, that
-    /// of the embedding, which was left as it was; float16 beside block formats.
+    /// of the embedding, or of the last norm if the embedding is too; float16 beside block formats.
     case auto
     case bfloat16, float16, float32
 
@@ -24,6 +24,7 @@ public enum DataType: String, Sendable, CaseIterable {
         if let tensorType { return tensorType }
         var own = try checkpoint.tensor(.layer(0, .query)).type
         if own == .i8 { own = try checkpoint.tensor(.tokenEmbedding).type }
+        if own == .i8 { own = try checkpoint.tensor(.outputNorm).type }
         return own.isFloat ? own : .f16
     }
 }

@@ -28,7 +28,10 @@ import Testing
         let oracle = try ReferenceBackend(checkpoint: checkpoint)
         let driver = try Greedy(oracle, tokens: 80)
         let expected = oracle.forward(driver.plan(model.prompt, 0..<model.prompt.count, samples: true))
-        #expect(relativeError(try logits(checkpoint, model), expected) < 0.05)
+        // Where inputs lie at the border between two integers, the last bit of a float moves them across: seen once.
+        let limit: Float = model.name == "gemma2, tight soft caps, wide heads" ? 0.02 : 0.002
+        let error = relativeError(try logits(checkpoint, model), expected)
+        #expect(error < limit, "\(error)")
         let original = try model.folder(storage: .bfloat16)
         let floats = try logits(loadCheckpoint(path: original.path), model)
         #expect(relativeError(expected, floats) < 0.2, "\(relativeError(expected, floats))")
@@ -182,7 +185,7 @@ import Testing
     }
 
     private func logits(_ checkpoint: any Checkpoint, _ model: FamilyModel) throws -> [Float] {
-        let backend = try CPUBackend(checkpoint: checkpoint, threads: 2)
+        let backend = try CPUBackend(checkpoint: checkpoint, threads: 2, dataType: .float32)
         let driver = try Greedy(backend, tokens: 80)
         return try backend.forward(driver.plan(model.prompt, 0..<model.prompt.count, samples: true))[0]
     }
