@@ -1,4 +1,3 @@
-import Glibc
 import LMConformance
 import LMSupport
 
@@ -31,7 +30,7 @@ struct ConformanceCommand {
         if let reason = runner.reasonUnreachable() { throw ProgramError(.cannotConnect, "no case was run: \(reason)") }
         let results = try runner.run(cases) { try StandardStream.output.write(Report.line($0) + "\n") }
         try StandardStream.output.write(Report.summary(results) + "\n")
-        if let junitFile = settings.junitFile { try write(Report.junit(results), to: junitFile) }
+        if let junitFile = settings.junitFile { try saveText(Report.junit(results), to: junitFile) }
         let hasFailures = results.contains { if case .failed = $0.verdict { true } else { false } }
         return hasFailures ? .failure : .success
     }
@@ -62,15 +61,6 @@ struct ConformanceCommand {
         } catch {
             throw ProgramError.usage("\(error)")
         }
-    }
-
-    private func write(_ text: String, to path: String) throws {
-        let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
-        guard descriptor >= 0 else {
-            throw ProgramError(.localInputOutput, "cannot write \(path): \(describeSystemError(errno))")
-        }
-        defer { close(descriptor) }
-        try StandardStream(descriptor: descriptor).write(text)
     }
 }
 
