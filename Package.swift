@@ -85,6 +85,7 @@ let package = Package(
         tests("TransportTests", ["LMTransport"]),
         tests("KernelTests", ["CKernels"]),
         tests("EngineTests", ["LMEngine", "LMJSON"]),
+        tests("SchedulingTests", ["LMEngine"]),
         tests("JSONTests", ["LMJSON"]),
         tests("TemplateTests", ["LMTemplate", "LMJSON"]),
         tests("SupportTests", ["LMSupport"]),

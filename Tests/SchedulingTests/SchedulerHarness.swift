@@ -2,64 +2,6 @@ import LMEngine
 import TestKit
 import Testing
 
-/// What a request has yielded so far, and whether its events came in order.
-struct Output: Equatable {
-    var tokens: [Int32] = []
-    var text: [UInt8] = []
-    var logprobs: [TokenLogprob] = []
-    var reason: FinishReason?
-    var error: EngineError?
-    var usage: Usage?
-
-    var isEnded: Bool { reason != nil || error != nil }
-    var string: String { String(decoding: text, as: UTF8.self) }
-
-    /// What a request must yield whatever it shares the engine with.
-    func isSame(as other: Output) -> Bool {
-        tokens == other.tokens && text == other.text && logprobs == other.logprobs && reason == other.reason
-    }
-}
-
-/// Sorts the events of batches by request.
-struct OutputCollector {
-    private(set) var outputs: [RequestID: Output] = [:]
-
-    subscript(id: RequestID) -> Output { outputs[id] ?? Output() }
-
-    mutating func collect(_ batch: EventBatch) {
-        var text = batch.text[...]
-        var logprobs = batch.logprobs[...]
-        var ends = batch.ends[...]
-        for event in batch.events {
-            var output = self[event.request]
-            #expect(!output.isEnded, "an event after the last one")
-            #expect(event.tag == event.request.rawValue * 10)
-            switch event.kind {
-            case .token(let id, let index, let textLength, let logprobCount):
-                #expect(Int(index) == output.tokens.count, "indices have no gaps")
-                output.tokens.append(id)
-                output.text += text.prefix(Int(textLength))
-                output.logprobs += logprobs.prefix(Int(logprobCount))
-                text = text.dropFirst(Int(textLength))
-                logprobs = logprobs.dropFirst(Int(logprobCount))
-            case .ended:
-                switch ends.popFirst() {
-                case .finished(let reason, let usage):
-                    output.reason = reason
-                    output.usage = usage
-                    #expect(usage.completionTokens == output.tokens.count)
-                case .failed(let error, let usage):
-                    output.error = error
-                    output.usage = usage
-                case nil: Issue.record("an end that the batch does not hold")
-                }
-            }
-            outputs[event.request] = output
-        }
-        #expect(text.isEmpty && logprobs.isEmpty && ends.isEmpty)
-    }
-}
-
 /// A scheduler with the fake back end, driven step by step in one thread, its ledger audited after every command.
 struct SchedulerHarness {
     var scheduler: Scheduler
@@ -136,20 +78,5 @@ struct SchedulerHarness {
         let id = harness.add(request)
         harness.run()
         return harness.collector[id]
-    }
-}
-
-extension GenerationRequest {
-    /// A request for tests: a prompt of hashed tokens, and conditions set in place.
-    static func test(
-        prompt length: Int = 5, salt: UInt64 = 0, maxTokens: Int = 8,
-        _ adjust: (inout GenerationRequest) -> Void = { _ in }
-    ) -> GenerationRequest {
-        var random = TestRandom(seed: salt)
-        var request = GenerationRequest(prompt: (0..<length).map { _ in Int32(random.below(256)) })
-        request.stop.maxTokens = maxTokens
-        request.sampling.seed = salt
-        adjust(&request)
-        return request
     }
 }
