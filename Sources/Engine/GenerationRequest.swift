@@ -32,6 +32,8 @@ public struct GenerationRequest: Sendable {
     /// Cached prefixes are shared only among requests of the same scope. A server gives each tenant its own, so that no
     /// tenant learns another's prompt from how soon its own is answered.
     public var cacheScope: UInt64 = 0
+    /// The adapter to generate with, by its index in the back end; nil for the model as it is.
+    public var adapter: Int?
 
     /// Creates a request with default sampling and stop conditions.
     public init(prompt: [Int32]) { self.prompt = prompt }

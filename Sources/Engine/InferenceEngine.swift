@@ -42,7 +42,8 @@ public final class InferenceEngine: GenerationEngine {
             options: options, contextLength: model.contextLength, bytesPerToken: backend.keyValueBytesPerToken,
             availableMemory: SystemMemory.available())
         try backend.allocateKeyValueCache(blockCount: capacity.blockCount, blockSize: capacity.blockSize)
-        validator = RequestValidator(vocabularySize: model.vocabularySize, capacity: capacity)
+        validator = RequestValidator(
+            vocabularySize: model.vocabularySize, capacity: capacity, adapterCount: backend.adapterCount)
         let scheduler = Scheduler(
             limits: Scheduler.Limits(
                 maxNumSeqs: options.maxNumSeqs, maxNumBatchedTokens: options.maxNumBatchedTokens,

@@ -7,6 +7,7 @@ struct RequestValidator {
 
     let vocabularySize: Int
     let capacity: EngineCapacity
+    let adapterCount: Int
 
     /// - Throws: `EngineError.invalidRequest` naming the field, its value and its range, or `tooLarge` naming the flag
     ///   that would make room.
@@ -15,6 +16,7 @@ struct RequestValidator {
         try check(request.sampling)
         try check(request.stop)
         try checkPriority(request.priority)
+        try checkAdapter(request.adapter)
         try checkSize(request)
     }
 
@@ -73,6 +75,11 @@ struct RequestValidator {
         guard !Self.priorities.contains(priority) else { return }
         let (first, last) = (Self.priorities.lowerBound, Self.priorities.upperBound)
         throw invalid("priority is \(priority); it must lie in \(first)...\(last), where \(first) is most urgent")
+    }
+
+    private func checkAdapter(_ adapter: Int?) throws(EngineError) {
+        guard let adapter, !(0..<adapterCount).contains(adapter) else { return }
+        throw invalid("adapter is \(adapter); this engine has \(adapterCount), counted from 0")
     }
 
     private func checkSize(_ request: GenerationRequest) throws(EngineError) {

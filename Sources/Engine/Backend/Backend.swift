@@ -8,6 +8,8 @@ public protocol Backend: AnyObject, Sendable {
     var summary: String { get }
     /// Bytes of KV cache that one token takes in all layers.
     var keyValueBytesPerToken: Int { get }
+    /// Adapters that plans may name, as 0..<adapterCount.
+    var adapterCount: Int { get }
     /// Reserves the KV pool. Called once, before the first step.
     ///
     /// - Throws: `EngineError.insufficientMemory`.
@@ -16,4 +18,9 @@ public protocol Backend: AnyObject, Sendable {
     ///
     /// - Throws: `EngineError.backend`; KV written by the failed step must not be trusted.
     func execute(_ plan: borrowing StepPlan, into result: inout StepResult) throws(EngineError)
+}
+
+extension Backend {
+    /// None.
+    public var adapterCount: Int { 0 }
 }

@@ -17,6 +17,9 @@ public struct StepPlan: Sendable {
     public var blockTables: [Int32] = []
     /// Entries of one row of `blockTables`.
     public var blockTableStride = 0
+    /// (sequences) the adapter of each by its index in the back end, -1 for the model as it is; empty when that is all.
+    /// Sequences that decode stand side by side if they have the same.
+    public var adapters: [Int32] = []
     /// Rows that yield a token, with how to choose it.
     public var samples: [SampleTask] = []
 
@@ -24,6 +27,9 @@ public struct StepPlan: Sendable {
     public var sequenceCount: Int { contextLengths.count }
     /// Number of rows in the step.
     public var rowCount: Int { tokens.count }
+
+    /// The adapter of a sequence; -1 for none.
+    package func adapter(of sequence: Int) -> Int { adapters.isEmpty ? -1 : Int(adapters[sequence]) }
 
     /// An empty plan.
     public init() {}
@@ -37,6 +43,7 @@ public struct StepPlan: Sendable {
         rowStart.append(0)
         contextLengths.removeAll(keepingCapacity: true)
         blockTables.removeAll(keepingCapacity: true)
+        adapters.removeAll(keepingCapacity: true)
         samples.removeAll(keepingCapacity: true)
     }
 }

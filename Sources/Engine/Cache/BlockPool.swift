@@ -75,7 +75,7 @@ package struct BlockPool {
     /// compute at least one row to get logits.
     ///
     /// - Returns: tokens whose keys and values are now in the table.
-    package mutating func adoptPrefix(of tokens: [Int32], scope: UInt64, into table: inout BlockTable) -> Int {
+    package mutating func adoptPrefix(of tokens: [Int32], scope: PrefixScope, into table: inout BlockTable) -> Int {
         precondition(table.blocks.isEmpty, "a prefix goes into an empty table")
         table.isPublishable = true
         guard let index else { return 0 }
@@ -91,7 +91,7 @@ package struct BlockPool {
 
     /// Enters the blocks that `computed` tokens have filled into the prefix index. A block whose content is there
     /// already is exchanged for that one, so that equal prefixes are stored once.
-    package mutating func publish(_ table: inout BlockTable, _ tokens: [Int32], scope: UInt64, computed: Int) {
+    package mutating func publish(_ table: inout BlockTable, _ tokens: [Int32], scope: PrefixScope, computed: Int) {
         while index != nil, table.isPublishable, (table.publishedCount + 1) * blockSize <= computed {
             let key = key(at: table, tokens, scope)
             let own = table.blocks[table.publishedCount]
@@ -118,7 +118,7 @@ package struct BlockPool {
         table.publishedCount = 0
     }
 
-    private func key(at table: BlockTable, _ tokens: [Int32], _ scope: UInt64) -> PrefixIndex.Key {
+    private func key(at table: BlockTable, _ tokens: [Int32], _ scope: PrefixScope) -> PrefixIndex.Key {
         let start = table.publishedCount * blockSize
         let parent = table.publishedCount == 0 ? PrefixIndex.root : table.blocks[table.publishedCount - 1]
         return PrefixIndex.Key(scope: scope, parent: parent, tokens: tokens[start..<start + blockSize])

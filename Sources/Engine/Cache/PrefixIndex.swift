@@ -1,3 +1,17 @@
+/// Who shares cached prefixes: requests of one tenant whose keys and values are computed by the same weights.
+package struct PrefixScope: Hashable, Sendable {
+    private let tenant: UInt64
+    private let adapter: Int32
+
+    /// - Parameter adapter: by its index in the back end; nil for the model as it is.
+    package init(tenant: UInt64, adapter: Int? = nil) {
+        self.tenant = tenant
+        self.adapter = Int32(adapter ?? -1)
+    }
+
+    fileprivate var hash: UInt64 { CounterRandom.bits(seed: tenant, position: Int(adapter)) }
+}
+
 /// Which full blocks hold which tokens after which prefix.
 ///
 /// A block is known by its parent block and its own tokens. There is never a second block with the same parent and
@@ -9,13 +23,13 @@ struct PrefixIndex {
 
     /// What identifies a block to be looked up or entered.
     struct Key {
-        var scope: UInt64
+        var scope: PrefixScope
         var parent: Int32
         var tokens: ArraySlice<Int32>
     }
 
     private struct Node {
-        var scope: UInt64 = 0
+        var scope = PrefixScope(tenant: 0)
         var hash: UInt64 = 0
         var parent = PrefixIndex.root
         var children: Int32 = 0
@@ -74,7 +88,7 @@ struct PrefixIndex {
     }
 
     private func hash(of key: Key) -> UInt64 {
-        var hash = CounterRandom.bits(seed: key.scope, position: Int(key.parent))
+        var hash = CounterRandom.bits(seed: key.scope.hash, position: Int(key.parent))
         for token in key.tokens { hash = CounterRandom.bits(seed: hash, position: Int(token)) }
         return hash & hashMask
     }

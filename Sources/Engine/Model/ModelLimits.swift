@@ -9,4 +9,8 @@ enum ModelLimits {
     /// Also what `TokenWeights` can sum.
     static let vocabulary = 1...(1 << 23)
     static let experts = 1...(1 << 12)
+    /// Of the matrices of adapters.
+    static let adapterRank = 1...4096
+    /// Of names in an adapter's `rank_pattern` or `alpha_pattern`: one for each matrix of the largest models.
+    static let adapterPatterns = 8192
 }

@@ -17,7 +17,8 @@ struct Generation {
         var endTokens: [Int32]
         var promptLength: Int
         var priority: Int
-        var cacheScope: UInt64
+        var adapter: Int?
+        var cacheScope: PrefixScope
         var deadline: UInt64?
         var firstTokenDeadline: UInt64?
         var idleTimeout: UInt64?
@@ -51,7 +52,8 @@ struct Generation {
             id: id, tag: tag, receiver: receiver, sampling: sampling, maxTokens: request.stop.maxTokens,
             minTokens: request.stop.minTokens,
             endTokens: request.stop.stopTokenIDs + (request.stop.ignoreEndOfSequence ? [] : modelEndTokens),
-            promptLength: request.prompt.count, priority: request.priority, cacheScope: request.cacheScope,
+            promptLength: request.prompt.count, priority: request.priority, adapter: request.adapter,
+            cacheScope: PrefixScope(tenant: request.cacheScope, adapter: request.adapter),
             deadline: request.deadline, firstTokenDeadline: request.firstTokenDeadline,
             idleTimeout: request.idleTimeout, submittedAt: now)
         tokens = request.prompt
@@ -81,6 +83,9 @@ struct Generation {
 
     /// The sequence's place among all: urgent ones before others, older ones before newer.
     var order: (priority: Int, number: UInt64) { (terms.priority, terms.id.rawValue) }
+
+    /// The adapter as plans name it.
+    var adapter: Int { terms.adapter ?? -1 }
 
     /// The sample task of the sequence's last row, which is `row` of the step.
     func sampleTask(row: Int32) -> SampleTask {

@@ -49,6 +49,7 @@ package struct Scheduler {
     var pieceBytes: [UInt8] = []
     var pieceText: [UInt8] = []
     private var batch: [Int] = []
+    private var decoding: [Int] = []
 
     /// What the next step computes; valid from `schedule` to `commit`.
     package internal(set) var plan = StepPlan()
@@ -72,9 +73,12 @@ package struct Scheduler {
         expire(now: now)
         selectBatch()
         let hadRunnable = !batch.isEmpty || waiting.contains { generations[$0].isRunnable }
+        decoding.removeAll(keepingCapacity: true)
         for slot in batch where generations[slot].isAdmitted && generations[slot].remaining == 1 {
-            if secureBlocks(for: slot) { appendShare(of: slot) }
+            if secureBlocks(for: slot) { decoding.append(slot) }
         }
+        sortByAdapter()
+        for slot in decoding { appendShare(of: slot) }
         for slot in batch where generations[slot].isAdmitted && generations[slot].remaining > 1 && rowsLeft > 0 {
             appendShare(of: slot)
         }
@@ -91,6 +95,15 @@ package struct Scheduler {
         for slot in admitted where generations[slot].isRunnable {
             guard batch.count < limits.maxNumSeqs else { break }
             batch.append(slot)
+        }
+    }
+
+    /// Puts decoding sequences of one adapter side by side: a back end then reads its weights once for all of them.
+    private mutating func sortByAdapter() {
+        guard decoding.contains(where: { generations[$0].adapter >= 0 }) else { return }
+        decoding.sort {
+            let (first, second) = (generations[$0].adapter, generations[$1].adapter)
+            return first == second ? generations[$0].order < generations[$1].order : first < second
         }
     }
 
@@ -192,6 +205,7 @@ package struct Scheduler {
         }
         plan.rowStart.append(Int32(plan.tokens.count))
         plan.contextLengths.append(Int32(end))
+        plan.adapters.append(Int32(generations[slot].adapter))
         let yieldsToken = end == generations[slot].tokens.count
         if yieldsToken {
             if rows == 1 && start >= generations[slot].terms.promptLength { counters.decodeRows += 1 }

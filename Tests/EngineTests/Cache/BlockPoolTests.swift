@@ -2,6 +2,8 @@ import LMEngine
 import TestKit
 import Testing
 
+private let own = PrefixScope(tenant: 0)
+
 @Suite("Block pool")
 struct BlockPoolTests {
     private func pool(_ blocks: Int, blockSize: Int = 4) -> BlockPool {
@@ -11,7 +13,7 @@ struct BlockPoolTests {
     private func tokens(_ count: Int, from start: Int32 = 0) -> [Int32] { (0..<Int32(count)).map { start + $0 } }
 
     /// A table filled with the keys and values of `tokens`, published as after a step.
-    private func filled(_ tokens: [Int32], in pool: inout BlockPool, scope: UInt64 = 0) -> BlockTable {
+    private func filled(_ tokens: [Int32], in pool: inout BlockPool, scope: PrefixScope = own) -> BlockTable {
         var table = BlockTable()
         _ = pool.adoptPrefix(of: tokens, scope: scope, into: &table)
         #expect(pool.extend(&table, toHold: tokens.count))
@@ -46,7 +48,7 @@ struct BlockPoolTests {
         pool.release(&first)
         #expect(pool.cachedCount == 2 && pool.freeCount == 18)
         var second = BlockTable()
-        #expect(pool.adoptPrefix(of: tokens(length), scope: 0, into: &second) == cached)
+        #expect(pool.adoptPrefix(of: tokens(length), scope: own, into: &second) == cached)
         #expect(pool.audit(tables: [second]) == nil)
     }
 
@@ -57,14 +59,15 @@ struct BlockPoolTests {
         pool.release(&first)
         var other = tokens(12)
         other[2] = 99
-        for (sought, scope) in [(tokens(12), UInt64(1)), (other, 0), (Array(tokens(12)[4...]), 0)] {
+        let strangers = [PrefixScope(tenant: 1), PrefixScope(tenant: 0, adapter: 0), PrefixScope(tenant: 0, adapter: 1)]
+        for (sought, scope) in strangers.map({ (tokens(12), $0) }) + [(other, own), (Array(tokens(12)[4...]), own)] {
             var table = BlockTable()
             #expect(pool.adoptPrefix(of: sought, scope: scope, into: &table) == 0)
         }
         other = tokens(12)
         other[5] = 99
         var table = BlockTable()
-        #expect(pool.adoptPrefix(of: other, scope: 0, into: &table) == 4)
+        #expect(pool.adoptPrefix(of: other, scope: own, into: &table) == 4)
     }
 
     @Test("Equal prefixes computed side by side end up in the same blocks")
@@ -73,7 +76,7 @@ struct BlockPoolTests {
         var tables = [BlockTable(), BlockTable()]
         for index in tables.indices { #expect(pool.extend(&tables[index], toHold: 10)) }
         #expect(pool.ownedCount == 6)
-        for index in tables.indices { pool.publish(&tables[index], tokens(10), scope: 0, computed: 9) }
+        for index in tables.indices { pool.publish(&tables[index], tokens(10), scope: own, computed: 9) }
         #expect(pool.ownedCount == 4 && pool.referenceTotal == 6)
         #expect(tables[0].blocks.prefix(2) == tables[1].blocks.prefix(2))
         #expect(tables[0].blocks[2] != tables[1].blocks[2], "an unfinished block is never shared")
@@ -93,10 +96,10 @@ struct BlockPoolTests {
         var table = BlockTable()
         #expect(pool.extend(&table, toHold: 4))  // evicts the end of the old prefix
         var probe = BlockTable()
-        #expect(pool.adoptPrefix(of: tokens(9), scope: 0, into: &probe) == 4)
+        #expect(pool.adoptPrefix(of: tokens(9), scope: own, into: &probe) == 4)
         pool.release(&probe)
         #expect(pool.extend(&table, toHold: 8))  // the end of `recent`: the old beginning was just used
-        #expect(pool.adoptPrefix(of: tokens(9), scope: 0, into: &probe) == 4)
+        #expect(pool.adoptPrefix(of: tokens(9), scope: own, into: &probe) == 4)
         #expect(pool.audit(tables: [table, probe]) == nil)
     }
 
@@ -127,14 +130,16 @@ struct BlockPoolTests {
         var random = TestRandom(seed: UInt64(blockCount))
         var pool = BlockPool(blockCount: blockCount, blockSize: 4, prefixCaching: true, hashMask: hashMask)
         var contents = [[Int32]](repeating: [], count: blockCount)
-        var live: [(tokens: [Int32], scope: UInt64, computed: Int, table: BlockTable)] = []
+        // Tenants, and adapters of one of them.
+        let scopes = [PrefixScope(tenant: 0), PrefixScope(tenant: 1), PrefixScope(tenant: 0, adapter: 0)]
+        var live: [(tokens: [Int32], scope: Int, computed: Int, table: BlockTable)] = []
         for command in 0..<20_000 {
             switch random.below(10) {
             case 0..<3 where live.count < 6:
                 let tokens = (0..<random.below(blockCount * 3) + 1).map { _ in Int32(random.below(2)) }
-                let scope = UInt64(random.below(2))
+                let scope = random.below(scopes.count)
                 var table = BlockTable()
-                let computed = pool.adoptPrefix(of: tokens, scope: scope, into: &table)
+                let computed = pool.adoptPrefix(of: tokens, scope: scopes[scope], into: &table)
                 for (place, block) in table.blocks.enumerated() {
                     let start = place * 4
                     #expect(contents[Int(block)] == [Int32(scope)] + tokens[..<(start + 4)], "a prefix of another text")
@@ -149,7 +154,8 @@ struct BlockPoolTests {
                     contents[block] = [Int32(live[chosen].scope)] + live[chosen].tokens[...position]
                 }
                 live[chosen].computed = computed
-                pool.publish(&live[chosen].table, live[chosen].tokens, scope: live[chosen].scope, computed: computed)
+                let scope = scopes[live[chosen].scope]
+                pool.publish(&live[chosen].table, live[chosen].tokens, scope: scope, computed: computed)
             case 8... where !live.isEmpty:
                 let chosen = random.below(live.count)
                 pool.release(&live[chosen].table, keeping: random.below(4) > 0)

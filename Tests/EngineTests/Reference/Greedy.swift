@@ -5,10 +5,14 @@ struct Greedy {
     let backend: any Backend
     let blockSize = 16
     let blockCount: Int
+    let adapter: Int
 
     /// Allocates a KV cache for `tokens` tokens.
-    init(_ backend: any Backend, tokens: Int) throws {
+    ///
+    /// - Parameter adapter: -1 for the model as it is.
+    init(_ backend: any Backend, tokens: Int, adapter: Int = -1) throws {
         self.backend = backend
+        self.adapter = adapter
         blockCount = (tokens + blockSize - 1) / blockSize
         try backend.allocateKeyValueCache(blockCount: blockCount, blockSize: blockSize)
     }
@@ -40,6 +44,7 @@ struct Greedy {
         plan.contextLengths = [Int32(rows.upperBound)]
         plan.blockTables = (0..<Int32(blockCount)).reversed()
         plan.blockTableStride = blockCount
+        if adapter >= 0 { plan.adapters = [Int32(adapter)] }
         guard samples else { return plan }
         var parameters = SamplingParameters()
         parameters.temperature = 0

@@ -12,20 +12,27 @@ public final class CPUBackend: Backend, @unchecked Sendable {  // after init: us
     private let sampling: SamplingStage
     private let keyValueType: TensorType
 
+    /// Adapters that plans may name.
+    public let adapterCount: Int
+
     /// Packs the weights for this processor; the checkpoint's bytes are read once.
     ///
     /// - Parameters:
     ///   - threads: at least 1, the caller of `execute` being one of them; more than there are cores is slower.
     ///   - dataType: of float weights, keys and values.
+    ///   - adapters: what plans may add to the model, in their order; kept in float32.
     ///   - progress: called on this thread with the share of weights packed, 0...1.
     /// - Throws: `EngineError.invalidModel`, `unsupportedModel`, `insufficientMemory` or `backend`.
     public init(
-        checkpoint: any Checkpoint, threads: Int, dataType: DataType = .auto, progress: (Double) -> Void = { _ in }
+        checkpoint: any Checkpoint, threads: Int, dataType: DataType = .auto, adapters: [Adapter] = [],
+        progress: (Double) -> Void = { _ in }
     ) throws(EngineError) {
         model = checkpoint.configuration
         team = try ThreadTeam(threads: threads)
         keyValueType = try dataType.keyValueType(of: checkpoint)
-        let weights = try PackedWeights(checkpoint: checkpoint, dataType: dataType, team: team, progress: progress)
+        let weights = try PackedWeights(
+            checkpoint: checkpoint, dataType: dataType, adapters: adapters, team: team, progress: progress)
+        adapterCount = adapters.count
         forwardPass = try ForwardPass(model, weights: weights, threads: team.count)
         sampling = SamplingStage(vocabularySize: model.vocabularySize, threads: team.count)
     }

@@ -5,6 +5,7 @@ final class ForwardPass {
     var cache: PagedCache?
     private var buffers: StepBuffers
     private var tiles = AttentionTiles()
+    private var runs = AdapterRuns()
     private let model: ModelConfiguration
     private let weights: PackedWeights
     private let frequencies: [RotaryFrequencies]
@@ -16,7 +17,7 @@ final class ForwardPass {
         frequencies =
             [model.rotaryFrequencies(windowed: false)]
             + (model.windowRotaryBase == nil ? [] : [model.rotaryFrequencies(windowed: true)])
-        buffers = try StepBuffers(ForwardStep.widths(model))
+        buffers = try StepBuffers(ForwardStep.widths(model, weights.adapters))
         scratch = ScratchMemory(model, threads: threads)
     }
 
@@ -27,14 +28,15 @@ final class ForwardPass {
         guard let cache else { preconditionFailure("allocateKeyValueCache comes before the first step") }
         check(plan, cache)
         tiles.cut(plan, rowsPerTile: AttentionScratch.rowsPerTile(model))
+        runs.cut(plan)
         let partialLength = ForwardStep.padded(model.cacheHeadDimension) + 16
         try buffers.reserve(
             rows: max(plan.rowCount, plan.samples.count), samples: plan.samples.count,
             partials: tiles.isSplit ? plan.rowCount * model.headCount * tiles.segmentCount * partialLength : 0)
         let step = ForwardStep(
             model: model, weights: weights, cache: cache, frequencies: frequencies, buffers: buffers,
-            plan: copy plan, tiles: tiles, rowCount: plan.rowCount, sampleCount: plan.samples.count,
-            tileCount: tiles.tiles.count)
+            plan: copy plan, tiles: tiles, runs: runs, rowCount: plan.rowCount, sampleCount: plan.samples.count,
+            tileCount: tiles.tiles.count, isAdapted: !runs.runs.isEmpty)
         team.run(ForwardJob(step: step, scratch: scratch))
         return buffers.logits
     }
@@ -53,7 +55,8 @@ final class ForwardPass {
         precondition(
             plan.positions.count == plan.rowCount && plan.slots.count == plan.rowCount
                 && plan.rowStart.count == plan.sequenceCount + 1 && plan.rowStart.last == Int32(plan.rowCount)
-                && plan.blockTables.count >= plan.sequenceCount * plan.blockTableStride,
+                && plan.blockTables.count >= plan.sequenceCount * plan.blockTableStride
+                && (plan.adapters.isEmpty || plan.adapters.count == plan.sequenceCount),
             "a step plan whose arrays differ in length")
         for row in 0..<plan.rowCount {
             precondition(
@@ -62,6 +65,8 @@ final class ForwardPass {
         }
         for sequence in 0..<plan.sequenceCount {
             precondition(plan.rowStart[sequence] < plan.rowStart[sequence + 1], "a sequence without rows in a plan")
+            precondition(
+                (-1..<weights.adapters.count).contains(plan.adapter(of: sequence)), "an adapter out of range in a plan")
             let last = Int(plan.positions[Int(plan.rowStart[sequence + 1]) - 1])
             precondition(last + 1 == Int(plan.contextLengths[sequence]), "a context length that is not its rows' end")
             let blocks = last / cache.blockSize + 1

@@ -11,11 +11,13 @@ struct ForwardStep {
     let buffers: StepBuffers
     let plan: StepPlan
     let tiles: AttentionTiles
+    let runs: AdapterRuns
     // Counts of parts, apart from the arrays: a late thread walks through the stages by these alone while the engine
     // fills its plan anew.
     let rowCount: Int
     let sampleCount: Int
     let tileCount: Int
+    let isAdapted: Bool
 
     /// Query heads that share a head of the cache.
     var groupSize: Int { model.headCount / model.cacheHeadCount }
@@ -30,8 +32,11 @@ struct ForwardStep {
 
     static func padded(_ columns: Int) -> Int { (columns + 15) / 16 * 16 }
 
+    /// Floats of a row between the two matrices of adapters: at most three matrices are multiplied in one stage.
+    static func narrowWidth(_ adapters: PackedAdapters) -> Int { 3 * adapters.rankStride }
+
     /// What the buffers must hold per row.
-    static func widths(_ model: ModelConfiguration) -> StepBuffers.Widths {
+    static func widths(_ model: ModelConfiguration, _ adapters: PackedAdapters) -> StepBuffers.Widths {
         let headDimension = padded(model.headDimension)
         let latent = model.latentAttention
         let queries = model.headCount * headDimension
@@ -45,6 +50,7 @@ struct ForwardStep {
             residual: padded(model.embeddingLength),
             inputs: max(model.embeddingLength, model.attendedLength, hidden, latent?.queryRank ?? 0),
             outputs: max(attention, 2 * padded(hidden) + 16, padded(model.embeddingLength), experts),
+            narrow: narrowWidth(adapters),
             latentQueries: latent == nil ? 0 : model.headCount * padded(model.cacheHeadDimension),
             rotary: max(model.rotaryDimension / 2, 1) * (model.windowRotaryBase == nil ? 1 : 2),
             logits: padded(model.vocabularySize), experts: ExpertBuffers.Widths(model))
@@ -102,7 +108,8 @@ struct ForwardWorker {
 
     // MARK: - Matrices
 
-    /// outputs[row, column of projection ...] = inputs[row] * matrix (+ bias) (+ outputs when `adding`).
+    /// outputs[row, column of projection ...] = inputs[row] * matrix (+ bias) (+ outputs when `adding`), and then what the
+    /// row's adapter adds.
     func multiply(
         _ group: ProjectionGroup, into outputs: UnsafeMutablePointer<Float>, stride: Int, adding: Bool = false,
         rowCount: Int? = nil
@@ -112,6 +119,8 @@ struct ForwardWorker {
         let activations = ck_activations(
             values: step.buffers.inputs, quants: step.buffers.quants, blocks: step.buffers.blocks,
             stride: group.inputs, is_wide: group.form.isWide)
+        let isAdapted = step.isAdapted && !group.corrections.isEmpty
+        if isAdapted { narrow(group) }
         member.share(split.chunkCount) { chunk in
             let part = split.part(chunk)
             let projection = group.projections[part.projection]
@@ -121,6 +130,7 @@ struct ForwardWorker {
             ck_matmul(
                 &matrix, &activations, part.rows.lowerBound, part.rows.count, part.panels.lowerBound,
                 part.panels.count, &output)
+            if isAdapted { correct(part, of: group, output) }
         }
     }
 

@@ -19,6 +19,8 @@ struct ProjectionGroup {
     let width: Int
     /// What its matrices multiply.
     let form: InputForm
+    /// (adapters, projections) what adapters add; empty when none adds anything here. Owned by `PackedWeights`.
+    let corrections: UnsafeBufferPointer<Correction?>
 
     var inputs: Int { projections[0].matrix.k }
 }

@@ -9,6 +9,8 @@ final class PackedWeights: @unchecked Sendable {  // immutable after init
     let embedding: Tensor
     /// What the elements of its rows are rounded to.
     let embeddingType: TensorType
+    /// What requests can add to the matrices.
+    let adapters: PackedAdapters
 
     private let memory: HugePages
     private let parts: PackedParts
@@ -17,14 +19,16 @@ final class PackedWeights: @unchecked Sendable {  // immutable after init
     ///
     /// - Parameter progress: called on the calling thread with the share done so far, 0...1.
     init(
-        checkpoint: any Checkpoint, dataType: DataType, team: ThreadTeam, progress: (Double) -> Void
+        checkpoint: any Checkpoint, dataType: DataType, adapters: [Adapter], team: ThreadTeam,
+        progress: (Double) -> Void
     ) throws(EngineError) {
         let plan = try PackingPlan(checkpoint, dataType)
         let memory = try HugePages(byteCount: plan.byteCount, purpose: "the packed weights")
         try plan.pack(into: memory.base, team: team, progress: progress)
 
         let model = checkpoint.configuration
-        var builder = LayerBuilder(model, plan: plan, base: memory.base)
+        self.adapters = try PackedAdapters(adapters, model)
+        var builder = LayerBuilder(model, plan: plan, base: memory.base, adapters: self.adapters)
         for layer in model.layers.indices { builder.addLayer(layer) }
         outputNorm = plan.vector(.outputNorm, memory.base)
         output = builder.group([(model.tiesEmbeddings ? .tokenEmbedding : .output, nil)])
@@ -42,12 +46,14 @@ private final class PackedParts {
     var projections: Arena<Projection>
     var experts: Arena<PackedBlock>
     var headMatrices: Arena<ck_matrix>
+    var corrections: Arena<Correction?>
 
-    init(_ model: ModelConfiguration) {
+    init(_ model: ModelConfiguration, adapterCount: Int) {
         layers = Arena(capacity: model.layerCount)
         projections = Arena(capacity: model.tensorRoles.count + 1)
         experts = Arena(capacity: model.layerCount * (model.mixture?.expertCount ?? 0))
         headMatrices = Arena(capacity: model.latentAttention == nil ? 0 : model.layerCount * model.headCount * 2)
+        corrections = Arena(capacity: model.layerCount * TensorRole.LayerRole.allCases.count * adapterCount)
     }
 
     deinit {
@@ -55,6 +61,7 @@ private final class PackedParts {
         projections.elements.deallocate()
         experts.elements.deallocate()
         headMatrices.elements.deallocate()
+        corrections.elements.deallocate()
     }
 }
 
@@ -81,10 +88,13 @@ private struct LayerBuilder {
     private let model: ModelConfiguration
     private let plan: PackingPlan
     private let base: UnsafeMutableRawPointer
+    private let adapters: PackedAdapters
 
-    init(_ model: ModelConfiguration, plan: PackingPlan, base: UnsafeMutableRawPointer) {
-        parts = PackedParts(model)
-        (self.model, self.plan, self.base) = (model, plan, base)
+    init(
+        _ model: ModelConfiguration, plan: PackingPlan, base: UnsafeMutableRawPointer, adapters: PackedAdapters
+    ) {
+        parts = PackedParts(model, adapterCount: adapters.count)
+        (self.model, self.plan, self.base, self.adapters) = (model, plan, base, adapters)
     }
 
     mutating func addLayer(_ index: Int) {
@@ -113,7 +123,8 @@ private struct LayerBuilder {
         }
         return ProjectionGroup(
             projections: parts.projections.append(projections), width: width,
-            form: InputForm(joining: members.map { plan.form($0.matrix) }))
+            form: InputForm(joining: members.map { plan.form($0.matrix) }),
+            corrections: parts.corrections.append(adapters.corrections(of: members.map(\.matrix))))
     }
 
     private func group(

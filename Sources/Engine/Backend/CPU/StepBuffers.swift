@@ -8,6 +8,8 @@ struct StepBuffers {
     private(set) var inputs: UnsafeMutablePointer<Float>
     /// (rows, width of a group) what matrices yield
     private(set) var outputs: UnsafeMutablePointer<Float>
+    /// (rows, ranks) what stands between the two matrices of adapters
+    private(set) var narrow: UnsafeMutablePointer<Float>
     /// (rows, k or more) quantized `inputs`
     private(set) var quants: UnsafeMutablePointer<Int8>
     /// (rows, k / 32 or 1)
@@ -32,6 +34,7 @@ struct StepBuffers {
         var residual: Int
         var inputs: Int
         var outputs: Int
+        var narrow: Int
         var latentQueries: Int
         var rotary: Int
         var logits: Int
@@ -57,7 +60,7 @@ struct StepBuffers {
         let nothing = memory.base
         residual = nothing.assumingMemoryBound(to: Float.self)
         (inputs, outputs, cosines) = (residual, residual, residual)
-        (sines, logits, partials, latentQueries) = (residual, residual, residual, residual)
+        (sines, logits, partials, latentQueries, narrow) = (residual, residual, residual, residual, residual)
         faultyLayers = nothing.assumingMemoryBound(to: Int32.self)
         quants = nothing.assumingMemoryBound(to: Int8.self)
         blocks = nothing.assumingMemoryBound(to: ck_block.self)
@@ -87,6 +90,7 @@ struct StepBuffers {
         let residual = layout.reserve(Float.self, rows * widths.residual)
         let inputs = layout.reserve(Float.self, rows * widths.inputs)
         let outputs = layout.reserve(Float.self, rows * widths.outputs)
+        let narrow = layout.reserve(Float.self, rows * widths.narrow)
         let quants = layout.reserve(Int8.self, rows * ck_padded(widths.inputs))
         let blocks = layout.reserve(ck_block.self, rows * (widths.inputs / 32 + 1))
         let latentQueries = layout.reserve(Float.self, rows * widths.latentQueries)
@@ -101,6 +105,7 @@ struct StepBuffers {
         self.residual = floats(residual)
         self.inputs = floats(inputs)
         self.outputs = floats(outputs)
+        self.narrow = floats(narrow)
         self.quants = (memory.base + quants).assumingMemoryBound(to: Int8.self)
         self.blocks = (memory.base + blocks).assumingMemoryBound(to: ck_block.self)
         self.latentQueries = floats(latentQueries)

@@ -16,11 +16,16 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
 
     /// Dequantizes every weight of the checkpoint to float32.
     ///
-    /// - Parameter dataType: whose numbers float matrices, keys and values are rounded to.
+    /// - Parameters:
+    ///   - dataType: whose numbers float matrices, keys and values are rounded to.
+    ///   - adapters: what plans may add to the model, in their order.
     /// - Throws: `EngineError.invalidModel` when a tensor is missing, or holds a float that is not finite.
-    package init(checkpoint: any Checkpoint, dataType: DataType = .auto) throws(EngineError) {
+    package init(
+        checkpoint: any Checkpoint, dataType: DataType = .auto, adapters: [Adapter] = []
+    ) throws(EngineError) {
         model = checkpoint.configuration
-        weights = try ReferenceWeights(RoundedCheckpoint(base: checkpoint, dataType: dataType))
+        weights = try ReferenceWeights(RoundedCheckpoint(base: checkpoint, dataType: dataType), adapters: adapters)
+        adapterCount = adapters.count
         keyValueType = dataType == .auto ? .f32 : try dataType.keyValueType(of: checkpoint)
         rotary = ReferenceRotary(model.rotaryFrequencies(windowed: false), layout: model.rotaryLayout)
         windowRotary = ReferenceRotary(model.rotaryFrequencies(windowed: true), layout: model.rotaryLayout)
@@ -29,6 +34,7 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
     }
 
     package let summary = "reference: CPU, float32, 1 thread"
+    package let adapterCount: Int
 
     package var keyValueBytesPerToken: Int {
         model.layerCount * model.keyValueHeadCount * (model.headDimension + model.valueDimension)
@@ -64,7 +70,7 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
             for row in rows {
                 let output = runLayers(
                     row, token: Int(plan.tokens[row]), position: Int(plan.positions[row]),
-                    slot: Int(plan.slots[row]), blocks: blocks)
+                    slot: Int(plan.slots[row]), blocks: blocks, adapter: plan.adapter(of: sequence))
                 for (index, task) in plan.samples.enumerated() where Int(task.row) == row {
                     logits.replaceSubrange(
                         index * model.vocabularySize..<(index + 1) * model.vocabularySize, with: project(output))
@@ -75,15 +81,19 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
     }
 
     /// One row through all layers.
-    private func runLayers(_ row: Int, token: Int, position: Int, slot: Int, blocks: ArraySlice<Int32>) -> [Float] {
+    private func runLayers(
+        _ row: Int, token: Int, position: Int, slot: Int, blocks: ArraySlice<Int32>, adapter: Int
+    ) -> [Float] {
         var residual = weights.embedding.row(token).map { $0 * model.embeddingScale }
         for (index, layer) in weights.layers.enumerated() {
-            let place = Place(row: row, layer: index, position: position, slot: slot, blocks: blocks)
-            var y = layer.attentionOutput(attend(layer, norm(residual, layer.attentionNorm), at: place))
+            let place = Place(
+                row: row, layer: index, position: position, slot: slot, blocks: blocks, adapter: adapter)
+            let attended = attend(layer, norm(residual, layer.attentionNorm), at: place)
+            var y = layer.attentionOutput(attended, adapter: adapter)
             if let weight = layer.attentionPostNorm { y = norm(y, weight) }
             add(y, to: &residual)
 
-            y = feedForward(layer, norm(residual, layer.feedForwardNorm))
+            y = feedForward(layer, norm(residual, layer.feedForwardNorm), adapter)
             if let weight = layer.feedForwardPostNorm { y = norm(y, weight) }
             add(y, to: &residual)
         }
@@ -107,6 +117,7 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
         let position: Int
         let slot: Int
         let blocks: ArraySlice<Int32>
+        let adapter: Int
     }
 
     /// Softmax attention of every query head over the positions it sees; several query heads share one key/value head.
@@ -142,8 +153,9 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
         }
         let width = model.headDimension
         guard let latent = layer.latent else {
-            guard var key = layer.key?(x), let value = layer.value?(x) else { preconditionFailure("no keys") }
-            var query = layer.query(x)
+            guard var key = layer.key?(x, adapter: place.adapter), let value = layer.value?(x, adapter: place.adapter)
+            else { preconditionFailure("no keys") }
+            var query = layer.query(x, adapter: place.adapter)
             if let weight = layer.queryNorm { query = headNorm(query, weight, epsilon: model.normEpsilon) }
             if let weight = layer.keyNorm { key = headNorm(key, weight, epsilon: model.normEpsilon) }
             store(key: rotated(key, width: width), value: value, at: place)
@@ -190,8 +202,8 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
 
     // MARK: - Feed-forward
 
-    private func feedForward(_ layer: ReferenceLayer, _ x: [Float]) -> [Float] {
-        if let dense = layer.dense { return feedForward(dense, x) }
+    private func feedForward(_ layer: ReferenceLayer, _ x: [Float], _ adapter: Int) -> [Float] {
+        if let dense = layer.dense { return feedForward(dense, x, adapter) }
         guard let weights = layer.mixture, let mixture = model.mixture else { preconditionFailure("no experts") }
         var result = [Float](repeating: 0, count: model.embeddingLength)
         for (expert, weight) in choose(weights, mixture, x) {
@@ -204,8 +216,9 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
         return result
     }
 
-    private func feedForward(_ weights: ReferenceLayer.FeedForward, _ x: [Float]) -> [Float] {
-        weights.down(zip(weights.gate(x), weights.up(x)).map { model.activation($0) * $1 })
+    private func feedForward(_ weights: ReferenceLayer.FeedForward, _ x: [Float], _ adapter: Int = -1) -> [Float] {
+        let (gate, up) = (weights.gate(x, adapter: adapter), weights.up(x, adapter: adapter))
+        return weights.down(zip(gate, up).map { model.activation($0) * $1 }, adapter: adapter)
     }
 
     private func choose(

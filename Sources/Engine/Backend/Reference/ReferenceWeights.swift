@@ -5,13 +5,13 @@ struct ReferenceWeights {
     let outputNorm: [Float]  // (embedding)
     let output: ReferenceLinear  // (vocabulary, embedding)
 
-    init(_ checkpoint: any Checkpoint) throws(EngineError) {
+    init(_ checkpoint: any Checkpoint, adapters: [Adapter]) throws(EngineError) {
         let model = checkpoint.configuration
         embedding = ReferenceLinear(try checkpoint.tensor(.tokenEmbedding))
         outputNorm = try checkpoint.norm(.outputNorm)
         output = model.tiesEmbeddings ? embedding : ReferenceLinear(try checkpoint.tensor(.output))
         var layers: [ReferenceLayer] = []
-        for index in model.layers.indices { layers.append(try ReferenceLayer(checkpoint, index)) }
+        for index in model.layers.indices { layers.append(try ReferenceLayer(checkpoint, index, adapters)) }
         self.layers = layers
     }
 }
@@ -54,7 +54,7 @@ struct ReferenceLayer {
         let sharedWeight: ReferenceLinear?  // (1, embedding)
     }
 
-    init(_ checkpoint: any Checkpoint, _ index: Int) throws(EngineError) {
+    init(_ checkpoint: any Checkpoint, _ index: Int, _ adapters: [Adapter]) throws(EngineError) {
         let model = checkpoint.configuration
         let present = Set(model.tensorRoles)
         func linear(
@@ -65,7 +65,9 @@ struct ReferenceLayer {
             if let bias, present.contains(.layer(index, bias)) {
                 biasTensor = try checkpoint.tensor(.layer(index, bias))
             }
-            return ReferenceLinear(try checkpoint.tensor(.layer(index, role)), bias: biasTensor)
+            return ReferenceLinear(
+                try checkpoint.tensor(.layer(index, role)), bias: biasTensor,
+                corrections: adapters.map { $0.products[.layer(index, role)].map { ReferenceCorrection($0) } })
         }
         func required(
             _ role: TensorRole.LayerRole, bias: TensorRole.LayerRole? = nil
@@ -127,12 +129,15 @@ struct ReferenceLinear {
     let bias: [Float]?  // (outputs)
     /// In W8A8: W as signed bytes, and what their products mean.
     private var integers: (weights: [Int8], meaning: IntegerProduct)?
+    /// What each adapter adds; nil for nothing.
+    private let corrections: [ReferenceCorrection?]
 
-    init(_ weight: Tensor, bias: Tensor? = nil) {
+    init(_ weight: Tensor, bias: Tensor? = nil, corrections: [ReferenceCorrection?] = []) {
         outputs = weight.rows
         inputs = weight.columns
         elements = weight.dequantized()
         self.bias = bias?.dequantized()
+        self.corrections = corrections
         integers = weight.integers.map { (weight.bytes.map { Int8(bitPattern: $0) }, $0) }
     }
 
@@ -141,6 +146,15 @@ struct ReferenceLinear {
         var decoded = self
         decoded.integers = nil
         return decoded
+    }
+
+    /// - Parameter adapter: -1 for none.
+    func callAsFunction(_ x: [Float], adapter: Int) -> [Float] {
+        var y = self(x)
+        if corrections.indices.contains(adapter), let correction = corrections[adapter] {
+            add(correction(x), to: &y)
+        }
+        return y
     }
 
     func callAsFunction(_ x: [Float]) -> [Float] {
@@ -156,6 +170,21 @@ struct ReferenceLinear {
     }
 
     func row(_ index: Int) -> ArraySlice<Float> { elements[index * inputs..<(index + 1) * inputs] }
+}
+
+/// scale · up (down x)
+struct ReferenceCorrection {
+    private let down: ReferenceLinear  // (rank, inputs)
+    private let up: ReferenceLinear  // (outputs, rank)
+    private let scale: Float
+
+    init(_ product: LowRankProduct) {
+        down = ReferenceLinear(product.down)
+        up = ReferenceLinear(product.up)
+        scale = product.scale
+    }
+
+    func callAsFunction(_ x: [Float]) -> [Float] { up(down(x)).map { $0 * scale } }
 }
 
 extension Checkpoint {
