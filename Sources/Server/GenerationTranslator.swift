@@ -17,6 +17,7 @@ extension ServedModel {
         }
         let prompt = try tokens(of: message.prompt, isRaw: message.isRaw, limit: limits.promptBytes)
         var request = GenerationRequest(prompt: prompt)
+        request.adapter = adapter
         request.sampling = SamplingParameters(message.sampling, seed: seed)
         request.stop = StopConditions(message.stop)
         if message.stop.maxTokens == nil {

@@ -16,9 +16,12 @@ public final class InferenceServer: Sendable {
 
     /// Binds every address and starts to serve.
     ///
+    /// - Parameter adapted: the same model with adapters, `ServedModel.adapted`; each has a name that no other has.
     /// - Throws: when the configuration would serve strangers without TLS and keys, or an address, certificate or key
     ///   cannot be used.
-    public convenience init(model: ServedModel, configuration: ServerConfiguration) throws(ServerError) {
+    public convenience init(
+        model: ServedModel, adapted: [ServedModel] = [], configuration: ServerConfiguration
+    ) throws(ServerError) {
         let eventLoops: [EventLoop]
         do throws(TransportError) {
             eventLoops = try (0..<max(1, configuration.ioThreads)).map { (index) throws(TransportError) in
@@ -27,7 +30,7 @@ public final class InferenceServer: Sendable {
         } catch {
             throw ServerError(error.description)
         }
-        try self.init(model: model, configuration: configuration, on: eventLoops)
+        try self.init(model: model, adapted: adapted, configuration: configuration, on: eventLoops)
         do throws(TransportError) {
             for loop in eventLoops { try loop.start() }
         } catch {
@@ -40,12 +43,13 @@ public final class InferenceServer: Sendable {
     ///
     /// - Throws: as the public initializer.
     package init(
-        model: ServedModel, configuration: ServerConfiguration, on eventLoops: [EventLoop]
+        model: ServedModel, adapted: [ServedModel] = [], configuration: ServerConfiguration, on eventLoops: [EventLoop]
     ) throws(ServerError) {
         do throws(TransportError) {
             let endpoints = try configuration.resolvedAddresses()
             if let problem = configuration.exposure(of: endpoints) { throw problem }
-            let shared = try SharedState(model: model, configuration: configuration, system: eventLoops[0].system)
+            let shared = try SharedState(
+                models: [model] + adapted, configuration: configuration, system: eventLoops[0].system)
             let listeners = try endpoints.map { (address) throws(TransportError) in
                 try Listener(at: address, on: eventLoops[0])
             }

@@ -4,7 +4,7 @@ internal import LMProtocol
 /// A model that is loaded and running: the engine and what turns requests into its token ids.
 public struct ServedModel: Sendable {
     /// The name clients use.
-    public let name: String
+    public private(set) var name: String
     /// Runs the model.
     public let engine: any GenerationEngine
     let tokenizer: any Tokenizer
@@ -12,6 +12,8 @@ public struct ServedModel: Sendable {
     let configuration: ModelConfiguration
     let format: String
     let device: String
+    /// The adapter that requests by this name are generated with, by its index in the engine; nil for none.
+    private(set) var adapter: Int?
 
     /// Names a running engine.
     ///
@@ -30,6 +32,15 @@ public struct ServedModel: Sendable {
         self.template = template
         self.format = format
         self.device = device
+    }
+
+    /// The same model with one of the engine's adapters, under a name of its own.
+    ///
+    /// - Parameter adapter: its index in the engine.
+    public func adapted(by adapter: Int, name: String) -> ServedModel {
+        var model = self
+        (model.name, model.adapter) = (name, adapter)
+        return model
     }
 
     /// The ids that the model sees for a prompt.

@@ -101,7 +101,7 @@ extension ServerConnection {
             health.version = shared.agent
             health.uptime = (loop.now &- shared.started) / 1_000_000
             return .health(health)
-        case .models: return .models([shared.model.reply])
+        case .models: return .models(shared.models.map(\.reply))
         case .tokenize(let prompt, let name):
             let isRaw = if case .text = prompt { true } else { false }
             let model = try shared.model(named: name)

@@ -57,16 +57,21 @@ struct ModelSource {
     /// Arranges the weights for what computes, with progress on a terminal.
     ///
     /// - Parameter threads: instead of what the settings say.
-    func makeBackend(_ settings: ModelSettings, threads: Int? = nil) throws(ProgramError) -> any Backend {
+    func makeBackend(
+        _ settings: ModelSettings, threads: Int? = nil, adapters: [Adapter] = []
+    ) throws(ProgramError) -> any Backend {
         let threads = threads ?? settings.threads ?? availableProcessorCount()
         let progress = ProgressLine()
         defer { progress.clear() }
         do throws(EngineError) {
             switch settings.backend {
-            case .reference: return try ReferenceBackend(checkpoint: checkpoint, dataType: settings.dataType)
+            case .reference:
+                return try ReferenceBackend(
+                    checkpoint: checkpoint, dataType: settings.dataType, adapters: adapters)
             case .cpu:
-                return try CPUBackend(checkpoint: checkpoint, threads: threads, dataType: settings.dataType) {
-                    fraction in
+                return try CPUBackend(
+                    checkpoint: checkpoint, threads: threads, dataType: settings.dataType, adapters: adapters
+                ) { fraction in
                     progress.show("loading \(name): \(Int(fraction * 100)) %")
                 }
             }

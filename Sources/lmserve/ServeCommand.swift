@@ -15,7 +15,9 @@ struct ServeCommand {
         StandardStream.error.note("device: \(try DeviceChoice(settings.model.device).explanation)")
         let source = try ModelSource(settings.model)
         source.announce()
-        let engine = try startEngine(source)
+        let name = settings.servedModelName ?? source.name
+        let adapters = try AdapterOption.open(settings.adapters, for: source, named: name)
+        let engine = try startEngine(source, adapters)
         defer { engine.shutdown() }
 
         let server: InferenceServer
@@ -26,7 +28,9 @@ struct ServeCommand {
             configuration.agent = "lmserve/\(productVersion)"
             configuration.keys = try settings.apiKeyFile.map { (path) throws(ServerError) in try APIKeys(file: path) }
             configuration.limits = limits
-            server = try InferenceServer(model: try served(source, engine), configuration: configuration)
+            let model = try served(source, engine, name: name)
+            let adapted = adapters.enumerated().map { model.adapted(by: $0, name: $1.name) }
+            server = try InferenceServer(model: model, adapted: adapted, configuration: configuration)
         } catch let error as ServerError {
             throw ProgramError(.localInputOutput, error.message)
         } catch let error as EngineError {
@@ -88,8 +92,8 @@ struct ServeCommand {
         return limits
     }
 
-    private func startEngine(_ source: ModelSource) throws(ProgramError) -> InferenceEngine {
-        let backend = try source.makeBackend(settings.model)
+    private func startEngine(_ source: ModelSource, _ adapters: [Adapter]) throws(ProgramError) -> InferenceEngine {
+        let backend = try source.makeBackend(settings.model, adapters: adapters)
         StandardStream.error.note("back end: \(backend.summary)")
         var options = EngineOptions()
         options.maxModelLength = settings.maxModelLength
@@ -111,9 +115,11 @@ struct ServeCommand {
         }
     }
 
-    private func served(_ source: ModelSource, _ engine: InferenceEngine) throws(EngineError) -> ServedModel {
+    private func served(
+        _ source: ModelSource, _ engine: InferenceEngine, name: String
+    ) throws(EngineError) -> ServedModel {
         ServedModel(
-            name: settings.servedModelName ?? source.name, engine: engine,
+            name: name, engine: engine,
             tokenizer: source.checkpoint.tokenizer, configuration: source.checkpoint.configuration,
             template: try chatTemplate(source.checkpoint),
             format: settings.model.dataType.stored(try source.checkpoint.tensor(.layer(0, .query)).type).rawValue,

@@ -8,6 +8,7 @@ struct ServeSettings {
     var listen: [String] = []
     var servedModelName: String?
     var chatTemplate: String?
+    var adapters: [String] = []
     var maxModelLength: Int?
     var maxNumSeqs = defaults.maxNumSeqs
     var maxNumBatchedTokens = defaults.maxNumBatchedTokens
@@ -49,6 +50,7 @@ struct ServeSettings {
                 Examples:
                   lmserve --model SmolLM2-135M-Instruct.Q4_1
                   lmserve --model qwen.gguf --listen 0.0.0.0:7433 --tls-cert c.pem --tls-key k.pem --api-key-file keys
+                  lmserve --model ~/models/Qwen2.5-0.5B-Instruct --lora sql=adapters/sql --lora poet=adapters/poet
                   lmserve bench --model qwen.gguf --prompt 512 --generate 128 --batch 1,8,32
                 """)
     }
@@ -61,6 +63,9 @@ struct ServeSettings {
             .value(
                 "--chat-template", as: .text("NAME"), to: \.chatTemplate,
                 "built-in chat template to use instead of the model's own"),
+            .repeated(
+                "--lora", as: .text("NAME=FOLDER"), to: \.adapters,
+                "LoRA adapter as PEFT saves it, for requests that name NAME as their model; may be repeated"),
         ]
     }
 

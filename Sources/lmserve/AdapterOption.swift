@@ -1,0 +1,50 @@
+import LMEngine
+import LMSupport
+
+/// What a `--lora` asks for.
+struct AdapterOption {
+    let name: String
+    let path: String
+
+    /// - Throws: a usage error when the text is not `NAME=FOLDER`.
+    init(_ text: String) throws(ProgramError) {
+        let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+        guard parts.count == 2, !parts[0].isEmpty, !parts[1].isEmpty, parts[0].utf8.count <= Self.nameByteCount else {
+            throw .usage(
+                "--lora: must be NAME=FOLDER with a name of 1 to \(Self.nameByteCount) bytes, is '\(text)'")
+        }
+        (name, path) = (String(parts[0]), String(parts[1]))
+    }
+
+    /// What the protocol has room for.
+    private static let nameByteCount = 256
+
+    /// The adapters that the settings ask for, opened for the model.
+    ///
+    /// - Parameter model: the name of the model itself.
+    static func open(
+        _ texts: [String], for source: ModelSource, named model: String
+    ) throws(ProgramError) -> [Adapter] {
+        guard texts.count <= Adapter.maximumCount else {
+            throw .usage("--lora: \(texts.count) adapters; the limit is \(Adapter.maximumCount)")
+        }
+        var names: Set<String> = [model]
+        var adapters: [Adapter] = []
+        for text in texts {
+            let option = try AdapterOption(text)
+            guard names.insert(option.name).inserted else {
+                throw .usage("--lora: the name '\(option.name)' is taken; names are the model's and those of adapters")
+            }
+            do throws(EngineError) {
+                let adapter = try Adapter(
+                    name: option.name, path: option.path, for: source.checkpoint.configuration)
+                StandardStream.error.note(
+                    "adapter: \(adapter.name), rank \(adapter.rank), \(describeBytes(adapter.byteCount)) in memory")
+                adapters.append(adapter)
+            } catch {
+                throw ProgramError(error)
+            }
+        }
+        return adapters
+    }
+}
