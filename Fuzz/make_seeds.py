@@ -66,6 +66,9 @@ for file in sorted((goldens / "templates").glob("*.jinja")):
 for model in json.loads((goldens / "families.json").read_text()):
     keep("configuration", model["config"].encode())
     keep("json", model["config"].encode())
+for case in json.loads((goldens / "lora.json").read_text()):
+    for adapter in case["adapters"]:
+        keep("configuration", adapter["config"].encode())
 for case in json.loads((goldens / "safetensors.json").read_text()):
     header = base64.b64decode(case["header"])
     if len(header) + case["data"] < 4_000:

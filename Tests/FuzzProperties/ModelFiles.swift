@@ -63,6 +63,12 @@ extension FuzzTarget {
     }
 
     func checkConfiguration(_ input: [UInt8]) throws(Broken) {
+        if let document = parsed(input), let file = try? ConfigurationFile(document, path: "adapter_config.json"),
+            let adapter = try? AdapterConfiguration(file)
+        {
+            let module = "model.layers.0.self_attn.q_proj"
+            try hold(adapter.rank(of: module) > 0 && adapter.scale(of: module).isFinite, "an adapter without a scale")
+        }
         guard let document = parsed(input), let layout = try? FolderLayout(document, path: "config.json") else {
             return
         }

@@ -49,6 +49,8 @@ struct RequestValidationTests {
         },
         RequestFault("65 stop tokens", "65", "64") { $0.stop.stopTokenIDs = [Int32](repeating: 1, count: 65) },
         RequestFault("stop token past the vocabulary", "stop_token_ids[0]") { $0.stop.stopTokenIDs = [300] },
+        RequestFault("adapter below", "adapter", "-1", "2") { $0.adapter = -1 },
+        RequestFault("adapter that is not there", "adapter", "2, counted from 0") { $0.adapter = 2 },
         RequestFault("priority below", "priority", "-1", "0...7") { $0.priority = -1 },
         RequestFault("priority above", "priority", "8") { $0.priority = 8 },
         RequestFault("context", "93", "8", "100", "--max-model-len", code: .tooLarge) {
@@ -93,6 +95,7 @@ struct RequestValidationTests {
         request.sampling.presencePenalty = -2
         request.sampling.frequencyPenalty = 2
         request.sampling.logprobs = 20
+        request.adapter = 1
         request.stop.maxTokens = 8
         request.stop.minTokens = 8
         request.stop.stopStrings = (0..<16).map { _ in String(repeating: "x", count: 256) }

@@ -38,6 +38,7 @@ struct SchedulerRandomTests {
             request.stop.minTokens = random.below(3) == 0 ? min(4, request.stop.maxTokens) : 0
             request.cacheScope = UInt64(random.below(2))
             request.priority = random.below(3)
+            request.adapter = [nil, nil, 0, 1][random.below(4)]
             let whole = try SchedulerHarness.alone(request)
             request.creditLimit = random.below(3) == 0 ? UInt32(random.below(6)) : .max
             let id = harness.add(request)

@@ -1,4 +1,5 @@
 import LMEngine
+import Synchronization
 import TestKit
 import Testing
 
@@ -175,6 +176,43 @@ struct SchedulerTests {
         let foreign = harness.add(.test(prompt: 18) { $0.cacheScope = 1 })
         harness.run()
         #expect(harness.collector[foreign].usage?.cachedTokens == 0)
+    }
+
+    @Test("A cached prefix is computed once for each adapter, and found by the next request with the same")
+    func prefixOfAdapter() throws {
+        var harness = try SchedulerHarness(blockSize: 4)
+        var outputs: [Output] = []
+        for adapter in [nil, 0, 1, nil, 0, 1] {
+            let id = harness.add(.test(prompt: 18) { $0.adapter = adapter })
+            harness.run()
+            outputs.append(harness.collector[id])
+        }
+        #expect(outputs.map { $0.usage?.cachedTokens } == [0, 0, 0, 16, 16, 16])
+        for (first, second) in zip(outputs[..<3], outputs[3...]) { #expect(first.isSame(as: second)) }
+        #expect(Set(outputs.map(\.tokens)).count == 3)
+    }
+
+    @Test("Decoding sequences stand side by side by adapter, and yield what they yield alone")
+    func adaptersSideBySide() throws {
+        let latest = Mutex<[Int32]>([])
+        var script = FakeBackend.Script()
+        script.willExecute = { plan in
+            let adapters = plan.adapters
+            latest.withLock { $0 = adapters }
+        }
+        var harness = try SchedulerHarness(blocks: 200, script: script)
+        let requests = (0..<9).map { number in
+            GenerationRequest.test(prompt: 5, salt: UInt64(number)) { request in
+                request.adapter = [nil, 1, 0][number % 3]
+                request.stop.ignoreEndOfSequence = true
+            }
+        }
+        let ids = requests.map { harness.add($0) }
+        harness.run()
+        #expect(latest.withLock(\.self) == [-1, -1, -1, 0, 0, 0, 1, 1, 1])
+        for (id, request) in zip(ids, requests) {
+            #expect(harness.collector[id].isSame(as: try SchedulerHarness.alone(request)))
+        }
     }
 
     // MARK: Credit

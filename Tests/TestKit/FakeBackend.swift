@@ -39,6 +39,7 @@ package final class FakeBackend: Backend {
     private struct Cell {
         var token: Int32 = -1
         var position: Int32 = -1
+        var adapter = -1
     }
 
     private struct State {
@@ -64,6 +65,7 @@ package final class FakeBackend: Backend {
 
     package var summary: String { "fake" }
     package var keyValueBytesPerToken: Int { Self.bytesPerToken }
+    package let adapterCount = 2
     /// What a token takes of the KV pool.
     package static let bytesPerToken = 8
     /// Steps executed so far.
@@ -99,15 +101,18 @@ package final class FakeBackend: Backend {
                 }
                 let history = histories[sequence - 1]
                 if history != task.history { state.faults.append("the cache holds \(history), not \(task.history)") }
-                sample(task, after: history, &state, into: &result)
+                sample(task, after: history, adapter: copy.adapter(of: sequence - 1), &state, into: &result)
             }
         }
     }
 
     private func write(_ plan: StepPlan, _ state: inout State) {
         if Set(plan.slots).count != plan.slots.count { state.faults.append("two rows write one slot") }
-        for row in 0..<plan.rowCount {
-            state.cells[Int(plan.slots[row])] = Cell(token: plan.tokens[row], position: plan.positions[row])
+        for sequence in 0..<plan.sequenceCount {
+            for row in Int(plan.rowStart[sequence])..<Int(plan.rowStart[sequence + 1]) {
+                state.cells[Int(plan.slots[row])] = Cell(
+                    token: plan.tokens[row], position: plan.positions[row], adapter: plan.adapter(of: sequence))
+            }
         }
     }
 
@@ -122,18 +127,21 @@ package final class FakeBackend: Backend {
         if !cells.map(\.position).elementsEqual(0..<Int32(length)) {
             state.faults.append("positions in the cache are \(cells.map(\.position))")
         }
+        if cells.contains(where: { $0.adapter != plan.adapter(of: sequence) }) {
+            state.faults.append("the cache holds keys and values of another adapter")
+        }
         return cells.map(\.token)
     }
 
     private func sample(
-        _ task: SampleTask, after history: [Int32], _ state: inout State, into result: inout StepResult
+        _ task: SampleTask, after history: [Int32], adapter: Int, _ state: inout State, into result: inout StepResult
     ) {
         if let choose = script.choose {
             result.tokens.append(choose(task))
             result.logprobCounts.append(0)
             return
         }
-        var hash: UInt64 = 0
+        var hash = UInt64(adapter + 1)
         for token in history { hash = CounterRandom.bits(seed: hash, position: Int(token)) }
         for token in 0..<vocabularySize {
             let bits = CounterRandom.bits(seed: hash, position: token)

@@ -1,7 +1,7 @@
 internal import LMJSON
 
 /// What an adapter's `adapter_config.json` says about its matrices, as PEFT writes it.
-struct AdapterConfiguration {
+package struct AdapterConfiguration {
     private let rank: Int
     private let alpha: Float
     private let ranks: ModulePatterns<Int>
@@ -9,7 +9,7 @@ struct AdapterConfiguration {
     private let isRankStabilized: Bool
 
     /// - Throws: `invalidModel` and `unsupportedModel` naming file and key.
-    init(_ file: ConfigurationFile) throws(EngineError) {
+    package init(_ file: ConfigurationFile) throws(EngineError) {
         guard let kind = try file.string("peft_type") else { throw file.invalid("peft_type", "is missing") }
         guard kind == "LORA" else { throw file.unsupported("peft_type", "'\(kind.printable)'; supported is LORA") }
         try Self.rejectVariants(file)
@@ -25,10 +25,10 @@ struct AdapterConfiguration {
     }
 
     /// The rank of the matrices for that module, such as `model.layers.0.self_attn.q_proj`.
-    func rank(of module: String) -> Int { ranks.value(for: module) ?? rank }
+    package func rank(of module: String) -> Int { ranks.value(for: module) ?? rank }
 
     /// What their product is multiplied by.
-    func scale(of module: String) -> Float {
+    package func scale(of module: String) -> Float {
         let rank = Float(rank(of: module))
         return (alphas.value(for: module) ?? alpha) / (isRankStabilized ? rank.squareRoot() : rank)
     }

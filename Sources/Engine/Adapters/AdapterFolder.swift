@@ -7,7 +7,7 @@ extension Adapter {
     ///
     /// - Parameters:
     ///   - name: what requests call it.
-    ///   - model: the model it was made for.
+    ///   - model: the model it was made for, from a folder or a GGUF file.
     /// - Throws: `modelNotFound` when there is no such folder; `invalidModel` or `unsupportedModel` naming the file, and
     ///   the key or tensor in it.
     public init(name: String, path: String, for model: ModelConfiguration) throws(EngineError) {
@@ -26,13 +26,6 @@ extension Adapter {
                         ? "; adapter_model.bin is a program rather than data and is not read: save the adapter as "
                             + "safetensors, as PEFT does by default"
                         : "; the download is incomplete"))
-        }
-        // A GGUF file holds the rows of queries and keys in an order of its own.
-        guard model.rotaryLayout == .halves || model.latentAttention != nil else {
-            throw EngineError(
-                .unsupportedModel,
-                "\(folder.path): adapters are made for a model's Hugging Face folder, and this model comes from a GGUF "
-                    + "file whose rows stand in another order; serve the folder")
         }
         let configuration = try AdapterConfiguration(
             ConfigurationFile(document, path: folder.path(of: Self.configurationFile)))

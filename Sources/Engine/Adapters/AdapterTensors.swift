@@ -41,9 +41,9 @@ struct AdapterTensors {
         for (module, pair) in try pairs().sorted(by: { $0.key < $1.key }) {
             guard let parts = modules[module] else { throw stranger(module) }
             guard let down = pair.down, let up = pair.up else {
-                let (there, missing) =
-                    pair.down == nil ? (Self.upSuffix, Self.downSuffix) : (Self.downSuffix, Self.upSuffix)
-                throw invalid(Self.prefix + module + there, "is there without \(Self.prefix)\(module)\(missing)")
+                let names = [Self.downSuffix, Self.upSuffix].map { Self.prefix + module + $0 }
+                let (there, missing) = pair.down == nil ? (names[1], names[0]) : (names[0], names[1])
+                throw invalid(there, "is there without '\(missing.printable)'")
             }
             let rank = configuration.rank(of: module)
             let columns = model.shape(of: parts[0].role).columns
@@ -51,8 +51,8 @@ struct AdapterTensors {
             try check(up, [parts.reduce(0) { max($0, $1.rows.upperBound) }, rank])
             let scale = configuration.scale(of: module)
             for part in parts {
-                products[part.role] = LowRankProduct(
-                    down: try tensor(down, 0..<rank), up: try tensor(up, part.rows), scale: scale)
+                let ordered = try inOrder(of: part.role, try tensor(up, part.rows))
+                products[part.role] = LowRankProduct(down: try tensor(down, 0..<rank), up: ordered, scale: scale)
             }
         }
         guard !products.isEmpty else {
@@ -102,8 +102,33 @@ struct AdapterTensors {
             bytes: UnsafeRawBufferPointer(
                 rebasing: file.bytes(of: info)[rows.lowerBound * rowByteCount..<rows.upperBound * rowByteCount]),
             owner: file.file)
-        try tensor.requireFinite(storedAs: .f32)
+        do throws(EngineError) {
+            try tensor.requireFinite(storedAs: .f32)
+        } catch {
+            throw EngineError(error.code, "\(file.file.path): \(error.message)")
+        }
         return tensor
+    }
+
+    /// The rows in the order of the model's matrix: GGUF files of Llama have the rows of a head's queries and keys so that
+    /// those which are rotated together are neighbours, and adapters are made for folders, which have not.
+    private func inOrder(of role: TensorRole, _ tensor: Tensor) throws(EngineError) -> Tensor {
+        guard model.rotaryLayout == .interleaved, case .layer(_, let part) = role, part == .query || part == .key else {
+            return tensor
+        }
+        let copy = try MappedFile(zeros: tensor.bytes.count, name: tensor.name)
+        let rowByteCount = tensor.bytes.count / tensor.rows
+        for row in 0..<tensor.rows {
+            let (head, element) = row.quotientAndRemainder(dividingBy: model.headDimension)
+            let (pair, half) = element.quotientAndRemainder(dividingBy: 2)
+            let isRotated = element < model.rotaryDimension
+            let source = head * model.headDimension + (isRotated ? half * model.rotaryDimension / 2 + pair : element)
+            UnsafeMutableRawBufferPointer(mutating: copy.bytes)[row * rowByteCount..<(row + 1) * rowByteCount]
+                .copyBytes(from: tensor.bytes[source * rowByteCount..<(source + 1) * rowByteCount])
+        }
+        return Tensor(
+            name: tensor.name, type: tensor.type, rows: tensor.rows, columns: tensor.columns, bytes: copy.bytes,
+            owner: copy)
     }
 
     /// Why a module has no place in the model, or none for an adapter.

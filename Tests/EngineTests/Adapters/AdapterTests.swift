@@ -115,4 +115,50 @@ import Testing
             #expect(relativeError(logits, expected) < 0.01)
         }
     }
+
+    @Test func `an adapter made for a folder suits the GGUF file of the same model`() throws {
+        let golden = try AdaptedModel.all()[0]
+        let folder = try golden.model.folder()
+        let checkpoint = InterleavedCheckpoint(base: try loadCheckpoint(path: folder.path))
+        let adapters = try golden.load(for: checkpoint.configuration)
+        let slow = try ReferenceBackend(checkpoint: checkpoint, adapters: adapters)
+        let fast = try CPUBackend(checkpoint: checkpoint, threads: 1, adapters: adapters)
+        for (adapter, expected) in Self.selections(golden) {
+            let driver = try Greedy(slow, tokens: 80, adapter: adapter)
+            #expect(try driver.generate(expected.prompt, count: 32) == expected.greedy, "\(expected)")
+            let plan = try Greedy(fast, tokens: 80, adapter: adapter).plan(expected.prompt, 0..<24, samples: true)
+            let logits = try #require(expected.expectedLogits().last)
+            #expect(relativeError(try fast.forward(plan)[0], logits) < 1e-5, "\(expected)")
+        }
+    }
+}
+
+/// A Llama model as GGUF files have it: pairs of rows that are rotated together stand side by side.
+private struct InterleavedCheckpoint: Checkpoint {
+    let base: any Checkpoint
+
+    var configuration: ModelConfiguration {
+        var model = base.configuration
+        model.rotaryLayout = .interleaved
+        return model
+    }
+    var tokenizer: any Tokenizer { base.tokenizer }
+    var chatTemplate: ChatTemplateSource? { nil }
+    var weightByteCount: Int { 0 }
+
+    func tensor(_ role: TensorRole) throws(EngineError) -> Tensor {
+        let tensor = try base.tensor(role)
+        guard case .layer(_, let part) = role, part == .query || part == .key else { return tensor }
+        let dimension = base.configuration.headDimension
+        let width = tensor.bytes.count / tensor.rows
+        let bytes = (0..<tensor.rows).flatMap { row in
+            let (head, element) = row.quotientAndRemainder(dividingBy: dimension)
+            let source = head * dimension + element % 2 * (dimension / 2) + element / 2
+            return Array(tensor.bytes[source * width..<(source + 1) * width])
+        }
+        let file = try MappedFile(contents: bytes, name: tensor.name)
+        return Tensor(
+            name: tensor.name, type: tensor.type, rows: tensor.rows, columns: tensor.columns, bytes: file.bytes,
+            owner: file)
+    }
 }

@@ -59,8 +59,11 @@ struct BlockPoolTests {
         pool.release(&first)
         var other = tokens(12)
         other[2] = 99
-        let strangers = [PrefixScope(tenant: 1), PrefixScope(tenant: 0, adapter: 0), PrefixScope(tenant: 0, adapter: 1)]
-        for (sought, scope) in strangers.map({ (tokens(12), $0) }) + [(other, own), (Array(tokens(12)[4...]), own)] {
+        let misses = [
+            (tokens(12), PrefixScope(tenant: 1)), (tokens(12), PrefixScope(tenant: 0, adapter: 0)), (other, own),
+            (Array(tokens(12)[4...]), own),
+        ]
+        for (sought, scope) in misses {
             var table = BlockTable()
             #expect(pool.adoptPrefix(of: sought, scope: scope, into: &table) == 0)
         }
@@ -131,7 +134,7 @@ struct BlockPoolTests {
         var pool = BlockPool(blockCount: blockCount, blockSize: 4, prefixCaching: true, hashMask: hashMask)
         var contents = [[Int32]](repeating: [], count: blockCount)
         // Tenants, and adapters of one of them.
-        let scopes = [PrefixScope(tenant: 0), PrefixScope(tenant: 1), PrefixScope(tenant: 0, adapter: 0)]
+        let scopes = [own, PrefixScope(tenant: 1), PrefixScope(tenant: 0, adapter: 0)]
         var live: [(tokens: [Int32], scope: Int, computed: Int, table: BlockTable)] = []
         for command in 0..<20_000 {
             switch random.below(10) {
