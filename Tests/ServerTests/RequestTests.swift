@@ -138,4 +138,48 @@ import Testing
         #expect(answers.map(\.error) == [nil, .deadline])
         #expect(server.isIdle())
     }
+
+    @Test("an adapter answers to its name as a model of its own") func adapters() throws {
+        let server = try TestServer(adapters: ["poet", "clerk"])
+        let client = try server.client()
+        guard case .reply(_, .models(let models)) = try client.ask(.models) else {
+            Issue.record("no list of models")
+            return
+        }
+        #expect(models.map(\.name) == ["fake", "poet", "clerk"])
+        #expect(Set(models.map(\.architecture)).count == 1 && models.allSatisfy { $0.contextLength == 4_096 })
+
+        let streams = try [nil, "fake", "poet", "clerk", "poet"].map { name in
+            var message = GenerateMessage.greedy("a prompt of more than a block", maxTokens: 8)
+            message.model = name
+            return try client.generate(message)
+        }
+        var answers = [Answer](repeating: Answer(), count: streams.count)
+        var names = [String?](repeating: nil, count: streams.count)
+        while !answers.allSatisfy(\.isComplete) {
+            let action = try client.next()
+            for (index, stream) in streams.enumerated() {
+                answers[index].take(action, stream)
+                if case .accept(stream, let message) = action { names[index] = message.model }
+            }
+        }
+        #expect(names == ["fake", "fake", "poet", "clerk", "poet"])
+        #expect(answers[0].tokens == answers[1].tokens && answers[2].tokens == answers[4].tokens)
+        #expect(Set(answers.map(\.tokens)).count == 3 && server.backend.faults.isEmpty)
+        #expect(server.isIdle())
+    }
+
+    @Test("an unknown model's error names those that there are") func unknownModel() throws {
+        let server = try TestServer(adapters: (1...9).map { "adapter-\($0)" })
+        let client = try server.client()
+        for call in [CallMessage.tokenize(.text("a"), model: "other"), .detokenize([1], model: "other")] {
+            guard case .error(_, let error) = try client.ask(call) else {
+                Issue.record("no error")
+                continue
+            }
+            #expect(error.code == .notFound)
+            #expect(error.message.contains("'other'") && error.message.contains("'fake', 'adapter-1'"))
+            #expect(error.message.contains("'adapter-7' and 2 more"))
+        }
+    }
 }

@@ -13,7 +13,7 @@ final class TestServer {
 
     init(
         tokenizer: FakeTokenizer = FakeTokenizer(), script: FakeBackend.Script = FakeBackend.Script(),
-        options: EngineOptions = EngineOptions(), contextLength: Int = 4_096,
+        options: EngineOptions = EngineOptions(), contextLength: Int = 4_096, adapters: [String] = [],
         configure: (inout ServerConfiguration) -> Void = { _ in }
     ) throws {
         let model = ModelConfiguration.fake(
@@ -26,7 +26,8 @@ final class TestServer {
         var configuration = ServerConfiguration()
         configuration.listen = ["127.0.0.1:0"]
         configure(&configuration)
-        server = try InferenceServer(model: served, configuration: configuration)
+        let adapted = adapters.enumerated().map { served.adapted(by: $0, name: $1) }
+        server = try InferenceServer(model: served, adapted: adapted, configuration: configuration)
         port = UInt16(server.addresses[0].split(separator: ":").last ?? "") ?? 0
     }
 
