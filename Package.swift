@@ -66,7 +66,7 @@ let package = Package(
             providers: [.apt(["libssl-dev"])]),
 
         program("lmserve", ["LMServer", "LMEngine", "LMSupport"]),
-        program("lmcall", ["LMClient", "LMConformance", "LMSupport"]),
+        program("lmcall", ["LMClient", "LMConformance", "LMJSON", "LMSupport"]),
         program("lmload", ["LMClient", "LMSupport"]),
         benchmark("WireServer", ["LMServer", "LMEngine", "CAllocations"]),
         .target(name: "CAllocations", path: "Benchmarks/CAllocations"),
@@ -92,7 +92,7 @@ let package = Package(
         tests("ServerTests", ["LMServer", "LMProtocol", "LMEngine"]),
         tests("ClientTests", ["LMClient", "LMProtocol", "LMTransport"]),
         tests("ConformanceTests", ["ProgramKit", "LMConformance"]),
-        tests("EndToEndTests", ["ProgramKit", "LMSupport", "LMClient"]),
+        tests("EndToEndTests", ["ProgramKit", "LMSupport", "LMClient", "LMJSON"]),
         tests("FuzzTests", ["FuzzProperties"]),
         tests("TortureTests", ["LMServer", "LMClient", "LMTransport", "LMProtocol", "LMEngine"]),
         tests("ChaosTests", ["ChaosKit", "ProgramKit", "LMClient", "LMProtocol", "LMTransport"]),

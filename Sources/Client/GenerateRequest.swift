@@ -8,6 +8,12 @@ public struct GenerateRequest: Sendable, Equatable {
     public var model: String?
     /// A text prompt is used as it is instead of becoming the user's message in the model's chat template.
     public var isRaw = false
+    /// Functions that the model may call, as the chat template reads them: a JSON array of objects, usually
+    /// `{"type": "function", "function": {"name": …, "description": …, "parameters": JSON schema}}`; at most 256 KiB. The
+    /// server refuses tools beside raw text or token ids, and those that the model's template does not use.
+    public var tools: String?
+    /// Further variables of the chat template: a JSON object such as `{"enable_thinking": false}`; at most 16 KiB.
+    public var templateArguments: String?
     /// How tokens are chosen.
     public var sampling = Sampling()
     /// When the generation ends.
@@ -48,11 +54,16 @@ public struct GenerateRequest: Sendable, Equatable {
         public var role: String
         /// What was said.
         public var content: String
+        /// What else the chat template may read of the message, as a JSON object: `tool_calls` of the assistant,
+        /// `tool_call_id` and `name` of a tool's answer, `reasoning_content`. It holds no `role`, and as `content` only
+        /// null beside an empty content, for templates that ask for it.
+        public var members: String?
 
         /// Creates a message.
-        public init(role: String, content: String) {
+        public init(role: String, content: String, members: String? = nil) {
             self.role = role
             self.content = content
+            self.members = members
         }
 
         /// Instructions for the whole conversation.
@@ -114,6 +125,7 @@ extension GenerateRequest {
         var message = GenerateMessage(prompt: prompt.wire, creditLimit: window)
         message.model = model
         message.isRaw = isRaw
+        message.template = TemplateInput(tools: tools, arguments: templateArguments)
         message.timeout = try timeout.map { (timeout) throws(LMError) in try Self.milliseconds(timeout) } ?? 0
         message.firstTokenTimeout = try firstTokenTimeout.map { (timeout) throws(LMError) in
             try Self.milliseconds(timeout)
@@ -168,7 +180,7 @@ extension GenerateRequest.Prompt {
         case .text(let text): .text(text)
         case .tokens(let tokens): .tokens(tokens)
         case .messages(let messages):
-            .messages(messages.map { PromptMessage(role: $0.role, content: $0.content) })
+            .messages(messages.map { PromptMessage(role: $0.role, content: $0.content, members: $0.members) })
         }
     }
 }

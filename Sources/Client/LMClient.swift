@@ -122,10 +122,16 @@ public final class LMClient: Sendable {
     }
 
     /// The token ids that `generate` would give the model for this prompt, text taken as raw.
-    public func tokenize(_ prompt: GenerateRequest.Prompt, model: String? = nil) async throws(LMError) -> [Int32] {
-        guard case .tokenize(let tokens) = try await call(.tokenize(prompt.wire, model: model)) else {
-            throw Self.wrongReply
-        }
+    ///
+    /// - Parameters:
+    ///   - tools: see `GenerateRequest.tools`; beside messages alone.
+    ///   - templateArguments: see `GenerateRequest.templateArguments`; beside messages alone.
+    public func tokenize(
+        _ prompt: GenerateRequest.Prompt, tools: String? = nil, templateArguments: String? = nil, model: String? = nil
+    ) async throws(LMError) -> [Int32] {
+        let template = TemplateInput(tools: tools, arguments: templateArguments)
+        guard case .tokenize(let tokens) = try await call(.tokenize(prompt.wire, template: template, model: model))
+        else { throw Self.wrongReply }
         return tokens
     }
 

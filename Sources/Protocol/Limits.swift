@@ -31,6 +31,10 @@ package enum Limits {
     package static let role = 32
     /// Messages of a chat; each costs its receiver about a hundred bytes besides its text.
     package static let messages = 2_048
+    /// The JSON of a request's tools: about a hundred functions with long descriptions.
+    package static let tools = 262_144
+    /// The JSON of a request's template arguments: a few switches.
+    package static let templateArguments = 16_384
     /// Stop strings are compared with the tail of the output after every token.
     package static let stopStrings = 16
     /// One stop string; text that may become one is withheld, so its length is latency.

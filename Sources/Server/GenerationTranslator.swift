@@ -15,7 +15,8 @@ extension ServedModel {
             throw EngineError(
                 .invalidRequest, "timeout of \(message.timeout) ms, limit \(limits.requestTimeout) ms")
         }
-        let prompt = try tokens(of: message.prompt, isRaw: message.isRaw, limit: limits.promptBytes)
+        let prompt = try tokens(
+            of: message.prompt, message.template, isRaw: message.isRaw, limit: limits.promptBytes)
         var request = GenerationRequest(prompt: prompt)
         request.adapter = adapter
         request.sampling = SamplingParameters(message.sampling, seed: seed)

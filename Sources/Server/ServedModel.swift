@@ -45,9 +45,12 @@ public struct ServedModel: Sendable {
 
     /// The ids that the model sees for a prompt.
     ///
-    /// - Parameter isRaw: text is used as it is instead of becoming the user's message.
-    /// - Throws: `invalidRequest` when the model has no chat template, or `tooLarge`.
-    func tokens(of prompt: Prompt, isRaw: Bool, limit: Int) throws(EngineError) -> [Int32] {
+    /// - Parameters:
+    ///   - input: what the chat template is told beside the prompt.
+    ///   - isRaw: text is used as it is instead of becoming the user's message.
+    ///   - limit: bytes of all texts together.
+    /// - Throws: `invalidRequest` when the model has no chat template, or when that cannot write the prompt; `tooLarge`.
+    func tokens(of prompt: Prompt, _ input: TemplateInput, isRaw: Bool, limit: Int) throws(EngineError) -> [Int32] {
         switch prompt {
         case .tokens(let tokens): return tokens
         case .text(let text) where isRaw:
@@ -56,32 +59,32 @@ public struct ServedModel: Sendable {
             if let first = tokenizer.beginningOfSequence { tokens.append(first) }
             tokenizer.encode(text.utf8.span, parseSpecial: false, into: &tokens)
             return tokens
-        case .text(let text): return try tokens(of: [PromptMessage(role: "user", content: text)], limit)
-        case .messages(let messages): return try tokens(of: messages, limit)
+        case .text(let text): return try tokens(of: [PromptMessage(role: "user", content: text)], input, limit)
+        case .messages(let messages): return try tokens(of: messages, input, limit)
         }
     }
 
-    private func tokens(of messages: [PromptMessage], _ limit: Int) throws(EngineError) -> [Int32] {
-        try checkSize(messages.reduce(0) { $0 + $1.content.utf8.count }, limit)
+    private func tokens(
+        of messages: [PromptMessage], _ input: TemplateInput, _ limit: Int
+    ) throws(EngineError) -> [Int32] {
+        let beside = (input.tools?.utf8.count ?? 0) + (input.arguments?.utf8.count ?? 0)
+        try checkSize(messages.reduce(beside) { $0 + $1.content.utf8.count + ($1.members?.utf8.count ?? 0) }, limit)
         guard let template else {
             throw EngineError(
                 .invalidRequest,
-                "model '\(name)' has no chat template that this server knows; send a raw prompt or token ids, or start "
-                    + "the server with --chat-template")
+                "model '\(name)' has no chat template, or one that cannot be executed (the server's first lines say why); "
+                    + "send a raw prompt or token ids, or start the server with a built-in one: --chat-template")
         }
-        for (index, message) in messages.enumerated() where !Self.roles.contains(message.role) {
-            throw EngineError(
-                .invalidRequest,
-                "message \(index) is from '\(message.role)'; roles are \(Self.roles.joined(separator: ", "))")
+        var conversation: [ChatMessage] = []
+        conversation.reserveCapacity(messages.count)
+        for (index, message) in messages.enumerated() {
+            conversation.append(try ChatMessage(message, at: index))
         }
-        let messages = messages.map { ChatMessage(role: $0.role, content: $0.content) }
         var tokens: [Int32] = []
-        try template.encode(messages, with: tokenizer, into: &tokens)
+        let options = try ChatOptions(tools: input.tools, arguments: input.arguments)
+        try template.encode(conversation, options, with: tokenizer, into: &tokens)
         return tokens
     }
-
-    /// Templates write a role into the prompt as it is, between their control tokens; hence no others.
-    private static let roles = ["system", "user", "assistant", "tool"]
 
     private func checkSize(_ bytes: Int, _ limit: Int) throws(EngineError) {
         guard bytes <= limit else {
@@ -99,5 +102,24 @@ public struct ServedModel: Sendable {
         reply.parameters = UInt64(clamping: configuration.parameterCount)
         reply.cacheTokens = UInt64(clamping: engine.capacity.keyValueTokens)
         return reply
+    }
+}
+
+extension ChatMessage {
+    /// Templates write a role into the prompt as it is, between their control tokens; hence no others.
+    private static let roles = ["system", "user", "assistant", "tool"]
+
+    fileprivate init(_ message: PromptMessage, at index: Int) throws(EngineError) {
+        guard Self.roles.contains(message.role) else {
+            throw EngineError(
+                .invalidRequest,
+                "message \(index) is from '\(message.role)'; roles are \(Self.roles.joined(separator: ", "))")
+        }
+        guard let members = message.members else {
+            self.init(role: message.role, content: message.content)
+            return
+        }
+        try self.init(
+            role: message.role, content: message.content, members: members, name: "members of message \(index)")
     }
 }

@@ -102,10 +102,11 @@ extension ServerConnection {
             health.uptime = (loop.now &- shared.started) / 1_000_000
             return .health(health)
         case .models: return .models(shared.models.map(\.reply))
-        case .tokenize(let prompt, let name):
+        case .tokenize(let prompt, let template, let name):
             let isRaw = if case .text = prompt { true } else { false }
             let model = try shared.model(named: name)
-            return .tokenize(try model.tokens(of: prompt, isRaw: isRaw, limit: loop.limits.promptBytes))
+            return .tokenize(
+                try model.tokens(of: prompt, template, isRaw: isRaw, limit: loop.limits.promptBytes))
         case .detokenize(let tokens, let name): return .detokenize(try shared.model(named: name).text(of: tokens))
         case .statistics: return .statistics(shared.statistics)
         }

@@ -7,18 +7,21 @@ struct Parser {
     private let maxDepth: Int
     /// Loops around the place, within the macro at hand.
     private var loops = 0
-    /// Names read in the macro at hand.
+    /// Names read in the macro at hand; at the end, in the whole template.
     var names: Set<String> = []
 
-    /// The statements of a whole template.
-    static func statements(of source: String, limits: TemplateLimits) throws(TemplateError) -> [Statement] {
+    /// The statements of a whole template, and the names that are read in it.
+    static func read(
+        _ source: String, limits: TemplateLimits
+    ) throws(TemplateError) -> (statements: [Statement], names: Set<String>) {
         guard source.utf8.count <= limits.sourceBytes else {
             throw TemplateError(
                 .limit, line: 1,
                 "the template has \(source.utf8.count) bytes, limit \(limits.sourceBytes); use a shorter one")
         }
         var parser = Parser(tokens: try Lexer.tokens(of: source), maxDepth: limits.sourceDepth)
-        return try parser.body(until: []).statements
+        let statements = try parser.body(until: []).statements
+        return (statements, parser.names)
     }
 
     private init(tokens: [(token: Token, line: Int)], maxDepth: Int) {

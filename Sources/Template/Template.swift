@@ -3,6 +3,8 @@
 /// The language is the part of Jinja 2 that templates of models use, set up as transformers does: line breaks after
 /// blocks and space before them are dropped, text is not escaped, and nothing can be imported.
 package struct Template: Sendable {
+    /// Names whose values are read somewhere in it, its own variables among them.
+    package let names: Set<String>
     private let statements: [Statement]
     private let limits: TemplateLimits
 
@@ -10,7 +12,7 @@ package struct Template: Sendable {
     ///
     /// - Throws: `TemplateError` with the line at which the source is not understood or exceeds a limit.
     package init(_ source: String, limits: TemplateLimits = TemplateLimits()) throws(TemplateError) {
-        statements = try Parser.statements(of: source, limits: limits)
+        (statements, names) = try Parser.read(source, limits: limits)
         self.limits = limits
     }
 

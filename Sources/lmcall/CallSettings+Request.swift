@@ -3,8 +3,12 @@ import LMSupport
 
 extension CallSettings {
     /// The request that the options describe.
-    func request(_ prompt: GenerateRequest.Prompt) -> GenerateRequest {
+    ///
+    /// - Throws: when the tools cannot be read.
+    func request(_ prompt: GenerateRequest.Prompt) throws(ProgramError) -> GenerateRequest {
         var request = GenerateRequest(prompt)
+        request.tools = try self.prompt.tools()
+        request.templateArguments = try self.prompt.checkedTemplateArguments()
         request.model = self.prompt.model
         request.isRaw = self.prompt.isRaw
         request.timeout = self.prompt.timeout
@@ -32,15 +36,25 @@ extension CallSettings.PromptSettings {
             guard !isRaw else { throw .usage("--raw sends text as it is, --messages needs the chat template; use one") }
             // Standard input may be where the conversation is, so only a '-' reads it for the prompt too.
             let next = words.contains("-") ? try PromptInput.text(arguments: words) : words.joined(separator: " ")
-            let file = try PromptInput.messages(path: messagesFile).map {
-                GenerateRequest.Message(role: $0.role, content: $0.content)
-            }
-            return .messages(conversation(file, then: next ?? ""))
+            return .messages(conversation(try JSONInput.conversation(path: messagesFile), then: next ?? ""))
         }
         guard let text = try PromptInput.text(arguments: words) else { return nil }
         guard system != nil else { return .text(text) }
         guard !isRaw else { throw .usage("--raw sends text as it is, --system needs the chat template; use one") }
         return .messages(conversation([], then: text))
+    }
+
+    /// What `--tools` names; nil without.
+    func tools() throws(ProgramError) -> String? {
+        try toolsFile.map { (path) throws(ProgramError) in try JSONInput.tools(path: path) }
+    }
+
+    /// What `--template-arguments` says; nil without.
+    func checkedTemplateArguments() throws(ProgramError) -> String? {
+        if let templateArguments {
+            try JSONInput.checkObject(templateArguments, source: "--template-arguments")
+        }
+        return templateArguments
     }
 
     /// The system message, the conversation so far and what the person says next.

@@ -13,6 +13,8 @@ struct CallSettings {
         var model: String?
         var system: String?
         var messagesFile: String?
+        var toolsFile: String?
+        var templateArguments: String?
         var isRaw = false
         var ids: [Int32] = []
         var timeout: Duration?
@@ -86,6 +88,12 @@ extension CallSettings {
                 .value(
                     "--messages", as: .text("FILE"), to: \.prompt.messagesFile,
                     "conversation as JSON: [{\"role\": …, \"content\": …}, …]; the PROMPT, if any, is the next message"),
+                .value(
+                    "--tools", as: .text("FILE"), to: \.prompt.toolsFile,
+                    "functions that the model may call, as a JSON array, for the model's chat template"),
+                .value(
+                    "--template-arguments", as: .text("JSON"), to: \.prompt.templateArguments,
+                    "variables of the chat template as a JSON object, such as '{\"enable_thinking\": false}'"),
                 .flag("--raw", set: \.prompt.isRaw, "send the prompt as it is, without the model's chat template"),
                 .value(
                     "--ids", as: .list(of: .integer("ID", in: 0 ... .max)), to: \.prompt.ids,

@@ -12,6 +12,7 @@ struct ChatCommand {
             throw ProgramError.usage("a chat is made of messages; --ids and --raw are for single prompts")
         }
         let generation = Generation(client: try settings.server.connect(), interruption: interruption)
+        var request = try settings.request(.messages([]))
         var messages: [GenerateRequest.Message] = []
         if case .messages(let earlier)? = try earlierMessages() { messages = earlier }
         note("Empty line: ignored. /clear: start over. Ctrl-C: stop the answer. Ctrl-D: leave.")
@@ -24,7 +25,7 @@ struct ChatCommand {
             }
             messages = messages + [.user(line)]
             var writer = ChatWriter()
-            let request = settings.request(.messages(settings.prompt.conversation(messages, then: "")))
+            request.prompt = .messages(settings.prompt.conversation(messages, then: ""))
             do {
                 _ = try await generation.run(request, showingUsage: isConversation, to: &writer)
                 messages.append(.assistant(writer.text))
@@ -45,8 +46,7 @@ struct ChatCommand {
 
     private func earlierMessages() throws(ProgramError) -> GenerateRequest.Prompt? {
         guard let file = settings.prompt.messagesFile else { return nil }
-        return .messages(
-            try PromptInput.messages(path: file).map { GenerateRequest.Message(role: $0.role, content: $0.content) })
+        return .messages(try JSONInput.conversation(path: file))
     }
 
     private func note(_ text: String) {

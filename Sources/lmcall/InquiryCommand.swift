@@ -92,7 +92,9 @@ struct InquiryCommand {
         guard let prompt = try settings.prompt.resolve(words) else {
             throw ProgramError.usage("there is no text: give it as an argument or on standard input")
         }
-        let ids = try await client.tokenize(prompt, model: settings.prompt.model)
+        let ids = try await client.tokenize(
+            prompt, tools: settings.prompt.tools(),
+            templateArguments: settings.prompt.checkedTemplateArguments(), model: settings.prompt.model)
         try write(isJSON ? JSONText.line(["token_ids": ids]) : ids.map(String.init).joined(separator: ","))
     }
 

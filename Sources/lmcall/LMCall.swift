@@ -58,7 +58,7 @@ import LMSupport
             return try await ChatCommand(settings: settings, interruption: interruption).run()
         }
         let generation = Generation(client: try settings.server.connect(), interruption: interruption)
-        let request = settings.request(prompt)
+        let request = try settings.request(prompt)
         switch settings.output.format {
         case .text:
             var writer = TextWriter()

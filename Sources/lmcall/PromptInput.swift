@@ -37,23 +37,4 @@ enum PromptInput {
         guard fstat(STDIN_FILENO, &status) == 0 else { return false }
         return [S_IFREG, S_IFIFO].contains(status.st_mode & S_IFMT)
     }
-
-    /// One message of a conversation file.
-    struct Message: Codable {
-        var role: String
-        var content: String
-    }
-
-    /// Reads a conversation: a JSON array of messages, or an object whose "messages" is one.
-    static func messages(path: String) throws(ProgramError) -> [Message] {
-        struct Wrapper: Decodable { let messages: [Message] }
-        let bytes = try InputText.bytes(of: path, limit: byteLimit)
-        let isObject = bytes.first { !" \t\r\n".utf8.contains($0) } == UInt8(ascii: "{")
-        let messages =
-            isObject
-            ? try JSONText.decode(Wrapper.self, from: bytes, source: path).messages
-            : try JSONText.decode([Message].self, from: bytes, source: path)
-        guard !messages.isEmpty else { throw ProgramError(.badInput, "\(path): there is no message in it") }
-        return messages
-    }
 }

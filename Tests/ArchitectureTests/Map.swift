@@ -32,7 +32,7 @@ struct Map {
             "Conformance": Room("LMConformance", ["LMTransport", "COpenSSL"], system: bare),
             "Support": Room("LMSupport", [], system: tools),
             "lmserve": Room("lmserve", ["LMServer", "LMEngine", "LMSupport"], system: tools),
-            "lmcall": Room("lmcall", ["LMClient", "LMConformance", "LMSupport"], system: tools),
+            "lmcall": Room("lmcall", ["LMClient", "LMConformance", "LMJSON", "LMSupport"], system: tools),
             "lmload": Room("lmload", ["LMClient", "LMSupport"], system: tools),
             "WireServer": Room("WireServer", ["LMServer", "LMEngine", "CAllocations"], system: bare),
         ]

@@ -164,7 +164,7 @@ final class ScriptedServer: Sendable {
                 switch call {
                 case .health: .health(HealthReply(status: .ready))
                 case .models: .models([ModelReply(name: "scripted")])
-                case .tokenize(.text(let text), _): .tokenize(text.utf8.map { Int32($0) })
+                case .tokenize(.text(let text), _, _): .tokenize(text.utf8.map { Int32($0) })
                 case .tokenize: .tokenize([])
                 case .detokenize(let ids, _): .detokenize(ids.map(String.init).joined(separator: ","))
                 case .statistics: .statistics([StatisticReply(name: "running", value: 3)])

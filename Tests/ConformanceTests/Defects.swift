@@ -56,6 +56,7 @@ extension Defect {
             toServer: { [$1.is(FrameType.generate) ? $1.replacing(4, littleEndian(UInt32(0))) : $1] }),
         Defect(
             name: "ignores stop strings", foundBy: ["6.5/105"], toServer: { [without($1, 0x4023)] }),
+        Defect(name: "ignores tools", foundBy: ["6.5/120", "6.5/123"], toServer: { [without($1, 0x8005)] }),
         Defect(name: "ignores the seed", foundBy: ["6.10/3"], toServer: { [without($1, 23)] }),
         Defect(name: "gives no log-probabilities", foundBy: ["6.10/8", "6.10/10"], toServer: { [without($1, 24)] }),
     ]

@@ -33,10 +33,10 @@ extension FuzzTarget {
             try hold(message.stop.strings.count <= Limits.stopStrings, "too many stop strings")
             for string in message.stop.strings { try checkText(string, Limits.stopString) }
             try hold(message.stop.tokens.count <= Limits.stopTokens, "too many stop tokens")
-            try checkPrompt(message.prompt)
-        case .call(_, .tokenize(let prompt, let model)):
+            try checkPrompt(message.prompt, message.template, textIsRaw: message.isRaw)
+        case .call(_, .tokenize(let prompt, let template, let model)):
             try checkText(model, Limits.name)
-            try checkPrompt(prompt)
+            try checkPrompt(prompt, template, textIsRaw: true)
         case .accept(_, let message):
             try checkText(message.requestID, Limits.name)
             try checkText(message.model, Limits.name)
@@ -51,8 +51,14 @@ extension FuzzTarget {
         if let text { try hold(text.utf8.count <= limit, "a text of \(text.utf8.count) bytes, limit \(limit)") }
     }
 
-    private func checkPrompt(_ prompt: Prompt) throws(Broken) {
-        guard case .messages(let messages) = prompt else { return }
+    private func checkPrompt(_ prompt: Prompt, _ template: TemplateInput, textIsRaw: Bool) throws(Broken) {
+        try checkText(template.tools, Limits.tools)
+        try checkText(template.arguments, Limits.templateArguments)
+        guard case .messages(let messages) = prompt else {
+            let isText = if case .text = prompt { true } else { false }
+            try hold(template == TemplateInput() || isText && !textIsRaw, "template input where there is no template")
+            return
+        }
         try hold((1...Limits.messages).contains(messages.count), "\(messages.count) messages")
         for message in messages { try checkText(message.role, Limits.role) }
     }

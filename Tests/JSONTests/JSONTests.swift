@@ -29,6 +29,14 @@ import Testing
         #expect(try JSON(parsing: text).string == expected)
     }
 
+    @Test(arguments: [
+        "null", "true", "-7", "9223372036854775807", "0.1", "1e+300", "5e-324", #""""#, "[]", "{}",
+        #"{"b":[1,2.5,{"a":null}],"a":"\"\\\u0000\u001f\u000a/é😀"}"#, "[[],[{}],false]",
+    ])
+    func aValueIsWrittenAsItWasRead(text: String) throws {
+        #expect(try JSON(parsing: text).text == text)
+    }
+
     @Test func keysAreToldApartByTheirCodePoints() throws {
         for others in [0, 20] {
             let more = (0..<others).map { "\"\($0)\": 0," }.joined()

@@ -130,11 +130,16 @@ extension Prompt {
         case .messages(let messages):
             [
                 "messages": messages.map {
-                    JSON.object(["role": .text($0.role), "content": .text($0.content)])
+                    JSON.object(
+                        ["role": .text($0.role), "content": .text($0.content), "members": .text($0.members ?? "")])
                 }
             ]
         }
     }
+}
+
+extension TemplateInput {
+    fileprivate var members: [String: any Meant] { ["tools": tools, "template_arguments": arguments] }
 }
 
 extension GenerateMessage {
@@ -149,7 +154,7 @@ extension GenerateMessage {
             "min_tokens": stop.minTokens, "stop_tokens": stop.tokens, "first_token_timeout": firstTokenTimeout,
             "token_gap_timeout": idleTimeout, "idempotency_key": idempotencyKey, "stop": stop.strings,
         ]
-        return members.merging(prompt.members) { first, _ in first }
+        return members.merging(prompt.members) { first, _ in first }.merging(template.members) { first, _ in first }
     }
 }
 
@@ -159,8 +164,9 @@ extension CallMessage {
         case .health: ["method": "health"]
         case .models: ["method": "models"]
         case .statistics: ["method": "statistics"]
-        case .tokenize(let prompt, let model):
+        case .tokenize(let prompt, let template, let model):
             prompt.members.merging(["method": "tokenize", "model": model]) { first, _ in first }
+                .merging(template.members) { first, _ in first }
         case .detokenize(let ids, let model): ["method": "detokenize", "model": model, "ids": ids]
         }
     }

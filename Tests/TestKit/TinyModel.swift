@@ -8,10 +8,12 @@ public enum TinyModel {
     public static let endToken: Int32 = 260
     /// Number of token ids.
     public static let vocabularySize = 261
-    /// ChatML.
+    /// ChatML that writes tools, calls of them, and the argument `note` as well.
     private static let template =
-        "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"
-        + "{% endfor %}{{ '<|im_start|>assistant\\n' }}"
+        "{% if tools %}{{ '<|im_start|>tools\\n' + (tools | tojson) + '<|im_end|>\\n' }}{% endif %}"
+        + "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] }}"
+        + "{% if message.tool_calls %}{{ message.tool_calls | tojson }}{% endif %}{{ '<|im_end|>\\n' }}"
+        + "{% endfor %}{{ note }}{{ '<|im_start|>assistant\\n' }}"
 
     /// A file of the given architecture, "llama" (grouped heads, tied embeddings), "qwen2" (biases, an
     /// output matrix) or "qwen3" (norms of queries and keys, tied embeddings).

@@ -49,7 +49,10 @@ MODEL = {
     "name": (1, "text"), "architecture": (2, "text"), "format": (3, "text"), "device": (4, "text"),
     "context_length": (5, "I"), "vocabulary_size": (6, "I"), "parameters": (7, "Q"), "cache_tokens": (8, "Q"),
 }
-PROMPT = {"prompt": (2, "text"), "prompt_ids": (3, "ids"), "messages": (0x4004, "message")}
+PROMPT = {
+    "prompt": (2, "text"), "prompt_ids": (3, "ids"), "messages": (0x4004, "message"), "tools": (0x8005, "text"),
+    "template_arguments": (0x8006, "text"), "members": (0xC007, "members"),
+}
 FIELDS = {
     "HELLO": {
         "key": (1, "text"), "agent": (2, "text"), "keep_alive": (3, "I"), "resume_grace": (4, "I"),
@@ -86,6 +89,9 @@ def value(form, meaning):
     if form == "message":
         role = meaning["role"].encode()
         return bytes([len(role)]) + role + meaning["content"].encode()
+    if form == "members":
+        index, text = meaning
+        return struct.pack("<H", index) + text.encode()
     if form == "model":
         return fields(MODEL, meaning)
     if form == "statistic":
@@ -103,6 +109,9 @@ def field(key, data):
 
 def fields(table, meaning):
     """The fields that `meaning` names, in the order of their keys."""
+    members = [(index, one["members"]) for index, one in enumerate(meaning.get("messages", [])) if "members" in one]
+    if members:
+        meaning = {"members": members, **meaning}
     named = sorted((table[name][0], table[name][1], of) for name, of in meaning.items() if name in table)
     result = b""
     for key, form, of in named:

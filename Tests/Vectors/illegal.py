@@ -143,7 +143,7 @@ def fields_of(on, end, before, meaning):
         yield critical.fails(data)
     table = FIELDS.get(meaning["method"] if meaning["frame"] == "REPLY" else meaning["frame"], {})
     for name, (key, form) in sorted(table.items(), key=lambda item: item[1][0]):
-        sizes = {"text": [], "message": [], "model": [], "statistic": [7], "ids": [1, 5], "budget": [7, 9]}.get(form)
+        sizes = {"text": [], "message": [], "members": [0, 1], "model": [], "statistic": [7], "ids": [1, 5], "budget": [7, 9]}.get(form)
         if sizes is None:
             size = struct.calcsize("<" + form)
             sizes = sorted({0, size - 1, size + 1})
@@ -271,6 +271,31 @@ def content():
     yield asked("a model's name of 257 bytes", model="m" * 257)
     yield asked_by_fields("a role of 33 bytes", field(0x4004, value("message", {"role": "r" * 33, "content": "hi"})))
     yield asked_by_fields("2,049 messages", *[field(0x4004, b"\4usera")] * 2_049)
+    hello = field(0x4004, b"\4usera")
+    for name, key in (("tools", 0x8005), ("template arguments", 0x8006)):
+        of = field(key, b"[]" if key == 0x8005 else b"{}")
+        yield asked_by_fields(f"{name} and ids", field(3, b"\0" * 4), of)
+        yield Vector("6.5", f"{name} and a raw text", "server").rejects(
+            framed(0x90, 1, payload(generate(flags=1)) + of)
+        )
+        yield Vector("6.6", f"{name} and a text to tokenize", "server").rejects(
+            framed(0x91, 1, struct.pack("<HH", 3, 0) + field(2, b"a") + of)
+        )
+        yield Vector("6.6", f"{name} and ids to tokenize", "server").rejects(
+            framed(0x91, 1, struct.pack("<HH", 3, 0) + field(3, b"\0" * 4) + of)
+        )
+        for method in ("health", "models", "detokenize", "statistics"):
+            yield Vector("6.6", f"{name} for {method}", "server").rejects(
+                framed(0x91, 1, payload(call(method=method)) + (field(3, b"\0" * 4) if method == "detokenize" else b"") + of)
+            )
+        yield asked_by_fields(f"{name} that are not UTF-8", hello, field(key, b"[\xff]"))
+    yield asked_by_fields("tools of 262,145 bytes", hello, field(0x8005, b"[" + b" " * 262_143 + b"]"))
+    yield asked_by_fields("template arguments of 16,385 bytes", hello, field(0x8006, b"{" + b" " * 16_383 + b"}"))
+    yield asked_by_fields("members for message 1 of one", hello, field(0xC007, b"\1\0{}"))
+    yield asked_by_fields("members for message 65,535 of one", hello, field(0xC007, b"\xff\xff{}"))
+    yield asked_by_fields("members and a text", field(2, b"a"), field(0xC007, b"\0\0{}"))
+    yield asked_by_fields("members twice for a message", hello, *[field(0xC007, b"\0\0{}")] * 2)
+    yield asked_by_fields("members that are not UTF-8", hello, field(0xC007, b"\0\0\xff"))
     yield Vector("6.6", "an unknown method", "server").rejects(encode(call(method=77)), "NOT_FOUND")
     yield Vector("6.6", "method 0", "server").rejects(encode(call(method=0)), "NOT_FOUND")
     yield Vector("6.6", "nothing to tokenize", "server").rejects(encode(call(method="tokenize")))
@@ -299,4 +324,11 @@ def values():
     yield asked("an empty stop string", stop=[""])
     yield asked_by_fields("no ids", field(3, b""))
     yield asked("more least than most tokens", max_tokens=4, min_tokens=5)
+    for name, key, prefix, wrong in (
+        ("tools", 0x8005, b"", ["", "[", "{}", "null", "[1]", "[{}] x", "[{\"a\": 1, \"a\": 2}]", "[" * 65 + "]" * 65]),
+        ("template arguments", 0x8006, b"", ["", "[]", "{\"a\"}", "{\"messages\": []}", "{\"bos_token\": \"\"}"]),
+        ("members", 0xC007, b"\0\0", ["", "[]", "{", "{\"role\": \"user\"}", "{\"content\": \"b\"}", "{\"content\": null}"]),
+    ):  # fmt: skip
+        for of in wrong:
+            yield asked_by_fields(f"{name} {of[:24]}", field(0x4004, b"\4usera"), field(key, prefix + of.encode()))
     yield asked_by_fields("an unknown role", field(0x4004, value("message", {"role": "robot", "content": "hi"})))

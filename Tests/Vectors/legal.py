@@ -46,6 +46,21 @@ def all_fields():
     ]  # fmt: skip
     asked = {"frame": "GENERATE", "stream": 1, "credit": 0}
     yield Vector("6.5", "GENERATE from messages", "server", asked | {"messages": messages})
+    tool = {
+        "tools": '[{"type": "function", "function": {"name": "weather"}}]',
+        "template_arguments": '{"enable_thinking": false, "words": ["é", 1.5, null]}',
+    }  # fmt: skip
+    called = [
+        {"role": "user", "content": "in Paris?"},
+        {"role": "assistant", "content": "", "members": '{"content": null, "tool_calls": [{"id": "1"}]}'},
+        {"role": "tool", "content": "21", "members": '{"tool_call_id": "1", "name": "weather"}'},
+    ]
+    yield Vector("6.5", "GENERATE with tools for a text", "server", generate(stop=["\n"]) | tool)
+    yield Vector("6.5", "GENERATE with tools from messages", "server", asked | tool | {"messages": called})
+    yield Vector("6.5", "GENERATE with tools from messages, flag raw", "server", asked | tool | {
+        "messages": called, "flags": 1
+    })  # fmt: skip
+    yield Vector("6.6", "CALL tokenize with tools", "server", call(method="tokenize", model="m", messages=called, **tool))
     yield Vector("6.5", "GENERATE from ids", "server", asked | {"prompt_ids": [1, 70_000]})
     yield Vector("6.5", "GENERATE with the least of each", "server", generate(
         priority=0, credit=U32_MAX, temperature=0.0, top_k=0, min_p=0.0, seed="0", logprobs=0, max_tokens=1,

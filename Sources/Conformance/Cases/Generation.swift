@@ -7,6 +7,7 @@ extension CaseList {
         cases.addPrompts()
         cases.addStops()
         cases.addModels()
+        cases.addTemplateInput()
         return cases
     }
 

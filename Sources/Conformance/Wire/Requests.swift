@@ -74,6 +74,9 @@ struct Generate {
         static let idempotencyKey: UInt16 = 40
         static let message: UInt16 = 0x4004
         static let stopString: UInt16 = 0x4023
+        static let tools: UInt16 = 0x8005
+        static let templateArguments: UInt16 = 0x8006
+        static let members: UInt16 = 0xC007
     }
 
     /// Asks for exactly `tokens` tokens.

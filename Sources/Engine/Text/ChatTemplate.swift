@@ -94,6 +94,12 @@ public struct ChatTemplate: Sendable {
             throw EngineError(.invalidRequest, "the conversation is empty; send at least one message")
         }
         let template = options.tools.isEmpty ? template : templateForTools ?? template
+        guard options.tools.isEmpty || template.names.contains("tools") else {
+            throw EngineError(
+                .invalidRequest,
+                "the model's chat template does not use tools, so the model would not see them; leave them out, or "
+                    + "describe them in a message")
+        }
         let clock = TemplateClock(secondsSince1970: options.time ?? Int64(time(nil)))
         let variables = try variables(messages, options)
         do throws(TemplateError) {
@@ -119,7 +125,8 @@ public struct ChatTemplate: Sendable {
         for (name, value) in options.arguments.members {
             guard !taken.contains(name) else {
                 throw EngineError(
-                    .invalidRequest, "the template argument '\(name.printable)' is not the request's to set")
+                    .invalidRequest,
+                    "the template argument '\(name.printable)' is not the request's to set; leave it out")
             }
             variables.append((name, .content(value)))
         }

@@ -5,7 +5,7 @@ package enum CallMessage: Sendable, Equatable {
     /// Which models are there?
     case models
     /// The ids that GENERATE would give the model for this prompt (text as if raw).
-    case tokenize(Prompt, model: String?)
+    case tokenize(Prompt, template: TemplateInput = TemplateInput(), model: String?)
     /// The text of these ids.
     case detokenize([Int32], model: String?)
     /// Counters and gauges.
@@ -42,10 +42,11 @@ package enum CallMessage: Sendable, Equatable {
 
     init(_ reader: consuming ByteReader) throws(WireError) {
         let number: UInt16 = try reader.integer()
+        let method = Method(rawValue: number)
         _ = try reader.integer(UInt16.self)
         var fields = try FieldReader(reader)
         var model: String?
-        var prompt = PromptFields()
+        var prompt = PromptFields(takesTemplate: method == .tokenize)
         while let key = try fields.next() {
             if try prompt.read(key, &fields) { continue }
             switch key {
@@ -53,11 +54,11 @@ package enum CallMessage: Sendable, Equatable {
             default: try fields.skip()
             }
         }
-        switch Method(rawValue: number) {
+        switch method {
         case .health: self = .health
         case .models: self = .models
         case .statistics: self = .statistics
-        case .tokenize: self = .tokenize(try prompt.finish(), model: model)
+        case .tokenize: self = .tokenize(try prompt.finish(), template: prompt.template, model: model)
         case .detokenize:
             guard case .tokens(let tokens) = try prompt.finish() else {
                 throw WireError(.invalid, "detokenize takes token ids")
@@ -72,10 +73,12 @@ package enum CallMessage: Sendable, Equatable {
         bytes.append(integer: UInt16(0))
         switch self {
         case .health, .models, .statistics: break
-        case .tokenize(let prompt, let model):
+        case .tokenize(let prompt, let template, let model):
             bytes.appendField(Key.model, text: model)
             prompt.encode(into: &bytes, .scalar)
             prompt.encode(into: &bytes, .repeated)
+            template.encode(into: &bytes)
+            prompt.encode(into: &bytes, .critical)
         case .detokenize(let tokens, let model):
             bytes.appendField(Key.model, text: model)
             bytes.appendField(Prompt.Key.tokens, integers: tokens)

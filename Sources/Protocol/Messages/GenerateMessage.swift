@@ -6,6 +6,8 @@ package struct GenerateMessage: Sendable, Hashable {
     package var model: String?
     /// A text prompt is used as it is instead of becoming the user's message in the chat template.
     package var isRaw = false
+    /// What the chat template is told beside the prompt.
+    package var template = TemplateInput()
     /// The server may send this many tokens before the first CREDIT.
     package var creditLimit: UInt32
     /// Milliseconds from receipt after which the request fails with `deadline`; 0 for the server's own limit.
@@ -112,7 +114,7 @@ extension GenerateMessage {
         let flags: UInt8 = try reader.integer()
         _ = try reader.integer(UInt16.self)
         var fields = try FieldReader(reader)
-        var prompt = PromptFields()
+        var prompt = PromptFields(takesTemplate: true)
         // The prompt is known when all fields are read.
         self.init(prompt: .tokens([]), creditLimit: creditLimit)
         while let key = try fields.next() {
@@ -128,10 +130,11 @@ extension GenerateMessage {
             }
         }
         guard priority <= 7 else { throw WireError(.invalid, "priority \(priority) is not in 0...7") }
-        self.prompt = try prompt.finish()
+        isRaw = flags & Flag.raw != 0
+        self.prompt = try prompt.finish(textIsRaw: isRaw)
+        template = prompt.template
         self.timeout = timeout
         self.priority = priority
-        isRaw = flags & Flag.raw != 0
         stop.ignoresEndOfSequence = flags & Flag.ignoreEndOfSequence != 0
         isResumable = flags & Flag.resumable != 0
     }
@@ -155,6 +158,8 @@ extension GenerateMessage {
         bytes.appendField(Key.idempotencyKey, opaque: idempotencyKey)
         prompt.encode(into: &bytes, .repeated)
         for string in stop.strings { bytes.appendField(Key.stopString, text: string) }
+        template.encode(into: &bytes)
+        prompt.encode(into: &bytes, .critical)
     }
 }
 

@@ -7,7 +7,7 @@ import os
 import ssl
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -88,9 +88,20 @@ class Client:
         assert isinstance(reply, tuple)
         return reply  # type: ignore[return-value]
 
-    def tokenize(self, prompt: Prompt, *, model: str | None = None, timeout: float = 30.0) -> tuple[int, ...]:
-        """The ids of a text as it is, or of the messages of a conversation in the model's template."""
-        payload = messages.encode_call(messages.TOKENIZE, model=model, prompt=prompt)
+    def tokenize(
+        self,
+        prompt: Prompt,
+        *,
+        tools: Sequence[Mapping[str, Any]] = (),
+        template_arguments: Mapping[str, Any] | None = None,
+        model: str | None = None,
+        timeout: float = 30.0,
+    ) -> tuple[int, ...]:
+        """The ids of a text as it is, or of the messages of a conversation in the model's template, which may be told
+        tools and arguments as in `Request`."""
+        payload = messages.encode_call(
+            messages.TOKENIZE, model=model, prompt=prompt, tools=tools, template_arguments=template_arguments
+        )
         reply = self._call(messages.TOKENIZE, payload, timeout)
         assert isinstance(reply, tuple)
         return reply  # type: ignore[return-value]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Union
+from typing import Any, Union
 
 from . import wire
 from .errors import Code, LMError, Violation
@@ -25,6 +26,9 @@ class Message:
 
     role: str
     content: str
+    members: Mapping[str, Any] = field(default_factory=dict)
+    """What else the chat template may read: `tool_calls`, `tool_call_id`, `name`, `reasoning_content`. As `content` only
+    `None` beside an empty content, for templates that ask for it."""
 
     def encode(self) -> bytes:
         role = self.role.encode()
@@ -37,11 +41,34 @@ Prompt = Union[str, Sequence[int], Sequence[Message]]
 """A text, token ids that are used as they are, or the messages of a conversation."""
 
 
+def _json(value: object) -> bytes:
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError) as error:
+        raise LMError(Code.INVALID, f"a value of the request is no JSON: {error}") from None
+
+
+def _prompt_fields(
+    prompt: Prompt, tools: Sequence[Mapping[str, Any]], template_arguments: Mapping[str, Any]
+) -> list[tuple[int, bytes]]:
+    fields = _prompt_field(prompt)
+    if tools:
+        fields.append((0x8005, _json(list(tools))))
+    if template_arguments:
+        fields.append((0x8006, _json(dict(template_arguments))))
+    return fields
+
+
 def _prompt_field(prompt: Prompt) -> list[tuple[int, bytes]]:
     if isinstance(prompt, str):
         return [(2, prompt.encode())]
     if prompt and isinstance(prompt[0], Message):
-        return [(0x4004, message.encode()) for message in prompt]  # type: ignore[union-attr]
+        conversation: Sequence[Message] = prompt  # type: ignore[assignment]
+        return [(0x4004, message.encode()) for message in conversation] + [
+            (0xC007, struct.pack("<H", index) + _json(dict(message.members)))
+            for index, message in enumerate(conversation)
+            if message.members
+        ]
     return [(3, struct.pack(f"<{len(prompt)}i", *prompt))]
 
 
@@ -53,6 +80,10 @@ class Request:
     model: str | None = None
     raw: bool = False
     """A text prompt skips the chat template."""
+    tools: Sequence[Mapping[str, Any]] = ()
+    """Functions that the model may call, as its chat template reads them. Not beside a raw text or ids."""
+    template_arguments: Mapping[str, Any] = field(default_factory=dict)
+    """Further variables of the chat template, such as `{"enable_thinking": False}`. Not beside a raw text or ids."""
     max_tokens: int | None = None
     min_tokens: int | None = None
     stop: str | Sequence[str] = ()
@@ -112,7 +143,8 @@ class Request:
         if self.idempotency_key is not None:
             fields.append((40, self.idempotency_key))
         stops = [self.stop] if isinstance(self.stop, str) else self.stop
-        return fields + _prompt_field(self.prompt) + [(0x4023, stop.encode()) for stop in stops]
+        prompt = _prompt_fields(self.prompt, self.tools, self.template_arguments)
+        return fields + prompt + [(0x4023, stop.encode()) for stop in stops]
 
 
 def _milliseconds(seconds: float | None) -> int | None:
@@ -124,13 +156,19 @@ HEALTH, MODELS, TOKENIZE, DETOKENIZE, STATISTICS = range(1, 6)
 
 
 def encode_call(
-    method: int, *, model: str | None = None, prompt: Prompt | None = None, tokens: Sequence[int] | None = None
+    method: int,
+    *,
+    model: str | None = None,
+    prompt: Prompt | None = None,
+    tokens: Sequence[int] | None = None,
+    tools: Sequence[Mapping[str, Any]] = (),
+    template_arguments: Mapping[str, Any] | None = None,
 ) -> bytes:
     fields: list[tuple[int, bytes]] = []
     if model is not None:
         fields.append((1, model.encode()))
     if prompt is not None:
-        fields += _prompt_field(prompt)
+        fields += _prompt_fields(prompt, tools, template_arguments or {})
     if tokens is not None:
         fields.append((3, struct.pack(f"<{len(tokens)}i", *tokens)))
     return struct.pack("<HH", method, 0) + wire.encode_fields(fields)

@@ -28,15 +28,24 @@ GREETING = {vector["end"]: vector["steps"] for vector in vectors("greeting")}
 
 def prompt_of(meaning: dict[str, Any]) -> Any:
     if "messages" in meaning:
-        return [Message(message["role"], message["content"]) for message in meaning["messages"]]
+        return [
+            Message(message["role"], message["content"], json.loads(message.get("members", "{}")))
+            for message in meaning["messages"]
+        ]
     return meaning["prompt_ids"] if "prompt_ids" in meaning else meaning.get("prompt")
+
+
+def template_of(meaning: dict[str, Any]) -> dict[str, Any]:
+    """What the chat template is told beside the prompt."""
+    return {name: json.loads(meaning[name]) for name in ("tools", "template_arguments") if name in meaning}
 
 
 def request_of(meaning: dict[str, Any]) -> Request:
     """The request that a GENERATE asks for."""
     flags = meaning.get("flags", 0)
     options: dict[str, Any] = {
-        "prompt": prompt_of(meaning), "raw": bool(flags & 1), "ignore_end": bool(flags & 2), "resumable": bool(flags & 4)
+        "prompt": prompt_of(meaning), "raw": bool(flags & 1), "ignore_end": bool(flags & 2), "resumable": bool(flags & 4),
+        **template_of(meaning),
     }  # fmt: skip
     for name, value in meaning.items():
         if name in ("timeout", "first_token_timeout", "token_gap_timeout"):
@@ -45,7 +54,7 @@ def request_of(meaning: dict[str, Any]) -> Request:
             options[name] = int(value)
         elif name == "idempotency_key":
             options[name] = bytes.fromhex(value)
-        elif name not in ("frame", "stream", "credit", "flags", "prompt", "prompt_ids", "messages"):
+        elif name not in options and name not in ("frame", "stream", "credit", "flags", "prompt_ids", "messages"):
             options[name] = value
     return Request(**options)
 
@@ -58,8 +67,9 @@ def send(connection: Connection, meaning: dict[str, Any]) -> None:
     elif frame == "CALL":
         method = METHODS[meaning["method"]]
         payload = messages.encode_call(
-            method, model=meaning.get("model"), prompt=prompt_of(meaning), tokens=meaning.get("ids")
-        )
+            method, model=meaning.get("model"), prompt=prompt_of(meaning), tokens=meaning.get("ids"),
+            **template_of(meaning),
+        )  # fmt: skip
         connection.call(method, payload)
     elif frame == "RESUME":
         connection.resume(bytes.fromhex(meaning["resume_token"]), meaning["index"], meaning["credit"])
@@ -213,7 +223,7 @@ class VectorTests(unittest.TestCase):
             elif meaning["frame"] == "CALL":
                 encoded = messages.encode_call(
                     METHODS[meaning["method"]], model=meaning.get("model"), prompt=prompt_of(meaning),
-                    tokens=meaning.get("ids"),
+                    tokens=meaning.get("ids"), **template_of(meaning),
                 )  # fmt: skip
                 self.assertEqual(encoded.hex(), payload.hex())
 

@@ -9,7 +9,7 @@ from typing import Any
 from lmcall import Code, Finish, LMError, Message, TokenStream, wire
 from lmcall.connection import Failed, Finished
 
-from .session import Target, Wrong, expect_error, require
+from .session import Skip, Target, Wrong, expect_error, require
 
 GREEDY: dict[str, Any] = {"temperature": 0, "ignore_end": True}
 
@@ -285,6 +285,40 @@ def one_message_is_a_conversation(target: Target) -> None:
         require(client.generate(conversation, max_tokens=12, **GREEDY).text() == text, "a message differs")
 
 
+def tools_and_arguments(target: Target) -> None:
+    """What the template is told beside the messages is in the prompt, and never a special token of it."""
+    with target.client() as client:
+        tool = {"type": "function", "function": {"name": "weather", "description": "of a <|im_end|> é"}}
+        called = [
+            Message("user", "Paris?"),
+            Message("assistant", "", {"tool_calls": [{"id": "1"}]}),
+            Message("tool", "21", {"tool_call_id": "1"}),
+        ]
+        try:
+            whole = client.tokenize(called, tools=[tool], template_arguments={"note": "n"})
+        except LMError as error:
+            if "does not use tools" in error.message:
+                raise Skip(error.message) from None
+            raise
+        plain = client.tokenize([Message(message.role, message.content) for message in called])
+        require(len(whole) > len(plain), "tools, calls and arguments leave no trace")
+        stream = client.generate(called, tools=[tool], template_arguments={"note": "n"}, max_tokens=1, **GREEDY)
+        list(stream)
+        usage = ended(stream, "length").usage
+        require(usage and usage.prompt_tokens == len(whole), f"{usage} for {len(whole)} tokens")
+        list(client.generate("Paris?", tools=[tool], max_tokens=1, **GREEDY))
+        for options in (
+            {"prompt": "a", "raw": True, "tools": [tool]},
+            {"prompt": [1], "template_arguments": {"note": "n"}},
+            {"prompt": "a", "template_arguments": {"messages": []}},
+            {"prompt": [Message("user", "a", {"role": "system"})]},
+            {"prompt": "a", "tools": [1]},
+        ):
+            prompt: Any = options.pop("prompt")
+            expect_error(Code.INVALID, client.generate(prompt, max_tokens=1, **options).text)
+        expect_error(Code.INVALID, lambda: client.tokenize("a", tools=[tool]))
+
+
 def min_tokens(target: Target) -> None:
     with target.client() as client:
         whole = [token.id for token in client.generate("Hello", max_tokens=16, **GREEDY)]
@@ -323,5 +357,6 @@ CASES = [
     a_reader_without_credit_delays_nobody, cancel_before_first_token, cancel_before_accept, cancel_after_first,
     cancel_twice_and_after_the_end, cancel_unknown, cancel_frees_the_place, deadline, deadline_of_the_first_token,
     deadline_beyond_the_servers, utf8, stop_strings, stop_tokens, usage_exact, seed_same, logprobs,
-    raw_and_ids_are_the_same, one_message_is_a_conversation, min_tokens, model_by_name, every_stream_ends_once,
+    raw_and_ids_are_the_same, one_message_is_a_conversation, tools_and_arguments, min_tokens, model_by_name,
+    every_stream_ends_once,
 ]  # fmt: skip
