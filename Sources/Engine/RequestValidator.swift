@@ -13,7 +13,7 @@ struct RequestValidator {
     ///   that would make room.
     func check(_ request: GenerationRequest) throws(EngineError) {
         try checkPrompt(request.prompt)
-        try check(request.sampling)
+        try Self.check(request.sampling)
         try check(request.stop)
         try checkPriority(request.priority)
         try checkAdapter(request.adapter)
@@ -21,17 +21,21 @@ struct RequestValidator {
     }
 
     private func checkPrompt(_ prompt: [Int32]) throws(EngineError) {
-        if prompt.isEmpty { throw invalid("the prompt is empty; it needs at least one token") }
+        if prompt.isEmpty { throw Self.invalid("the prompt is empty; it needs at least one token") }
         try checkTokens(prompt, "prompt")
     }
 
     private func checkTokens(_ tokens: [Int32], _ name: String) throws(EngineError) {
         let vocabulary = 0..<Int32(vocabularySize)
         guard let index = tokens.firstIndex(where: { !vocabulary.contains($0) }) else { return }
-        throw invalid("\(name)[\(index)] is \(tokens[index]); token ids of this model are 0...\(vocabularySize - 1)")
+        throw Self.invalid(
+            "\(name)[\(index)] is \(tokens[index]); token ids of this model are 0...\(vocabularySize - 1)")
     }
 
-    private func check(_ sampling: SamplingParameters) throws(EngineError) {
+    /// Checks the ranges of sampling parameters.
+    ///
+    /// - Throws: `invalidRequest` naming the parameter, its value and its range.
+    static func check(_ sampling: SamplingParameters) throws(EngineError) {
         try check(sampling.temperature, "temperature", 0...2)
         try check(sampling.topP, "top_p", Float.leastNonzeroMagnitude...1, "(0, 1]")
         try check(sampling.minP, "min_p", 0...1)
@@ -45,7 +49,7 @@ struct RequestValidator {
     }
 
     /// NaN lies in no range.
-    private func check(
+    private static func check(
         _ value: Float, _ name: String, _ range: ClosedRange<Float>, _ text: String? = nil
     ) throws(EngineError) {
         guard !range.contains(value) else { return }
@@ -53,20 +57,22 @@ struct RequestValidator {
     }
 
     private func check(_ stop: StopConditions) throws(EngineError) {
-        if stop.maxTokens < 1 { throw invalid("max_tokens is \(stop.maxTokens); it must be at least 1") }
+        if stop.maxTokens < 1 { throw Self.invalid("max_tokens is \(stop.maxTokens); it must be at least 1") }
         if !(0...stop.maxTokens).contains(stop.minTokens) {
-            throw invalid("min_tokens is \(stop.minTokens); it must lie in 0...max_tokens, which is \(stop.maxTokens)")
+            throw Self.invalid(
+                "min_tokens is \(stop.minTokens); it must lie in 0...max_tokens, which is \(stop.maxTokens)")
         }
         if stop.stopStrings.count > Self.maximumStopStrings {
-            throw invalid("\(stop.stopStrings.count) stop strings; at most \(Self.maximumStopStrings) are allowed")
+            throw Self.invalid("\(stop.stopStrings.count) stop strings; at most \(Self.maximumStopStrings) are allowed")
         }
         for (index, string) in stop.stopStrings.enumerated()
         where !(1...Self.maximumStopStringBytes).contains(string.utf8.count) {
-            throw invalid(
+            throw Self.invalid(
                 "stop[\(index)] has \(string.utf8.count) bytes; it must have 1...\(Self.maximumStopStringBytes)")
         }
         if stop.stopTokenIDs.count > Self.maximumStopTokens {
-            throw invalid("\(stop.stopTokenIDs.count) stop token ids; at most \(Self.maximumStopTokens) are allowed")
+            throw Self.invalid(
+                "\(stop.stopTokenIDs.count) stop token ids; at most \(Self.maximumStopTokens) are allowed")
         }
         try checkTokens(stop.stopTokenIDs, "stop_token_ids")
     }
@@ -74,12 +80,12 @@ struct RequestValidator {
     private func checkPriority(_ priority: Int) throws(EngineError) {
         guard !Self.priorities.contains(priority) else { return }
         let (first, last) = (Self.priorities.lowerBound, Self.priorities.upperBound)
-        throw invalid("priority is \(priority); it must lie in \(first)...\(last), where \(first) is most urgent")
+        throw Self.invalid("priority is \(priority); it must lie in \(first)...\(last), where \(first) is most urgent")
     }
 
     private func checkAdapter(_ adapter: Int?) throws(EngineError) {
         guard let adapter, !(0..<adapterCount).contains(adapter) else { return }
-        throw invalid("adapter is \(adapter); this engine has \(adapterCount), counted from 0")
+        throw Self.invalid("adapter is \(adapter); this engine has \(adapterCount), counted from 0")
     }
 
     private func checkSize(_ request: GenerationRequest) throws(EngineError) {
@@ -101,5 +107,5 @@ struct RequestValidator {
         }
     }
 
-    private func invalid(_ message: String) -> EngineError { EngineError(.invalidRequest, message) }
+    private static func invalid(_ message: String) -> EngineError { EngineError(.invalidRequest, message) }
 }

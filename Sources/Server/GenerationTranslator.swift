@@ -2,7 +2,8 @@ internal import LMEngine
 internal import LMProtocol
 
 extension ServedModel {
-    /// What the engine is asked for a GENERATE frame; absent values get the server's defaults.
+    /// What the engine is asked for a GENERATE frame; absent values get the model's defaults, or else the
+    /// server's.
     ///
     /// - Parameters:
     ///   - now: monotonic nanoseconds of the frame's arrival; the deadline counts from here.
@@ -19,11 +20,13 @@ extension ServedModel {
             of: message.prompt, message.template, isRaw: message.isRaw, limit: limits.promptBytes)
         var request = GenerationRequest(prompt: prompt)
         request.adapter = adapter
-        request.sampling = SamplingParameters(message.sampling, seed: seed)
+        request.sampling = defaults.sampling
+        request.sampling.take(message.sampling, seed: seed)
         request.stop = StopConditions(message.stop)
         if message.stop.maxTokens == nil {
             let room = engine.capacity.maxModelLength - prompt.count
-            request.stop.maxTokens = max(1, min(limits.defaultMaxTokens, room))
+            let most = min(defaults.maxTokens ?? .max, limits.defaultMaxTokens)
+            request.stop.maxTokens = max(1, min(most, room))
         }
         request.priority = Int(message.priority)
         request.creditLimit = min(message.creditLimit, limits.aheadTokens)
@@ -39,8 +42,8 @@ extension ServedModel {
 }
 
 extension SamplingParameters {
-    fileprivate init(_ wire: GenerateMessage.Sampling, seed: UInt64) {
-        self.init()
+    /// Takes what a request says.
+    fileprivate mutating func take(_ wire: GenerateMessage.Sampling, seed: UInt64) {
         if let value = wire.temperature { temperature = value }
         if let value = wire.topP { topP = value }
         if let value = wire.topK { topK = Int(value) }

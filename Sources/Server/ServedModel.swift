@@ -9,6 +9,7 @@ public struct ServedModel: Sendable {
     public let engine: any GenerationEngine
     let tokenizer: any Tokenizer
     let template: ChatTemplate?
+    let defaults: GenerationDefaults
     let configuration: ModelConfiguration
     let format: String
     let device: String
@@ -20,16 +21,18 @@ public struct ServedModel: Sendable {
     /// - Parameters:
     ///   - format: how the weights are stored, for people.
     ///   - device: what computes, for people.
+    ///   - defaults: what holds where a request does not say.
     ///   - template: renders messages; nil when the model has none, then only raw prompts and token ids are served.
     public init(
         name: String, engine: any GenerationEngine, tokenizer: any Tokenizer, configuration: ModelConfiguration,
-        template: ChatTemplate?, format: String, device: String
+        template: ChatTemplate?, defaults: GenerationDefaults = GenerationDefaults(), format: String, device: String
     ) {
         self.name = name
         self.engine = engine
         self.tokenizer = tokenizer
         self.configuration = configuration
         self.template = template
+        self.defaults = defaults
         self.format = format
         self.device = device
     }

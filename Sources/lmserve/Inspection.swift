@@ -14,6 +14,8 @@ struct Inspection: Encodable {
     let types: [Storage]
     let tokenizer: TokenizerFacts
     let chatTemplate: TemplateFacts?
+    /// What the model recommends where a request does not say.
+    let sampling: GenerationDefaults
     let contextLength: Int
     let server: Choices
 
@@ -82,6 +84,7 @@ extension Inspection {
         types = try Self.types(of: checkpoint)
         tokenizer = TokenizerFacts(checkpoint.tokenizer)
         chatTemplate = checkpoint.chatTemplate.map { TemplateFacts($0) }
+        sampling = try GenerationDefaults(modelPath: source.path)
         contextLength = model.contextLength
         server = try Choices(checkpoint)
     }

@@ -1,3 +1,4 @@
+import LMEngine
 import LMSupport
 
 extension Inspection {
@@ -7,6 +8,7 @@ extension Inspection {
             ("model", "\(name) (\(path))"), ("family", family), ("shape", shape.text),
             ("parameters", describeCount(parameters)), ("weights", weightsText), ("tokenizer", tokenizer.text),
             ("chat template", chatTemplate?.text ?? "none; requests send raw text"),
+            ("sampling", sampling.text.isEmpty ? "the server's own defaults" : sampling.text),
             ("context", "\(contextLength) tokens"), ("memory", server.memoryText), ("server", server.text),
         ]
         return rows.map { $0.0 + String(repeating: " ", count: 15 - $0.0.utf8.count) + $0.1 }.joined(separator: "\n")
@@ -42,6 +44,17 @@ extension Inspection.TokenizerFacts {
 extension Inspection.TemplateFacts {
     fileprivate var text: String {
         describeBytes(bytes) + (problem.map { ", not usable: \($0)" } ?? ", usable")
+    }
+}
+
+extension GenerationDefaults {
+    /// What is recommended, under the names of `generation_config.json`; empty when nothing is.
+    var text: String {
+        let values: [(String, (any CustomStringConvertible)?)] = [
+            ("temperature", temperature), ("top_p", topP), ("top_k", topK), ("min_p", minP),
+            ("repetition_penalty", repetitionPenalty), ("max_new_tokens", maxTokens),
+        ]
+        return values.compactMap { name, value in value.map { "\(name) \($0)" } }.joined(separator: ", ")
     }
 }
 

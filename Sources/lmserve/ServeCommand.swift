@@ -15,6 +15,7 @@ struct ServeCommand {
         StandardStream.error.note("device: \(try DeviceChoice(settings.model.device).explanation)")
         let source = try ModelSource(settings.model)
         source.announce()
+        let defaults = try generationDefaults(source)
         let name = settings.servedModelName ?? source.name
         let adapters = try AdapterOption.open(settings.adapters, for: source, named: name)
         let engine = try startEngine(source, adapters)
@@ -28,7 +29,7 @@ struct ServeCommand {
             configuration.agent = "lmserve/\(productVersion)"
             configuration.keys = try settings.apiKeyFile.map { (path) throws(ServerError) in try APIKeys(file: path) }
             configuration.limits = limits
-            let model = try served(source, engine, name: name)
+            let model = try served(source, engine, name: name, defaults)
             let adapted = adapters.enumerated().map { model.adapted(by: $0, name: $1.name) }
             server = try InferenceServer(model: model, adapted: adapted, configuration: configuration)
         } catch let error as ServerError {
@@ -115,13 +116,27 @@ struct ServeCommand {
         }
     }
 
+    /// What the model recommends, said on standard error if it does.
+    private func generationDefaults(_ source: ModelSource) throws(ProgramError) -> GenerationDefaults {
+        guard settings.generationConfig == .auto else { return GenerationDefaults() }
+        do throws(EngineError) {
+            let defaults = try GenerationDefaults(modelPath: source.path)
+            if defaults != GenerationDefaults() {
+                StandardStream.error.note("where requests do not say, as the model recommends: \(defaults.text)")
+            }
+            return defaults
+        } catch {
+            throw ProgramError(error)
+        }
+    }
+
     private func served(
-        _ source: ModelSource, _ engine: InferenceEngine, name: String
+        _ source: ModelSource, _ engine: InferenceEngine, name: String, _ defaults: GenerationDefaults
     ) throws(EngineError) -> ServedModel {
         ServedModel(
             name: name, engine: engine,
             tokenizer: source.checkpoint.tokenizer, configuration: source.checkpoint.configuration,
-            template: try chatTemplate(source.checkpoint),
+            template: try chatTemplate(source.checkpoint), defaults: defaults,
             format: settings.model.dataType.stored(try source.checkpoint.tensor(.layer(0, .query)).type).rawValue,
             device: "cpu")
     }

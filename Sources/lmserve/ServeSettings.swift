@@ -9,6 +9,7 @@ struct ServeSettings {
     var servedModelName: String?
     var chatTemplate: String?
     var adapters: [String] = []
+    var generationConfig = GenerationConfig.auto
     var maxModelLength: Int?
     var maxNumSeqs = defaults.maxNumSeqs
     var maxNumBatchedTokens = defaults.maxNumBatchedTokens
@@ -20,6 +21,11 @@ struct ServeSettings {
     var apiKeyFile: String?
     var drainTimeout: Duration?
     var limits: [String] = []
+
+    /// Whether requests that do not say are answered as the model recommends.
+    enum GenerationConfig: String, CaseIterable {
+        case auto, none
+    }
 
     private static let defaults = EngineOptions()
     /// Where the server listens when nothing is said: on this machine only.
@@ -66,6 +72,10 @@ struct ServeSettings {
             .repeated(
                 "--lora", as: .text("NAME=FOLDER"), to: \.adapters,
                 "LoRA adapter as PEFT saves it, for requests that name NAME as their model; may be repeated"),
+            .value(
+                "--generation-config", as: .choice(), to: \.generationConfig,
+                "'auto' samples as the model's generation_config.json says where requests do not; 'none' ignores it "
+                    + "(default auto)"),
         ]
     }
 
