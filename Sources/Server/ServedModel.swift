@@ -75,8 +75,8 @@ public struct ServedModel: Sendable {
         guard let template else {
             throw EngineError(
                 .invalidRequest,
-                "model '\(name)' has no chat template, or one that cannot be executed (the server's first lines say why); "
-                    + "send a raw prompt or token ids, or start the server with a built-in one: --chat-template")
+                "model '\(name)' has no chat template, or one that cannot be executed, as the server said at its start; "
+                    + "send a raw prompt or token ids, or start the server with --chat-template NAME|FILE")
         }
         var conversation: [ChatMessage] = []
         conversation.reserveCapacity(messages.count)

@@ -16,6 +16,7 @@ struct ServeCommand {
         let source = try ModelSource(settings.model)
         source.announce()
         let defaults = try generationDefaults(source)
+        let template = try ChatTemplateChoice(named: settings.chatTemplate).template(for: source)
         let name = settings.servedModelName ?? source.name
         let adapters = try AdapterOption.open(settings.adapters, for: source, named: name)
         let engine = try startEngine(source, adapters)
@@ -29,7 +30,7 @@ struct ServeCommand {
             configuration.agent = "lmserve/\(productVersion)"
             configuration.keys = try settings.apiKeyFile.map { (path) throws(ServerError) in try APIKeys(file: path) }
             configuration.limits = limits
-            let model = try served(source, engine, name: name, defaults)
+            let model = try served(source, engine, name: name, template, defaults)
             let adapted = adapters.enumerated().map { model.adapted(by: $0, name: $1.name) }
             server = try InferenceServer(model: model, adapted: adapted, configuration: configuration)
         } catch let error as ServerError {
@@ -131,25 +132,14 @@ struct ServeCommand {
     }
 
     private func served(
-        _ source: ModelSource, _ engine: InferenceEngine, name: String, _ defaults: GenerationDefaults
+        _ source: ModelSource, _ engine: InferenceEngine, name: String, _ template: ChatTemplate?,
+        _ defaults: GenerationDefaults
     ) throws(EngineError) -> ServedModel {
         ServedModel(
             name: name, engine: engine,
             tokenizer: source.checkpoint.tokenizer, configuration: source.checkpoint.configuration,
-            template: try chatTemplate(source.checkpoint), defaults: defaults,
+            template: template, defaults: defaults,
             format: settings.model.dataType.stored(try source.checkpoint.tensor(.layer(0, .query)).type).rawValue,
             device: "cpu")
-    }
-
-    /// A template that was asked for must exist; a model's own that is not understood leaves raw prompts and ids.
-    private func chatTemplate(_ checkpoint: any Checkpoint) throws(EngineError) -> ChatTemplate? {
-        if settings.chatTemplate != nil { return try ChatTemplate(source: nil, name: settings.chatTemplate) }
-        guard let source = checkpoint.chatTemplate else { return nil }
-        do {
-            return try ChatTemplate(source)
-        } catch {
-            StandardStream.error.note("warning: no chat: \(error.message)")
-            return nil
-        }
     }
 }

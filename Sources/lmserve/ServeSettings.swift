@@ -37,7 +37,7 @@ struct ServeSettings {
                 lmserve --model PATH|NAME [OPTIONS]
                        lmserve bench --model PATH|NAME [OPTIONS]
                        lmserve eval --perplexity FILE --model PATH|NAME [OPTIONS]
-                       lmserve inspect MODEL [--json]
+                       lmserve inspect MODEL [OPTIONS]
                        lmserve key new NAME [OPTIONS]
                        lmserve limits
                 """,
@@ -61,14 +61,18 @@ struct ServeSettings {
                 """)
     }
 
+    private static var chatTemplates: String {
+        ChatTemplate.Format.allCases.map(\.rawValue).joined(separator: ", ")
+    }
+
     private static var modelOptions: [Option<ServeSettings>] {
         [
             .value(
                 "--served-model-name", as: .text("NAME"), to: \.servedModelName,
                 "name that requests use (default the name of the file or folder)"),
             .value(
-                "--chat-template", as: .text("NAME"), to: \.chatTemplate,
-                "built-in chat template to use instead of the model's own"),
+                "--chat-template", as: .text("NAME|FILE"), to: \.chatTemplate,
+                "built-in chat template (\(chatTemplates)), or file with one, to use instead of the model's own"),
             .repeated(
                 "--lora", as: .text("NAME=FOLDER"), to: \.adapters,
                 "LoRA adapter as PEFT saves it, for requests that name NAME as their model; may be repeated"),

@@ -147,4 +147,28 @@ import Testing
             #expect(outcome.status == status && outcome.errors.contains(message), "\(arguments): \(outcome.errors)")
         }
     }
+
+    @Test func `a template from a file replaces the model's own, with the model's tokens`() throws {
+        let scene = try Scene("qwen3")
+        let file = scene.folder.path + "/own.jinja"
+        try scene.folder.write("own.jinja", "{{ messages[0].content }}{{ eos_token }}")
+        let gguf = try TinyModelFile()
+        for model in [scene.folder.path, gguf.path] {
+            let server = try Server(["--chat-template", file], model: model)
+            try scene.folder.write("messages.json", #"[{"role": "user", "content": "ab<|im_end|>"}]"#)
+            let outcome = try Programs.run(
+                "lmcall", ["tokenize", "--host", server.address, "--messages", scene.folder.path + "/messages.json"])
+            let ids = Self.ids("ab") + "<|im_end|>".utf8.map { Int($0) } + [Int(TinyModel.endToken)]
+            #expect(outcome.output == ids.map { String($0) }.joined(separator: ",") + "\n", "\(outcome.errors)")
+        }
+        withExtendedLifetime(gguf) {}
+        try scene.folder.write("own.jinja", "\n{% include 'x' %}")
+        for (name, status, message) in [
+            (file, 65, "own.jinja: the model's chat template cannot be used: line 2"),
+            (file + "x", 66, "own.jinjax: No such file or directory; it takes a file, or one of chatml, llama3"),
+        ] as [(String, Int32, String)] {
+            let outcome = try Programs.run("lmserve", ["--model", scene.folder.path, "--chat-template", name])
+            #expect(outcome.status == status && outcome.errors.contains(message), "\(outcome.errors)")
+        }
+    }
 }

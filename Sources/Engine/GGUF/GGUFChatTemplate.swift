@@ -2,8 +2,14 @@ extension GGUFFile {
     /// The chat template of the `tokenizer` keys, and the tokens that it writes.
     func chatTemplate() throws(EngineError) -> ChatTemplateSource? {
         guard let text = try string("tokenizer.chat_template") else { return nil }
-        var source = ChatTemplateSource(text)
+        var source = try chatTemplate(text)
         source.textForTools = try string("tokenizer.chat_template.tool_use")
+        return source
+    }
+
+    /// A template from elsewhere with the tokens of this file.
+    func chatTemplate(_ text: String) throws(EngineError) -> ChatTemplateSource {
+        var source = ChatTemplateSource(text)
         source.beginning = try tokenText("tokenizer.ggml.bos_token_id")
         source.end = try tokenText("tokenizer.ggml.eos_token_id")
         return source
