@@ -10,7 +10,9 @@ struct ModelSource {
     let name: String
 
     /// Opens the model that the settings name.
-    init(_ settings: ModelSettings) throws(ProgramError) {
+    ///
+    /// - Parameter isOutline: for the model's sizes alone: nothing is quantized.
+    init(_ settings: ModelSettings, isOutline: Bool = false) throws(ProgramError) {
         guard !settings.name.isEmpty else { throw .usage("--model is missing: which model shall be served?") }
         let original: any Checkpoint
         do throws(EngineError) {
@@ -20,7 +22,8 @@ struct ModelSource {
         } catch {
             throw ProgramError(error)
         }
-        checkpoint = try QuantizationStep(settings, name: name).apply(to: original)
+        let quantization = QuantizationStep(settings, name: name)
+        checkpoint = try isOutline ? quantization.outline(of: original) : quantization.apply(to: original)
     }
 
     /// Tells people on standard error what was opened.

@@ -13,16 +13,29 @@ struct QuantizationStep {
 
     /// The model as it is to be run.
     func apply(to checkpoint: any Checkpoint) throws(ProgramError) -> any Checkpoint {
-        guard settings.quantization == .w8a8 else {
-            guard !settings.quantizesHead, settings.quantizationReportFile == nil else {
-                throw .usage("--quantize-head and --quantization-report need --quantization w8a8")
-            }
-            return checkpoint
-        }
+        guard try isAskedFor() else { return checkpoint }
         let quantized = try quantize(checkpoint)
         describe(quantized)
         if let file = settings.quantizationReportFile { try write(quantized.records, to: file) }
         return quantized
+    }
+
+    /// The model as it would be run, for its sizes alone.
+    func outline(of checkpoint: any Checkpoint) throws(ProgramError) -> any Checkpoint {
+        guard try isAskedFor() else { return checkpoint }
+        do {
+            return try W8A8Outline(checkpoint, includesHead: settings.quantizesHead)
+        } catch {
+            throw ProgramError(error)
+        }
+    }
+
+    private func isAskedFor() throws(ProgramError) -> Bool {
+        guard settings.quantization != .w8a8 else { return true }
+        guard !settings.quantizesHead, settings.quantizationReportFile == nil else {
+            throw .usage("--quantize-head and --quantization-report need --quantization w8a8")
+        }
+        return false
     }
 
     private func quantize(_ checkpoint: any Checkpoint) throws(ProgramError) -> W8A8Checkpoint {

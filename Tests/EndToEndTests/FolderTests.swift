@@ -89,6 +89,35 @@ import Testing
         }
     }
 
+    @Test func `inspect foretells what number formats take`() throws {
+        struct Report: Decodable {
+            struct Server: Decodable { let packed_weight_bytes, key_value_bytes_per_token: Int }
+            struct Storage: Decodable { let type: String }
+            let server: Server
+            let types: [Storage]
+            let weight_bytes: Int
+        }
+        let folder = try Self.model("qwen2, seven heads on one").folder(storage: .bfloat16)
+        func inspect(_ options: String...) throws -> Report {
+            let outcome = try Programs.run("lmserve", ["inspect", folder.path, "--json"] + options)
+            #expect(outcome.status == 0 && outcome.errors.isEmpty, "\(outcome.errors)")
+            return try JSONText.decode(Report.self, from: Array(outcome.output.utf8), source: "inspect")
+        }
+        let plain = try inspect()
+        let wide = try inspect("--dtype", "float32")
+        #expect(wide.server.key_value_bytes_per_token == 2 * plain.server.key_value_bytes_per_token)
+        #expect(
+            wide.server.packed_weight_bytes > plain.server.packed_weight_bytes && wide.types.map(\.type) == ["BF16"])
+
+        let names = try folder.names()
+        let foretold = try inspect("--quantization", "w8a8")
+        #expect(try folder.names() == names, "nothing is quantized")
+        #expect(Set(foretold.types.map(\.type)) == ["BF16", "I8"])
+        let head = try inspect("--quantization", "w8a8", "--quantize-head")
+        #expect(head.types.count == 2 && head.server.packed_weight_bytes != foretold.server.packed_weight_bytes)
+        #expect(try Programs.run("lmserve", ["inspect", folder.path, "--quantize-head"]).status == 2)
+    }
+
     @Test func `inspect says which file of a broken folder is wrong`() throws {
         let folder = try Self.model("llama 2").folder(shards: 2)
         try folder.remove("model-00002-of-00002.safetensors")

@@ -30,6 +30,9 @@ public final class TemporaryFolder: Sendable {
         Array(try Data(contentsOf: URL(fileURLWithPath: path).appendingPathComponent(name)))
     }
 
+    /// The names of what is in it, in order.
+    public func names() throws -> [String] { try FileManager.default.contentsOfDirectory(atPath: path).sorted() }
+
     /// Removes a file.
     public func remove(_ name: String) throws { try FileManager.default.removeItem(atPath: "\(path)/\(name)") }
 }

@@ -77,7 +77,10 @@ package struct W8A8Checkpoint: Checkpoint {
         return try base.tensor(role)
     }
 
-    private static func matrices(
+    /// What is quantized of a model.
+    ///
+    /// - Throws: `unsupportedModel` for a model that is quantized already.
+    static func matrices(
         of base: any Checkpoint, _ options: Options
     ) throws(EngineError) -> [(role: TensorRole, tensor: Tensor)] {
         let head: TensorRole = base.configuration.tiesEmbeddings ? .tokenEmbedding : .output

@@ -53,6 +53,29 @@ import Testing
         #expect(checkpoint.records.map { $0.layer ?? .max } == checkpoint.records.map { $0.layer ?? .max }.sorted())
     }
 
+    @Test(arguments: try FamilyModel.all(), [false, true])
+    func `an outline takes what the quantized model takes`(model: FamilyModel, includesHead: Bool) throws {
+        let folder = try model.folder(storage: .bfloat16)
+        var options = W8A8Checkpoint.Options()
+        options.includesHead = includesHead
+        let base = try loadCheckpoint(path: folder.path)
+        let outline = try W8A8Outline(base, includesHead: includesHead)
+        let made = try W8A8Checkpoint(base, options: options)
+        for type in [DataType.auto, .float32] {
+            #expect(
+                try CPUBackend.packedByteCount(of: outline, dataType: type)
+                    == CPUBackend.packedByteCount(of: made, dataType: type))
+            #expect(
+                try CPUBackend.keyValueBytesPerToken(of: outline, dataType: type)
+                    == CPUBackend.keyValueBytesPerToken(of: made, dataType: type))
+        }
+        #expect(outline.weightByteCount == made.weightByteCount)
+        for role in base.configuration.tensorRoles {
+            #expect(try outline.tensor(role).type == made.tensor(role).type, "\(role)")
+        }
+        #expect(throws: EngineError.self) { try W8A8Outline(made, includesHead: includesHead) }
+    }
+
     @Test(arguments: [false, true])
     func `the head is quantized when asked for, tied to the embedding or not`(isTied: Bool) throws {
         let model = try #require(
