@@ -45,6 +45,8 @@ final class DefectiveConnection {
     private var isServerOpen = true
     private var isOver = false
     private var hasServerSpoken = false
+    /// What a socket did not take yet. A proxy that waited to write would keep both ends from reading.
+    private var unwritten: [Int32: ArraySlice<UInt8>] = [:]
     /// Frames that the defect remembers.
     var memory: [String: Frame] = [:]
 
@@ -53,7 +55,10 @@ final class DefectiveConnection {
     init(_ client: Int32, _ server: Int32, _ defect: Defect) {
         (self.client, self.server, self.defect) = (client, server, defect)
         var on: Int32 = 1
-        for descriptor in [client, server] { setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &on, 4) }
+        for descriptor in [client, server] {
+            setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &on, 4)
+            _ = fcntl(descriptor, F_SETFL, O_NONBLOCK)
+        }
     }
 
     deinit {
@@ -70,26 +75,34 @@ final class DefectiveConnection {
     /// Sends frames that the server never wrote.
     func answer(_ frames: Frame...) { write(frames.flatMap(\.bytes), to: client) }
 
-    /// Works until the connection is over.
+    /// Works until the connection is over and what was said has been passed on.
     func run() {
-        while !isOver {
+        while !isOver || isWriting(to: client) {
             var entries = [
-                pollfd(fd: isClientOpen ? client : -1, events: Int16(POLLIN), revents: 0),
-                pollfd(fd: isServerOpen ? server : -1, events: Int16(POLLIN), revents: 0),
+                pollfd(fd: client, events: events(client, isOpen: isClientOpen && !isOver), revents: 0),
+                pollfd(fd: server, events: events(server, isOpen: isServerOpen && !isOver), revents: 0),
             ]
+            for index in entries.indices where entries[index].events == 0 { entries[index].fd = -1 }
             // A connection that both sides forgot ends with the test.
             guard poll(&entries, 2, 60_000) > 0 else { return }
-            if entries[0].revents != 0 { takeFromClient() }
-            if entries[1].revents != 0, !isOver { takeFromServer() }
+            for entry in entries where entry.revents != 0 { flush(entry.fd) }
+            if entries[0].revents & ~Int16(POLLOUT) != 0, isClientOpen, !isOver { takeFromClient() }
+            if entries[1].revents & ~Int16(POLLOUT) != 0, isServerOpen, !isOver { takeFromServer() }
         }
     }
+
+    private func events(_ descriptor: Int32, isOpen: Bool) -> Int16 {
+        Int16((isOpen ? POLLIN : 0) | (isWriting(to: descriptor) ? POLLOUT : 0))
+    }
+
+    private func isWriting(to descriptor: Int32) -> Bool { unwritten[descriptor]?.isEmpty == false }
 
     private func takeFromClient() {
         guard let bytes = read(client) else {
             isClientOpen = false
             isOver = !isServerOpen || defect.kind == .closesOnHalfClose
             write(fromClient, to: server)
-            shutdown(server, Int32(SHUT_WR))
+            flush(server)
             return
         }
         fromClient += bytes
@@ -136,16 +149,23 @@ final class DefectiveConnection {
     private func read(_ descriptor: Int32) -> [UInt8]? {
         var chunk = [UInt8](repeating: 0, count: 65_536)
         let count = recv(descriptor, &chunk, chunk.count, 0)
+        if count < 0, errno == EAGAIN || errno == EINTR { return [] }
         return count > 0 ? Array(chunk[..<count]) : nil
     }
 
     private func write(_ bytes: some Sequence<UInt8>, to descriptor: Int32) {
-        var rest = Array(bytes)[...]
-        while !rest.isEmpty {
+        unwritten[descriptor, default: []] += bytes
+        flush(descriptor)
+    }
+
+    /// Writes what the socket takes; then, to the server, that the client has nothing more to say.
+    private func flush(_ descriptor: Int32) {
+        while let rest = unwritten[descriptor], !rest.isEmpty {
             let count = rest.withUnsafeBytes { send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
-            guard count > 0 else { return }
-            rest = rest.dropFirst(count)
+            if count < 0, errno == EAGAIN { return }
+            unwritten[descriptor] = count > 0 ? rest.dropFirst(count) : []
         }
+        if descriptor == server, !isClientOpen { shutdown(server, Int32(SHUT_WR)) }
     }
 }
 
