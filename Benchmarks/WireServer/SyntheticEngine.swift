@@ -59,7 +59,10 @@ final class SyntheticEngine: GenerationEngine, @unchecked Sendable {
     func submit(
         _ request: GenerationRequest, tag: UInt64, to mailbox: EventMailbox
     ) throws(EngineError) -> RequestID {
-        try queue.submit(request, tag: tag, mailbox: mailbox, now: MonotonicClock.system.now())
+        guard request.embedding == nil else {
+            throw EngineError(.invalidRequest, "there is no model here whose hidden states could be had")
+        }
+        return try queue.submit(request, tag: tag, mailbox: mailbox, now: MonotonicClock.system.now())
     }
 
     func cancel(_ id: RequestID) { queue.send(.cancel(id)) }

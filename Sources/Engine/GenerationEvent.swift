@@ -47,6 +47,8 @@ public struct TokenLogprob: Sendable, Equatable {
 public enum GenerationEnd: Sendable, Equatable {
     /// The sequence ended well.
     case finished(FinishReason, Usage)
+    /// The embedding that was asked for.
+    case embedded([Float], Usage)
     /// The sequence failed.
     case failed(EngineError, Usage)
 }

@@ -17,6 +17,8 @@ public struct GenerationRequest: Sendable {
     public var sampling = SamplingParameters()
     /// When the sequence ends.
     public var stop = StopConditions()
+    /// Asks for the prompt's embedding: nothing is sampled or generated, and the request ends with `embedded`.
+    public var embedding: EmbeddingOptions?
     /// 0 (most urgent) to 7. More urgent requests are admitted first and keep their memory longest; among equals, the
     /// older ones. What a request yields does not depend on it.
     public var priority = 3

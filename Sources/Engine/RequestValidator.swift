@@ -90,6 +90,14 @@ struct RequestValidator {
 
     private func checkSize(_ request: GenerationRequest) throws(EngineError) {
         let prompt = request.prompt.count
+        if request.embedding != nil {
+            let limit = min(capacity.maxModelLength, capacity.keyValueTokens)
+            guard prompt > limit else { return }
+            throw EngineError(
+                .tooLarge,
+                "a prompt of \(prompt) tokens exceeds the \(limit) tokens of the context and the KV cache (--max-model-len, "
+                    + "--kv-cache-memory); shorten it")
+        }
         let maxTokens = request.stop.maxTokens
         let (total, overflow) = prompt.addingReportingOverflow(maxTokens)
         guard !overflow, total <= capacity.maxModelLength else {

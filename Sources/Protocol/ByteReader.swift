@@ -35,10 +35,23 @@ package struct ByteReader: ~Escapable {
 
     /// Everything left, as 32-bit integers.
     package mutating func integers() throws(WireError) -> [Int32] {
-        guard remaining.isMultiple(of: 4) else { throw .malformed("\(remaining) bytes are no array of 4-byte ids") }
-        var values: [Int32] = []
+        try list { (reader) throws(WireError) in try reader.integer() }
+    }
+
+    /// Everything left, as 32-bit IEEE 754 numbers.
+    package mutating func floats() throws(WireError) -> [Float] {
+        try list { (reader) throws(WireError) in Float(bitPattern: try reader.integer()) }
+    }
+
+    private mutating func list<Element>(
+        of element: (inout ByteReader) throws(WireError) -> Element
+    ) throws(WireError) -> [Element] {
+        guard remaining.isMultiple(of: 4) else {
+            throw .malformed("\(remaining) bytes are no array of elements of 4 bytes")
+        }
+        var values: [Element] = []
         values.reserveCapacity(remaining / 4)
-        while remaining > 0 { values.append(try integer()) }
+        while remaining > 0 { values.append(try element(&self)) }
         return values
     }
 

@@ -58,6 +58,9 @@ package struct FieldReader: ~Escapable {
     /// The value as an array of ids.
     package mutating func integers() throws(WireError) -> [Int32] { try value.integers() }
 
+    /// The value as an array of 32-bit IEEE 754 numbers.
+    package mutating func floats() throws(WireError) -> [Float] { try value.floats() }
+
     /// The value, to be read in pieces.
     package var reader: ByteReader {
         @_lifetime(copy self) get { value }
@@ -96,6 +99,12 @@ extension [UInt8] {
     package mutating func appendField(_ key: UInt16, integers values: [Int32]) {
         appendFieldHeader(key, length: 4 * values.count)
         for value in values { append(integer: value) }
+    }
+
+    /// Appends a field with an array of 32-bit IEEE 754 numbers.
+    package mutating func appendField(_ key: UInt16, floats values: [Float]) {
+        appendFieldHeader(key, length: 4 * values.count)
+        for value in values { append(float: value) }
     }
 
     /// Appends a field whose value `body` appends.

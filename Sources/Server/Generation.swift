@@ -38,6 +38,8 @@ final class Generation {
     private(set) var expiry: UInt64?
     /// Repeats the output.
     private let seed: UInt64?
+    /// A CALL opened its stream: there are no tokens, and its end is REPLY or ERROR.
+    private let isCall: Bool
 
     /// By what a client finds its generation again, and how it is greeted then.
     final class Resumption {
@@ -57,14 +59,18 @@ final class Generation {
 
     private indirect enum End {
         case finished(FinishMessage)
+        case replied(ReplyMessage)
         case failed(ErrorMessage)
     }
 
-    init(tag: UInt64, loop: ServerLoop, tenant: UInt64, clientLimit: UInt32, granted: UInt32, seed: UInt64?) {
+    init(
+        tag: UInt64, loop: ServerLoop, tenant: UInt64, clientLimit: UInt32, granted: UInt32, seed: UInt64?, isCall: Bool
+    ) {
         self.tag = tag
         self.loop = loop
         self.tenant = tenant
         self.seed = seed
+        self.isCall = isCall
         window = loop.limits.aheadTokens
         self.clientLimit = clientLimit
         self.granted = granted
@@ -97,6 +103,9 @@ extension Generation {
     /// The engine is done with it.
     func finish(_ end: GenerationEnd) {
         switch end {
+        case .finished where isCall:
+            finish(.failed(ErrorMessage(.cancelled, "the call was cancelled before it was answered")))
+        case .embedded(let vector, let usage): finish(.replied(.embed(EmbedReply(vector, usage))))
         case .finished(let reason, let usage):
             tokens.pointee.settle()
             var message = FinishMessage(reason: .init(reason), tokens: taken, checksum: tokens.pointee.checksum.value)
@@ -153,6 +162,9 @@ extension Generation {
             guard tokens.pointee.unsentCount == 0 else { return }
             self.connection = nil
             connection.finish(stream, message)
+        case .replied(let reply):
+            self.connection = nil
+            connection.finish(stream, reply)
         case .failed(let message):
             self.connection = nil
             connection.fail(stream, message)

@@ -12,10 +12,7 @@ extension ServedModel {
     func request(
         _ message: GenerateMessage, limits: ServerLimits, now: UInt64, seed: UInt64
     ) throws(EngineError) -> GenerationRequest {
-        guard UInt64(message.timeout) <= limits.requestTimeout else {
-            throw EngineError(
-                .invalidRequest, "timeout of \(message.timeout) ms, limit \(limits.requestTimeout) ms")
-        }
+        let deadline = try limits.deadline(timeout: message.timeout, now: now)
         let prompt = try tokens(
             of: message.prompt, message.template, isRaw: message.isRaw, limit: limits.promptBytes)
         var request = GenerationRequest(prompt: prompt)
@@ -30,14 +27,28 @@ extension ServedModel {
         }
         request.priority = Int(message.priority)
         request.creditLimit = min(message.creditLimit, limits.aheadTokens)
-        let timeout = message.timeout == 0 ? limits.requestTimeout : UInt64(message.timeout)
-        request.deadline = now &+ timeout * 1_000_000
+        request.deadline = deadline
         for limit in [message.firstTokenTimeout, message.idleTimeout] where limit == 0 {
             throw EngineError(.invalidRequest, "a timeout of 0 ms can never be met; leave it out for none")
         }
         request.firstTokenDeadline = message.firstTokenTimeout.map { now &+ UInt64($0) * 1_000_000 }
         request.idleTimeout = message.idleTimeout.map { UInt64($0) * 1_000_000 }
         return request
+    }
+}
+
+extension ServerLimits {
+    /// When a request fails whose client gave it so long.
+    ///
+    /// - Parameters:
+    ///   - timeout: milliseconds; 0 for as long as any may take.
+    ///   - now: monotonic nanoseconds of its arrival.
+    /// - Throws: `invalidRequest` when that is longer than any may take.
+    func deadline(timeout: UInt32, now: UInt64) throws(EngineError) -> UInt64 {
+        guard UInt64(timeout) <= requestTimeout else {
+            throw EngineError(.invalidRequest, "timeout of \(timeout) ms, limit \(requestTimeout) ms")
+        }
+        return now &+ (timeout == 0 ? requestTimeout : UInt64(timeout)) * 1_000_000
     }
 }
 

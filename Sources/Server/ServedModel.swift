@@ -67,6 +67,14 @@ public struct ServedModel: Sendable {
         }
     }
 
+    /// The same for calls, which take text as raw.
+    func tokens(
+        of prompt: Prompt, _ input: TemplateInput = TemplateInput(), limit: Int
+    ) throws(EngineError) -> [Int32] {
+        let isRaw = if case .text = prompt { true } else { false }
+        return try tokens(of: prompt, input, isRaw: isRaw, limit: limit)
+    }
+
     private func tokens(
         of messages: [PromptMessage], _ input: TemplateInput, _ limit: Int
     ) throws(EngineError) -> [Int32] {

@@ -47,7 +47,7 @@ extension ServerConnection {
         switch call {
         case .statistics where identity?.role != .admin:
             ErrorMessage(.forbidden, "statistics are for the role admin, this key or certificate has infer")
-        case .health, .models, .tokenize, .detokenize, .statistics: nil
+        case .health, .models, .tokenize, .detokenize, .statistics, .embed: nil
         }
     }
 }

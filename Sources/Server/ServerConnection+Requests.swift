@@ -14,7 +14,8 @@ extension ServerConnection {
                 message, limits: loop.limits, now: loop.now, seed: loop.eventLoop.system.random())
             request.cacheScope = tenant
             let generation = try loop.submit(
-                request, tenant: tenant, clientLimit: message.creditLimit, resumption: resumption(for: message))
+                request, tenant: tenant, clientLimit: message.creditLimit, isCall: false,
+                resumption: resumption(for: message))
             var acceptance = AcceptMessage()
             acceptance.requestID = loop.newRequestID()
             acceptance.model = model.name
@@ -79,12 +80,18 @@ extension ServerConnection {
 
     func answer(_ call: CallMessage, on stream: UInt32) throws(WireError) {
         if let refusal = refusal(of: call) { return try refuse(stream, refusal) }
+        if case .embed(let message) = call { return try embed(message, on: stream) }
         let reply: ReplyMessage
         do throws(EngineError) {
             reply = try self.reply(to: call)
         } catch {
             return try refuse(stream, ErrorMessage(error))
         }
+        try send(reply, on: stream)
+    }
+
+    /// Ends a call with its answer, or with the news that the client does not take one as long.
+    func send(_ reply: ReplyMessage, on stream: UInt32) throws(WireError) {
         do throws(WireError) {
             try send { (wire, bytes) throws(WireError) in try wire.sendReply(on: stream, reply, into: &bytes) }
         } catch {
@@ -93,6 +100,7 @@ extension ServerConnection {
         }
     }
 
+    /// The answers that are known at once.
     private func reply(to call: CallMessage) throws(EngineError) -> ReplyMessage {
         let shared = loop.shared
         switch call {
@@ -103,12 +111,11 @@ extension ServerConnection {
             return .health(health)
         case .models: return .models(shared.models.map(\.reply))
         case .tokenize(let prompt, let template, let name):
-            let isRaw = if case .text = prompt { true } else { false }
             let model = try shared.model(named: name)
-            return .tokenize(
-                try model.tokens(of: prompt, template, isRaw: isRaw, limit: loop.limits.promptBytes))
+            return .tokenize(try model.tokens(of: prompt, template, limit: loop.limits.promptBytes))
         case .detokenize(let tokens, let name): return .detokenize(try shared.model(named: name).text(of: tokens))
         case .statistics: return .statistics(shared.statistics)
+        case .embed: preconditionFailure("an embedding is not known at once")
         }
     }
 }

@@ -155,7 +155,7 @@ final class ServerConnection: ChannelHandler {
         checkOutbound()
     }
 
-    /// Ends a stream that never reached the engine.
+    /// Ends a stream that the engine does not know, or does not know any more.
     func refuse(_ stream: UInt32, _ message: ErrorMessage) throws(WireError) {
         try send { (wire, bytes) throws(WireError) in try wire.sendError(on: stream, message, into: &bytes) }
     }
@@ -282,18 +282,25 @@ extension ServerConnection {
 
     /// Ends a stream.
     func finish(_ stream: UInt32, _ message: FinishMessage) {
-        end(stream) { (wire, bytes) throws(WireError) in try wire.sendFinish(on: stream, message, into: &bytes) }
+        end(stream) { () throws(WireError) in
+            try send { (wire, bytes) throws(WireError) in try wire.sendFinish(on: stream, message, into: &bytes) }
+        }
+    }
+
+    /// Ends a call with its answer.
+    func finish(_ stream: UInt32, _ reply: ReplyMessage) {
+        end(stream) { () throws(WireError) in try send(reply, on: stream) }
     }
 
     /// Ends a stream with an error.
     func fail(_ stream: UInt32, _ message: ErrorMessage) {
-        end(stream) { (wire, bytes) throws(WireError) in try wire.sendError(on: stream, message, into: &bytes) }
+        end(stream) { () throws(WireError) in try refuse(stream, message) }
     }
 
-    private func end(_ stream: UInt32, _ encode: (inout Connection, inout [UInt8]) throws(WireError) -> Void) {
+    private func end(_ stream: UInt32, _ sendEnd: () throws(WireError) -> Void) {
         generations[stream] = nil
         do throws(WireError) {
-            try send(encode)
+            try sendEnd()
             leaveIfDone()
         } catch {
             fail(ErrorMessage(error))

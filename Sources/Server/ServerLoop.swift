@@ -119,12 +119,13 @@ extension ServerLoop {
 
     /// Gives a request to the engine; its generation knows its stream when `attach` was called.
     func submit(
-        _ request: GenerationRequest, tenant: UInt64, clientLimit: UInt32, resumption: Generation.Resumption?
+        _ request: GenerationRequest, tenant: UInt64, clientLimit: UInt32, isCall: Bool,
+        resumption: Generation.Resumption?
     ) throws(EngineError) -> Generation {
         let generation = generations.insert { tag in
             Generation(
                 tag: tag, loop: self, tenant: tenant, clientLimit: clientLimit, granted: request.creditLimit,
-                seed: request.sampling.seed)
+                seed: request.sampling.seed, isCall: isCall)
         }
         do throws(EngineError) {
             generation.submitted(as: try model.engine.submit(request, tag: generation.tag, to: mailbox))

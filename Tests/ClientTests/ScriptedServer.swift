@@ -168,6 +168,7 @@ final class ScriptedServer: Sendable {
                 case .tokenize: .tokenize([])
                 case .detokenize(let ids, _): .detokenize(ids.map(String.init).joined(separator: ","))
                 case .statistics: .statistics([StatisticReply(name: "running", value: 3)])
+                case .embed(let message): .embed(EmbedReply([Float(message.timeout), message.isNormalized ? 1 : 0]))
                 }
             send { (wire, bytes) throws(WireError) in try wire.sendReply(on: stream, reply, into: &bytes) }
         }

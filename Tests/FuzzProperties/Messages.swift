@@ -37,6 +37,9 @@ extension FuzzTarget {
         case .call(_, .tokenize(let prompt, let template, let model)):
             try checkText(model, Limits.name)
             try checkPrompt(prompt, template, textIsRaw: true)
+        case .call(_, .embed(let message)):
+            try checkText(message.model, Limits.name)
+            try checkPrompt(message.prompt, TemplateInput(), textIsRaw: true)
         case .accept(_, let message):
             try checkText(message.requestID, Limits.name)
             try checkText(message.model, Limits.name)
@@ -98,8 +101,9 @@ private struct Exchange {
             } else if kind == .reply {
                 let methods: [CallMessage] = [
                     .health, .models, .tokenize(.text("x"), model: nil), .detokenize([1], model: nil), .statistics,
+                    .embed(EmbedMessage(.text("x"))),
                 ]
-                _ = try pair.client.sendCall(methods[Int(next % 5)], into: &bytes)
+                _ = try pair.client.sendCall(methods[Int(next) % methods.count], into: &bytes)
             }
             deliver(bytes, to: &pair.server)
             if answers.contains(kind), kind != .accept {

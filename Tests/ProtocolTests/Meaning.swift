@@ -168,6 +168,11 @@ extension CallMessage {
             prompt.members.merging(["method": "tokenize", "model": model]) { first, _ in first }
                 .merging(template.members) { first, _ in first }
         case .detokenize(let ids, let model): ["method": "detokenize", "model": model, "ids": ids]
+        case .embed(let message):
+            message.prompt.members.merging([
+                "method": "embed", "model": message.model, "pooling": message.pooling?.rawValue,
+                "normalize": UInt8(message.isNormalized ? 1 : 0), "timeout": message.timeout,
+            ]) { first, _ in first }
         }
     }
 }
@@ -219,6 +224,8 @@ extension ReplyMessage {
         case .models(let models): ["method": "models", "models": models.map(\.json)]
         case .tokenize(let ids): ["method": "tokenize", "ids": ids]
         case .detokenize(let text): ["method": "detokenize", "text": text]
+        case .embed(let reply):
+            ["method": "embed", "embedding": reply.vector, "prompt_tokens": reply.promptTokens]
         case .statistics(let all):
             [
                 "method": "statistics",

@@ -56,6 +56,14 @@ struct RequestValidationTests {
         RequestFault("context", "93", "8", "100", "--max-model-len", code: .tooLarge) {
             $0.prompt = [Int32](repeating: 1, count: 93)
         },
+        RequestFault("embedding beyond the KV cache", "65", "64", "--kv-cache-memory", code: .tooLarge) {
+            $0.prompt = [Int32](repeating: 1, count: 65)
+            $0.embedding = EmbeddingOptions()
+        },
+        RequestFault("embedding of no token", "prompt") {
+            $0.prompt = []
+            $0.embedding = EmbeddingOptions()
+        },
         RequestFault("huge max_tokens", "--max-model-len", code: .tooLarge) { $0.stop.maxTokens = .max },
         RequestFault("KV pool", "80", "8", "64", "--kv-cache-memory", code: .tooLarge) {
             $0.prompt = [Int32](repeating: 1, count: 80)
@@ -103,6 +111,9 @@ struct RequestValidationTests {
         _ = try engine.submit(request, tag: 0, to: mailbox)
         // 58 + 7 tokens, of which the last takes no room, fill the pool of 64.
         request.prompt = [Int32](repeating: 1, count: 57)
+        _ = try engine.submit(request, tag: 0, to: mailbox)
+        request.prompt = [Int32](repeating: 1, count: 64)
+        request.embedding = EmbeddingOptions()
         _ = try engine.submit(request, tag: 0, to: mailbox)
     }
 }

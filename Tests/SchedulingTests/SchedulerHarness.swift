@@ -38,16 +38,19 @@ struct SchedulerHarness {
     mutating func step() -> Bool {
         now += 1_000
         let hasWork = scheduler.schedule(now: now)
-        if hasWork {
-            do throws(EngineError) {
-                try backend.execute(scheduler.plan, into: &result)
-                scheduler.commit(result, now: now)
-            } catch {
-                scheduler.stepFailed(error)
-            }
-        }
+        if hasWork { executePlanned() }
         deliver()
         return hasWork
+    }
+
+    /// Runs the step that was planned, for tests that look at the plan first.
+    mutating func executePlanned() {
+        do throws(EngineError) {
+            try backend.execute(scheduler.plan, into: &result)
+            scheduler.commit(result, now: now)
+        } catch {
+            scheduler.stepFailed(error)
+        }
     }
 
     mutating func deliver() {

@@ -39,6 +39,10 @@ struct SchedulerRandomTests {
             request.cacheScope = UInt64(random.below(2))
             request.priority = random.below(3)
             request.adapter = [nil, nil, 0, 1][random.below(4)]
+            if random.below(4) == 0 {
+                request.embedding = EmbeddingOptions()
+                request.embedding?.pooling = random.below(2) == 0 ? .mean : .last
+            }
             let whole = try SchedulerHarness.alone(request)
             request.creditLimit = random.below(3) == 0 ? UInt32(random.below(6)) : .max
             let id = harness.add(request)
@@ -86,6 +90,7 @@ struct SchedulerRandomTests {
             #expect(expectation.whole.tokens.starts(with: output.tokens))
             #expect(expectation.whole.text.starts(with: output.text))
             #expect(expectation.whole.logprobs.starts(with: output.logprobs))
+            #expect((expectation.whole.embedding == nil) || output.tokens.isEmpty)
             if output.isEnded && !expectation.isCancelled { #expect(output.isSame(as: expectation.whole)) }
         }
 

@@ -23,6 +23,8 @@ package final class FakeBackend: Backend {
         package var fault: @Sendable (_ token: Int32, _ position: Int32) -> String? = { _, _ in nil }
         /// Yields the next token itself, instead of logits to choose from.
         package var choose: (@Sendable (_ task: SampleTask) -> Int32)?
+        /// The hidden state of the last of some tokens.
+        package var hiddenState: @Sendable (_ history: [Int32]) -> [Float] = { FakeBackend.hiddenState(after: $0) }
         /// Runs before each step; may block, or throw to fail it.
         package var willExecute: @Sendable (_ plan: borrowing StepPlan) throws(EngineError) -> Void = { _ in }
 
@@ -103,7 +105,22 @@ package final class FakeBackend: Backend {
                 if history != task.history { state.faults.append("the cache holds \(history), not \(task.history)") }
                 sample(task, after: history, adapter: copy.adapter(of: sequence - 1), &state, into: &result)
             }
+            for row in copy.hiddenRows {
+                guard let next = copy.rowStart.firstIndex(where: { $0 > row }) else { continue }
+                let history = histories[next - 1].prefix(Int(copy.positions[Int(row)]) + 1)
+                result.hiddenStates += script.hiddenState(Array(history))
+            }
         }
+    }
+
+    /// What stands for the hidden state of the last of some tokens: numbers that all of them decide.
+    package static func hiddenState(after history: [Int32]) -> [Float] {
+        let hash = hash(history)
+        return (0..<3).map { Float(CounterRandom.bits(seed: hash, position: $0) >> 40) * 0x1p-24 - 0.5 }
+    }
+
+    private static func hash(_ history: [Int32], seed: UInt64 = 0) -> UInt64 {
+        history.reduce(seed) { CounterRandom.bits(seed: $0, position: Int($1)) }
     }
 
     private func write(_ plan: StepPlan, _ state: inout State) {
@@ -141,8 +158,7 @@ package final class FakeBackend: Backend {
             result.logprobCounts.append(0)
             return
         }
-        var hash = UInt64(adapter + 1)
-        for token in history { hash = CounterRandom.bits(seed: hash, position: Int(token)) }
+        let hash = Self.hash(history, seed: UInt64(adapter + 1))
         for token in 0..<vocabularySize {
             let bits = CounterRandom.bits(seed: hash, position: token)
             state.logits[token] = Float(bits >> 40) * 0x1p-24 * 16 - 8

@@ -29,12 +29,17 @@ public struct FamilyModel: Decodable, Sendable, CustomStringConvertible {
 
     /// The logits behind each of `positions`.
     public func expectedLogits() -> [[Float]] {
-        let bytes = Golden.base64(logits) ?? []
-        let values = stride(from: 0, to: bytes.count, by: 4).map { start in
-            Float(bitPattern: (0..<4).reduce(UInt32(0)) { $0 | UInt32(bytes[start + $1]) << (8 * $1) })
-        }
+        let values = Self.floats(logits)
         let width = values.count / positions.count
         return positions.indices.map { Array(values[$0 * width..<($0 + 1) * width]) }
+    }
+
+    /// Numbers as the goldens have them: base64 of float32.
+    public static func floats(_ text: String) -> [Float] {
+        let bytes = Golden.base64(text) ?? []
+        return stride(from: 0, to: bytes.count, by: 4).map { start in
+            Float(bitPattern: (0..<4).reduce(UInt32(0)) { $0 | UInt32(bytes[start + $1]) << (8 * $1) })
+        }
     }
 
     /// Whether all elements are those that the script had.

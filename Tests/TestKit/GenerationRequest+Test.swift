@@ -13,4 +13,13 @@ extension GenerationRequest {
         adjust(&request)
         return request
     }
+
+    /// Asks for an embedding.
+    package static func embedding(_ prompt: [Int32], _ pooling: Pooling) -> GenerationRequest {
+        var request = GenerationRequest(prompt: prompt)
+        var options = EmbeddingOptions()
+        options.pooling = pooling
+        request.embedding = options
+        return request
+    }
 }

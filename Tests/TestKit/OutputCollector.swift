@@ -7,15 +7,17 @@ package struct Output: Equatable {
     package var text: [UInt8] = []
     package var logprobs: [TokenLogprob] = []
     package var reason: FinishReason?
+    package var embedding: [Float]?
     package var error: EngineError?
     package var usage: Usage?
 
-    package var isEnded: Bool { reason != nil || error != nil }
+    package var isEnded: Bool { reason != nil || embedding != nil || error != nil }
     package var string: String { String(decoding: text, as: UTF8.self) }
 
     /// What a request must yield whatever it shares the engine with.
     package func isSame(as other: Output) -> Bool {
         tokens == other.tokens && text == other.text && logprobs == other.logprobs && reason == other.reason
+            && embedding == other.embedding
     }
 }
 
@@ -50,6 +52,9 @@ package struct OutputCollector {
                     output.reason = reason
                     output.usage = usage
                     #expect(usage.completionTokens == output.tokens.count)
+                case .embedded(let vector, let usage):
+                    output.embedding = vector
+                    output.usage = usage
                 case .failed(let error, let usage):
                     output.error = error
                     output.usage = usage

@@ -21,7 +21,7 @@ CODES = {
     "CANCELLED": 13, "SLOW_CONSUMER": 14, "DRAINING": 15, "MODEL_OUTPUT": 16, "ENGINE": 17, "DEVICE": 18,
     "INTERNAL": 19, "SUPERSEDED": 20,
 }
-METHODS = {"health": 1, "models": 2, "tokenize": 3, "detokenize": 4, "statistics": 5}
+METHODS = {"health": 1, "models": 2, "tokenize": 3, "detokenize": 4, "statistics": 5, "embed": 6}
 
 # The fixed part of a payload: name, form, default.
 FIXED = {
@@ -65,7 +65,10 @@ FIELDS = {
         "min_tokens": (33, "I"), "stop_tokens": (34, "ids"), "first_token_timeout": (36, "I"),
         "token_gap_timeout": (37, "I"), "idempotency_key": (40, "16s"), "stop": (0x4023, "text"),
     },
-    "CALL": {**PROMPT, "model": (1, "text"), "ids": (3, "ids")},
+    "CALL": {
+        **PROMPT, "model": (1, "text"), "ids": (3, "ids"), "pooling": (16, "B"), "normalize": (17, "B"),
+        "timeout": (18, "I"),
+    },
     "RESUME": {},
     "ACCEPT": {"request_id": (1, "text"), "model": (2, "text"), "seed": (3, "Q"), "resume_token": (4, "16s")},
     "FINISH": {**USAGE, "seed": (23, "Q")},
@@ -75,6 +78,7 @@ FIELDS = {
     "tokenize": {"ids": (3, "ids")},
     "detokenize": {"text": (2, "text")},
     "statistics": {"statistics": (0x4006, "statistic")},
+    "embed": {"embedding": (7, "floats"), "prompt_tokens": (16, "I")},
 }  # fmt: skip
 
 
@@ -84,6 +88,8 @@ def value(form, meaning):
         return meaning.encode()
     if form == "ids":
         return struct.pack(f"<{len(meaning)}i", *meaning)
+    if form == "floats":
+        return struct.pack(f"<{len(meaning)}f", *meaning)
     if form == "budget":
         return struct.pack("<II", *meaning)
     if form == "message":

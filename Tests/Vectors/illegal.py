@@ -167,6 +167,20 @@ def more_malformed():
     yield Vector("7.1", "ids to detokenize of 5 bytes", "server").fails(
         framed(0x91, 1, struct.pack("<HH", 4, 0) + field(3, b"\0" * 5))
     )
+    embed = payload(call(method="embed", prompt="hi"))
+    for name, key, size in (("pooling", 16, 1), ("normalize", 17, 1), ("timeout", 18, 4)):
+        for wrong in (size - 1, size + 1):
+            yield Vector("7.1", f"embed with {wrong} bytes of {name}", "server").fails(
+                framed(0x91, 1, embed + field(key, b"\1" * wrong))
+            )
+    embed = call(method="embed", prompt="hi")
+    for wrong in (1, 5):
+        yield Vector("7.1", f"an embedding of {wrong} bytes", "client", embed).fails(
+            framed(0xA4, 1, field(7, b"\0" * wrong))
+        )
+    yield Vector("7.1", "prompt tokens of an embedding in 3 bytes", "client", embed).fails(
+        framed(0xA4, 1, field(16, b"\0" * 3))
+    )
     long = b"n" * 257
     for name, key in (("request id", 1), ("model's name", 2)):
         yield Vector("8", f"a {name} of 257 bytes in ACCEPT", "client", generate()).fails(
@@ -303,6 +317,12 @@ def content():
         encode(call(method="tokenize", prompt="a", prompt_ids=[1]))
     )
     yield Vector("6.6", "nothing to detokenize", "server").rejects(encode(call(method="detokenize")))
+    embed = call(method="embed", prompt="hi")
+    yield Vector("6.6", "nothing to embed", "server").rejects(encode(call(method="embed")))
+    yield Vector("6.6", "two prompts to embed", "server").rejects(encode(embed | {"prompt_ids": [1]}))
+    for name, wrong in {"pooling": [0, 3, 255], "normalize": [2, 255]}.items():
+        for of in wrong:
+            yield Vector("6.6", f"{name} {of}", "server").rejects(encode(embed | {name: of}))
     vector = Vector("7.2", "other streams are not touched", "server", generate(), accept())
     yield vector.rejects(encode(generate(2, model="m" * 257))).frames(ping(), sender="client").frames(some_tokens())
 

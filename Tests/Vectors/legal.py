@@ -70,11 +70,22 @@ def all_fields():
         stop=[f"{n:02}" * 128 for n in range(16)], stop_tokens=list(range(64))
     ))  # fmt: skip
     for method in METHODS:
-        if method not in ("tokenize", "detokenize"):
+        if method not in ("tokenize", "detokenize", "embed"):
             yield Vector("6.6", f"CALL {method}", "server", call(method=method))
     yield Vector("6.6", "CALL tokenize of a text", "server", call(method="tokenize", model="m", prompt="hi"))
     yield Vector("6.6", "CALL tokenize of messages", "server", call(method="tokenize", messages=messages))
     yield Vector("6.6", "CALL detokenize", "server", call(method="detokenize", model="m", ids=[5, 0]))
+    yield Vector("6.6", "CALL embed of a text", "server", call(method="embed", prompt="hi"))
+    yield Vector("6.6", "CALL embed of ids with every field", "server", call(
+        method="embed", model="m", prompt_ids=[5, 0], pooling=1, normalize=1, timeout=30_000
+    ))  # fmt: skip
+    yield Vector("6.6", "CALL embed of messages, their mean", "server", call(
+        method="embed", messages=messages, pooling=2
+    ))  # fmt: skip
+    yield Vector("6.6", "CALL tokenize with fields of embed", "server").delivers(
+        framed(0x91, 1, struct.pack("<HH", 3, 0) + field(2, b"hi") + field(16, b"") + field(17, b"\2")),
+        call(method="tokenize", prompt="hi"),
+    )
     yield Vector("6.7", "CREDIT", "server", generate(), accept(), some_tokens(), credit(limit=128, consumed=3))
     for reason in (1, 2, 3):
         yield Vector("6.8", f"CANCEL with reason {reason}", "server", generate(), cancel(reason=reason))
@@ -127,6 +138,9 @@ def all_fields():
     ))  # fmt: skip
     yield Vector("6.15", "REPLY detokenize", "client", call(method="detokenize", ids=[1]), reply(
         method="detokenize", text="a�b"
+    ))  # fmt: skip
+    yield Vector("6.15", "REPLY embed", "client", call(method="embed", prompt="x"), reply(
+        method="embed", embedding=[0.5, -1.25, 0.0, 2.0**100], prompt_tokens=2
     ))  # fmt: skip
     yield Vector("6.15", "REPLY statistics", "client", call(method="statistics"), reply(
         method="statistics", statistics=statistics

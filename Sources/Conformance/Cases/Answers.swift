@@ -134,11 +134,12 @@ extension CaseList {
             peer.send((1...count).map { .call($0) })
             for stream in 1...count { _ = try peer.reply(stream) }
         }
+        cases.addEmbeddings()
         return cases
     }
 
     private mutating func addRefusedCalls() {
-        for method: UInt16 in [0, 6, 0x7FFF, .max] {
+        for method: UInt16 in [0, 7, 0x7FFF, .max] {
             must("method \(method)", "ERROR NOT_FOUND on the stream") { lab in
                 let peer = try lab.greet()
                 try peer.fails(try peer.call(method), Code.notFound)

@@ -124,6 +124,7 @@ enum Method {
     static let tokenize: UInt16 = 3
     static let detokenize: UInt16 = 4
     static let statistics: UInt16 = 5
+    static let embed: UInt16 = 6
 }
 
 extension Frame {

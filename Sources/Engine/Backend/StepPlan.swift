@@ -22,6 +22,8 @@ public struct StepPlan: Sendable {
     public var adapters: [Int32] = []
     /// Rows that yield a token, with how to choose it.
     public var samples: [SampleTask] = []
+    /// Ascending rows whose hidden states behind the final norm are wanted as they are; most steps want none.
+    public var hiddenRows: [Int32] = []
 
     /// Number of sequences in the step.
     public var sequenceCount: Int { contextLengths.count }
@@ -45,6 +47,7 @@ public struct StepPlan: Sendable {
         blockTables.removeAll(keepingCapacity: true)
         adapters.removeAll(keepingCapacity: true)
         samples.removeAll(keepingCapacity: true)
+        hiddenRows.removeAll(keepingCapacity: true)
     }
 }
 
@@ -80,7 +83,7 @@ public struct SampleTask: Sendable {
     }
 }
 
-/// What a step yields: one entry per `StepPlan.samples`, in the same order.
+/// What a step yields: one entry per `StepPlan.samples`, in the same order, and the hidden states that were asked for.
 public struct StepResult: Sendable {
     /// Chosen tokens; `StepResult.nonFinite` where the row's logits held NaN or no finite value.
     public var tokens: [Int32] = []
@@ -88,6 +91,8 @@ public struct StepResult: Sendable {
     public var logprobs: [TokenLogprob] = []
     /// (samples) entries of `logprobs` that belong to each sample.
     public var logprobCounts: [Int32] = []
+    /// (`StepPlan.hiddenRows`, embedding) their hidden states behind the final norm.
+    public var hiddenStates: [Float] = []
 
     /// Rows that must not be trusted, and so their sequences.
     public var faults: [Fault] = []
@@ -117,6 +122,7 @@ public struct StepResult: Sendable {
         tokens.removeAll(keepingCapacity: true)
         logprobs.removeAll(keepingCapacity: true)
         logprobCounts.removeAll(keepingCapacity: true)
+        hiddenStates.removeAll(keepingCapacity: true)
         faults.removeAll(keepingCapacity: true)
     }
 }

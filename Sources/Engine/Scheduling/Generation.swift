@@ -30,6 +30,8 @@ struct Generation {
     var computed = 0
     var table = BlockTable()
     var text: OutputText
+    /// What an embedding has so far; nil for a generation.
+    var embedding: EmbeddingSum?
     var creditLimit: UInt32
     /// Whether the sequence may own blocks and take part in steps, as against waiting for admission.
     var isAdmitted = false
@@ -58,6 +60,7 @@ struct Generation {
             idleTimeout: request.idleTimeout, submittedAt: now)
         tokens = request.prompt
         text = OutputText(stopStrings: request.stop.stopStrings)
+        embedding = request.embedding.map(EmbeddingSum.init)
         creditLimit = request.creditLimit
         usage.promptTokens = request.prompt.count
     }
@@ -66,6 +69,9 @@ struct Generation {
     var produced: Int { tokens.count - terms.promptLength }
     /// Tokens whose keys and values are still to be computed; at least 1.
     var remaining: Int { tokens.count - computed }
+    /// Whether it takes and leaves cached prefixes. A mean needs the hidden states of all tokens, and those of a cached
+    /// prefix are not kept; and texts that are embedded come once, while what they would push out comes back.
+    var usesPrefixCache: Bool { embedding == nil }
     /// Whether the receiver can take another token.
     var isRunnable: Bool { produced < Int(creditLimit) }
     /// When the request fails if nothing happens before; nil for never. Earlier after a token than before the first only

@@ -29,7 +29,15 @@ package struct Scheduler {
     struct Share {
         var slot: Int
         var rows: Int
-        var yieldsToken: Bool
+        var yield: Yield
+
+        /// What the back end's result holds for it.
+        enum Yield {
+            case nothing
+            case token
+            /// None in the chunks of a prompt of which only the last token counts.
+            case hiddenStates(rows: Int)
+        }
     }
 
     let limits: Limits
@@ -136,6 +144,7 @@ package struct Scheduler {
     mutating func preempt(_ slot: Int, keeping: Bool = true) {
         pool.release(&generations[slot].table, keeping: keeping)
         generations[slot].computed = 0
+        generations[slot].embedding?.removeAll()
         generations[slot].isAdmitted = false
         generations[slot].usage.preemptions += 1
         counters.preemptions += 1
@@ -172,8 +181,11 @@ package struct Scheduler {
     /// earlier one grows had better wait.
     private mutating func allocate(_ slot: Int) -> Bool {
         let tokenCount = generations[slot].tokens.count
-        let cached = pool.adoptPrefix(
-            of: generations[slot].tokens, scope: generations[slot].terms.cacheScope, into: &generations[slot].table)
+        let cached =
+            generations[slot].usesPrefixCache
+            ? pool.adoptPrefix(
+                of: generations[slot].tokens, scope: generations[slot].terms.cacheScope, into: &generations[slot].table)
+            : 0
         let missing = pool.blocks(forTokens: tokenCount) - generations[slot].table.blocks.count + shares.count
         let parkedBlocks = admitted.reduce(0) { sum, other in
             generations[other].isRunnable ? sum : sum + generations[other].table.blocks.count
@@ -206,12 +218,15 @@ package struct Scheduler {
         plan.rowStart.append(Int32(plan.tokens.count))
         plan.contextLengths.append(Int32(end))
         plan.adapters.append(Int32(generations[slot].adapter))
-        let yieldsToken = end == generations[slot].tokens.count
-        if yieldsToken {
+        var yield = Share.Yield.nothing
+        if let sum = generations[slot].embedding {
+            yield = requestHiddenStates(of: slot, start..<end, for: sum)
+        } else if end == generations[slot].tokens.count {
+            yield = .token
             if rows == 1 && start >= generations[slot].terms.promptLength { counters.decodeRows += 1 }
             plan.samples.append(generations[slot].sampleTask(row: Int32(plan.rowCount - 1)))
         }
-        shares.append(Share(slot: slot, rows: rows, yieldsToken: yieldsToken))
+        shares.append(Share(slot: slot, rows: rows, yield: yield))
     }
 
     private mutating func writeBlockTables() {

@@ -68,12 +68,7 @@ extension Scheduler {
     /// Whether the deadline had passed; the request has failed then.
     mutating func failIfLate(_ slot: Int, _ deadline: (time: UInt64, what: String), now: UInt64) -> Bool {
         guard deadline.time <= now else { return false }
-        let produced = generations[slot].produced
-        fail(
-            slot,
-            EngineError(
-                .deadlineExceeded,
-                "the \(deadline.what) passed after \(produced) of \(generations[slot].terms.maxTokens) tokens"))
+        fail(slot, EngineError(.deadlineExceeded, "the \(deadline.what) passed after \(generations[slot].progress)"))
         return true
     }
 
@@ -105,7 +100,7 @@ extension Scheduler {
         end(slot, keeping: error.code == .deadlineExceeded) { .failed(error, $0) }
     }
 
-    private mutating func end(_ slot: Int, keeping: Bool, _ outcome: (Usage) -> GenerationEnd) {
+    mutating func end(_ slot: Int, keeping: Bool, _ outcome: (Usage) -> GenerationEnd) {
         pool.release(&generations[slot].table, keeping: keeping)
         admitted.removeAll { $0 == slot }
         waiting.removeAll { $0 == slot }
@@ -113,5 +108,13 @@ extension Scheduler {
         outboxes[terms.receiver].appendEnd(outcome(generations[slot].usage), of: terms.id, tag: terms.tag)
         generations.remove(slot)
         counters.ended += 1
+    }
+}
+
+extension Generation {
+    /// How far it has come, in words.
+    fileprivate var progress: String {
+        embedding == nil
+            ? "\(produced) of \(terms.maxTokens) tokens" : "\(computed) of the prompt's \(terms.promptLength) tokens"
     }
 }

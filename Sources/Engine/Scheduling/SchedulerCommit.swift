@@ -10,10 +10,16 @@ extension Scheduler {
         precondition(
             result.tokens.count == samples && result.logprobCounts.count == samples,
             "the back end returned \(result.tokens.count) tokens for \(samples) samples")
+        let hiddenWidth = plan.hiddenRows.isEmpty ? 0 : result.hiddenStates.count / plan.hiddenRows.count
+        precondition(
+            result.hiddenStates.count == plan.hiddenRows.count * hiddenWidth
+                && (plan.hiddenRows.isEmpty || hiddenWidth > 0),
+            "the back end returned \(result.hiddenStates.count) floats for \(plan.hiddenRows.count) hidden states")
         plan.removeAll()  // the plan must not share the sequences' tokens while these grow
         counters.steps += 1
         var sample = 0
         var logprobStart = 0
+        var hiddenStart = 0
         var row: Int32 = 0
         for index in shares.indices {
             let share = shares[index]
@@ -23,16 +29,23 @@ extension Scheduler {
             row = rows.upperBound
             let fault = result.faults.first { rows.contains($0.row) }
             if let fault { fail(share.slot, EngineError(.nonFiniteLogits, fault.message)) }
-            guard share.yieldsToken else {
+            switch share.yield {
+            case .nothing:
                 if fault == nil { publishBlocks(of: share.slot) }
-                continue
+            case .token:
+                let logprobs = logprobStart..<logprobStart + Int(result.logprobCounts[sample])
+                if fault == nil {
+                    commit(result.tokens[sample], result.logprobs.span.extracting(logprobs), to: share.slot, now: now)
+                }
+                logprobStart = logprobs.upperBound
+                sample += 1
+            case .hiddenStates(let rows):
+                let states = hiddenStart..<hiddenStart + rows * hiddenWidth
+                if fault == nil {
+                    commit(result.hiddenStates.span.extracting(states), rows: rows, to: share.slot, now: now)
+                }
+                hiddenStart = states.upperBound
             }
-            let logprobs = logprobStart..<logprobStart + Int(result.logprobCounts[sample])
-            if fault == nil {
-                commit(result.tokens[sample], result.logprobs.span.extracting(logprobs), to: share.slot, now: now)
-            }
-            logprobStart = logprobs.upperBound
-            sample += 1
         }
         shares.removeAll(keepingCapacity: true)
         checkLedger()
@@ -82,6 +95,7 @@ extension Scheduler {
     }
 
     private mutating func publishBlocks(of slot: Int) {
+        guard generations[slot].usesPrefixCache else { return }
         pool.publish(
             &generations[slot].table, generations[slot].tokens, scope: generations[slot].terms.cacheScope,
             computed: generations[slot].computed)

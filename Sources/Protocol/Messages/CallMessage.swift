@@ -10,6 +10,8 @@ package enum CallMessage: Sendable, Equatable {
     case detokenize([Int32], model: String?)
     /// Counters and gauges.
     case statistics
+    /// The embedding of a prompt.
+    case embed(EmbedMessage)
 
     /// What a call asks for.
     package enum Method: UInt16, Sendable, CaseIterable {
@@ -23,6 +25,8 @@ package enum CallMessage: Sendable, Equatable {
         case detokenize = 4
         /// See `CallMessage.statistics`.
         case statistics = 5
+        /// See `CallMessage.embed`.
+        case embed = 6
     }
 
     /// What is asked for.
@@ -33,6 +37,7 @@ package enum CallMessage: Sendable, Equatable {
         case .tokenize: .tokenize
         case .detokenize: .detokenize
         case .statistics: .statistics
+        case .embed: .embed
         }
     }
 
@@ -47,8 +52,11 @@ package enum CallMessage: Sendable, Equatable {
         var fields = try FieldReader(reader)
         var model: String?
         var prompt = PromptFields(takesTemplate: method == .tokenize)
+        // The prompt is known when all fields are read.
+        var embed = EmbedMessage(.tokens([]))
         while let key = try fields.next() {
             if try prompt.read(key, &fields) { continue }
+            if method == .embed, try embed.read(key, &fields) { continue }
             switch key {
             case Key.model: model = try fields.text("model", limit: Limits.name)
             default: try fields.skip()
@@ -64,6 +72,10 @@ package enum CallMessage: Sendable, Equatable {
                 throw WireError(.invalid, "detokenize takes token ids")
             }
             self = .detokenize(tokens, model: model)
+        case .embed:
+            embed.prompt = try prompt.finish()
+            embed.model = model
+            self = .embed(embed)
         case nil: throw WireError(.notFound, "there is no method \(number)")
         }
     }
@@ -82,6 +94,9 @@ package enum CallMessage: Sendable, Equatable {
         case .detokenize(let tokens, let model):
             bytes.appendField(Key.model, text: model)
             bytes.appendField(Prompt.Key.tokens, integers: tokens)
+        case .embed(let message):
+            bytes.appendField(Key.model, text: message.model)
+            message.encode(into: &bytes)
         }
     }
 }

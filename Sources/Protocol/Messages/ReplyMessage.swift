@@ -10,6 +10,8 @@ package enum ReplyMessage: Sendable, Equatable {
     case detokenize(String)
     /// Answers `statistics`.
     case statistics([StatisticReply])
+    /// Answers `embed`.
+    case embed(EmbedReply)
 
     /// Which method this answers.
     package var method: CallMessage.Method {
@@ -19,6 +21,7 @@ package enum ReplyMessage: Sendable, Equatable {
         case .tokenize: .tokenize
         case .detokenize: .detokenize
         case .statistics: .statistics
+        case .embed: .embed
         }
     }
 
@@ -35,6 +38,10 @@ package enum ReplyMessage: Sendable, Equatable {
             self = .health(try HealthReply(&fields))
             return
         }
+        if method == .embed {
+            self = .embed(try EmbedReply(&fields))
+            return
+        }
         var text = ""
         var tokens: [Int32] = []
         var models: [ModelReply] = []
@@ -49,7 +56,7 @@ package enum ReplyMessage: Sendable, Equatable {
             }
         }
         switch method {
-        case .health, .models: self = .models(models)
+        case .health, .embed, .models: self = .models(models)
         case .tokenize: self = .tokenize(tokens)
         case .detokenize: self = .detokenize(text)
         case .statistics: self = .statistics(statistics)
@@ -65,6 +72,7 @@ package enum ReplyMessage: Sendable, Equatable {
         case .detokenize(let text): bytes.appendField(Key.text, text: text)
         case .statistics(let statistics):
             for statistic in statistics { bytes.appendField(Key.statistic) { statistic.encode(into: &$0) } }
+        case .embed(let reply): reply.encode(into: &bytes)
         }
     }
 }

@@ -9,11 +9,13 @@
 
 from .client import VERSION, Client
 from .errors import Code, LMError
-from .messages import UNLIMITED, Accept, Finish, Health, Logprob, Message, Model, Progress, Request, Token, Usage
+from .messages import (
+    UNLIMITED, Accept, Embedding, Finish, Health, Logprob, Message, Model, Progress, Request, Token, Usage,
+)  # fmt: skip
 from .stream import TokenStream
 
 __all__ = [
-    "Accept", "Client", "Code", "Finish", "Health", "LMError", "Logprob", "Message", "Model", "Progress", "Request",
+    "Accept", "Client", "Code", "Embedding", "Finish", "Health", "LMError", "Logprob", "Message", "Model", "Progress", "Request",
     "Token", "TokenStream", "UNLIMITED", "Usage",
 ]  # fmt: skip
 __version__ = VERSION

@@ -15,7 +15,7 @@ from . import messages, transport
 from .connection import Connection, Disconnected, Failed, GoingAway, Replied
 from .errors import Code, LMError
 from .link import Inbox, Link
-from .messages import Health, Model, Prompt, Reply, Request
+from .messages import Embedding, Health, Model, Prompt, Reply, Request
 from .retry import ATTEMPTS, RetryBudget, backoff
 from .stream import DEADLINE, USER, TokenStream
 
@@ -111,6 +111,26 @@ class Client:
         payload = messages.encode_call(messages.DETOKENIZE, model=model, tokens=tokens)
         reply = self._call(messages.DETOKENIZE, payload, timeout)
         assert isinstance(reply, str)
+        return reply
+
+    def embed(
+        self,
+        prompt: Prompt,
+        *,
+        pooling: str = "last",
+        normalize: bool = False,
+        model: str | None = None,
+        timeout: float = 30.0,
+    ) -> Embedding:
+        """Hidden states of a text as it is, or of the messages of a conversation in the model's template: the last token's,
+        or their mean (`pooling="mean"`), scaled to the length 1 with `normalize`. Calls of several threads share the
+        server's steps. A server that is too old for this answers NOT_FOUND.
+        """
+        payload = messages.encode_call(
+            messages.EMBED, model=model, prompt=prompt, pooling=pooling, normalize=normalize, timeout=timeout
+        )
+        reply = self._call(messages.EMBED, payload, timeout)
+        assert isinstance(reply, Embedding)
         return reply
 
     def statistics(self, *, timeout: float = 30.0) -> dict[str, int]:

@@ -151,8 +151,12 @@ def _milliseconds(seconds: float | None) -> int | None:
     return None if seconds is None else max(1, round(seconds * 1000))
 
 
-HEALTH, MODELS, TOKENIZE, DETOKENIZE, STATISTICS = range(1, 6)
+HEALTH, MODELS, TOKENIZE, DETOKENIZE, STATISTICS, EMBED = range(1, 7)
 """Methods of CALL."""
+
+
+POOLINGS = {"last": 1, "mean": 2}
+"""Which hidden states of a prompt make its embedding."""
 
 
 def encode_call(
@@ -163,6 +167,9 @@ def encode_call(
     tokens: Sequence[int] | None = None,
     tools: Sequence[Mapping[str, Any]] = (),
     template_arguments: Mapping[str, Any] | None = None,
+    pooling: str | None = None,
+    normalize: bool = False,
+    timeout: float | None = None,
 ) -> bytes:
     fields: list[tuple[int, bytes]] = []
     if model is not None:
@@ -171,6 +178,14 @@ def encode_call(
         fields += _prompt_fields(prompt, tools, template_arguments or {})
     if tokens is not None:
         fields.append((3, struct.pack(f"<{len(tokens)}i", *tokens)))
+    if pooling is not None:
+        if pooling not in POOLINGS:
+            raise LMError(Code.INVALID, f"pooling is {pooling!r}; it can be {' or '.join(POOLINGS)}")
+        fields.append((16, struct.pack("<B", POOLINGS[pooling])))
+    if normalize:
+        fields.append((17, b"\1"))
+    if timeout is not None:
+        fields.append((18, struct.pack("<I", _milliseconds(timeout))))
     return struct.pack("<HH", method, 0) + wire.encode_fields(fields)
 
 
@@ -435,7 +450,15 @@ class Model:
     cache_tokens: int = 0
 
 
-Reply = Union[Health, tuple[Model, ...], tuple[int, ...], str, dict[str, int]]
+@dataclass(frozen=True)
+class Embedding:
+    """What the model makes of a prompt as a whole."""
+
+    vector: tuple[float, ...]
+    prompt_tokens: int = 0
+
+
+Reply = Union[Health, tuple[Model, ...], tuple[int, ...], str, dict[str, int], Embedding]
 
 _MODEL_FIELDS: dict[int, Reader] = {
     1: text(), 2: text(), 3: text(), 4: text(), 5: number("I"), 6: number("I"), 7: number("Q"), 8: number("Q"),
@@ -460,6 +483,7 @@ def decode_reply(method: int, payload: bytes) -> Reply:
         TOKENIZE: {3: wire.ids},
         DETOKENIZE: {2: text()},
         STATISTICS: {0x4006: _statistic},
+        EMBED: {7: wire.floats, 16: number("I")},
     }
     fields = wire.decode_fields(payload, 0, known[method], "REPLY")
     if method == HEALTH:
@@ -471,4 +495,6 @@ def decode_reply(method: int, payload: bytes) -> Reply:
         return tuple(fields.get(3, ()))
     if method == DETOKENIZE:
         return str(fields.get(2, ""))
+    if method == EMBED:
+        return Embedding(fields.get(7, ()), fields.get(16, 0))
     return dict(fields.get(0x4006, ()))

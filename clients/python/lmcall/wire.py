@@ -134,6 +134,12 @@ def ids(value: bytes) -> tuple[int, ...]:
     return struct.unpack(f"<{len(value) // 4}i", value)
 
 
+def floats(value: bytes) -> tuple[float, ...]:
+    if len(value) % 4:
+        raise Violation(f"a list of numbers has {len(value)} bytes")
+    return struct.unpack(f"<{len(value) // 4}f", value)
+
+
 def utf8(value: bytes) -> str:
     try:
         return value.decode("utf-8")

@@ -6,7 +6,7 @@ import struct
 import unittest
 from threading import Thread
 
-from lmcall import Client, Code, LMError, Message, Request
+from lmcall import Client, Code, Embedding, LMError, Message, Request
 from lmcall.transport import parse_address
 
 from .scripted_server import Peer, ScriptedServer
@@ -222,6 +222,7 @@ class ClientTests(unittest.TestCase):
                 ("health", {"status": 1, "version": "1", "uptime": "2500"}),
                 ("tokenize", {"ids": [1, 2]}),
                 ("detokenize", {"text": "hi"}),
+                ("embed", {"embedding": [0.5, -2.0], "prompt_tokens": 3}),
                 ("models", {"models": [{"name": "m", "context_length": 8}]}),
                 ("statistics", {"statistics": [{"name": "a_total", "value": "5"}]}),
             ):
@@ -233,6 +234,8 @@ class ClientTests(unittest.TestCase):
             self.assertEqual((health.status, health.uptime), ("ready", 2.5))
             self.assertEqual(client.tokenize([Message("user", "hi")]), (1, 2))
             self.assertEqual(client.detokenize([1, 2]), "hi")
+            self.assertEqual(client.embed("hi", pooling="mean"), Embedding((0.5, -2.0), 3))
+            self.assert_fails(Code.INVALID, lambda: client.embed("hi", pooling="max"))
             self.assertEqual(client.models()[0].context_length, 8)
             self.assertEqual(client.statistics(), {"a_total": 5})
 

@@ -15,7 +15,7 @@ from lmcall.errors import Code, LMError
 from lmcall.messages import Message, Request
 
 FOLDER = Path(__file__).resolve().parents[3] / "Tests" / "Vectors"
-METHODS = {"health": 1, "models": 2, "tokenize": 3, "detokenize": 4, "statistics": 5}
+METHODS = {"health": 1, "models": 2, "tokenize": 3, "detokenize": 4, "statistics": 5, "embed": 6}
 
 
 def vectors(name: str) -> list[dict[str, Any]]:
@@ -148,6 +148,8 @@ def meaning_of(event: core.Event, method: str | None) -> dict[str, Any]:
         return result | {"models": [vars(model) for model in reply]}
     if method == "statistics":
         return result | {"statistics": [{"name": name, "value": value} for name, value in reply.items()]}
+    if method == "embed":
+        return result | {"embedding": list(reply.vector), "prompt_tokens": reply.prompt_tokens}
     return result | {"ids" if method == "tokenize" else "text": reply}
 
 
@@ -221,9 +223,12 @@ class VectorTests(unittest.TestCase):
             if meaning["frame"] == "GENERATE":
                 self.assertEqual(request_of(meaning).encode(meaning["credit"]).hex(), payload.hex())
             elif meaning["frame"] == "CALL":
+                poolings = {number: name for name, number in messages.POOLINGS.items()}
                 encoded = messages.encode_call(
                     METHODS[meaning["method"]], model=meaning.get("model"), prompt=prompt_of(meaning),
-                    tokens=meaning.get("ids"), **template_of(meaning),
+                    tokens=meaning.get("ids"), pooling=poolings.get(meaning.get("pooling")),
+                    normalize="normalize" in meaning,
+                    timeout=meaning["timeout"] / 1000 if "timeout" in meaning else None, **template_of(meaning),
                 )  # fmt: skip
                 self.assertEqual(encoded.hex(), payload.hex())
 

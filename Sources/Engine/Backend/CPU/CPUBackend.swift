@@ -62,6 +62,7 @@ public final class CPUBackend: Backend, @unchecked Sendable {  // after init: us
             result.faults.append(
                 StepResult.Fault(row: Int32(fault.row), keyValueType.nonFiniteKeyValues(layer: fault.layer)))
         }
+        forwardPass.appendHiddenStates(count: plan.hiddenRows.count, to: &result.hiddenStates)
         guard !plan.samples.isEmpty else { return }
         sampling.sample(
             plan.samples, from: logits, stride: ForwardStep.padded(model.vocabularySize), team: team, into: &result)

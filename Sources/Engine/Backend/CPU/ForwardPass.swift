@@ -36,9 +36,17 @@ final class ForwardPass {
         let step = ForwardStep(
             model: model, weights: weights, cache: cache, frequencies: frequencies, buffers: buffers,
             plan: copy plan, tiles: tiles, runs: runs, rowCount: plan.rowCount, sampleCount: plan.samples.count,
-            tileCount: tiles.tiles.count, isAdapted: !runs.runs.isEmpty)
+            hiddenCount: plan.hiddenRows.count, tileCount: tiles.tiles.count, isAdapted: !runs.runs.isEmpty)
         team.run(ForwardJob(step: step, scratch: scratch))
         return buffers.logits
+    }
+
+    /// Appends the hidden states that the last step was asked for, as they lie behind the final norm.
+    func appendHiddenStates(count: Int, to states: inout [Float]) {
+        for index in 0..<count {
+            let row = buffers.outputs + index * ForwardStep.padded(model.embeddingLength)
+            states.append(contentsOf: UnsafeBufferPointer(start: row, count: model.embeddingLength))
+        }
     }
 
     /// Rows of the last step whose keys or values were not finite in the cache, and the first layer of each.
@@ -78,6 +86,10 @@ final class ForwardPass {
         }
         for sample in plan.samples {
             precondition(sample.row >= 0 && sample.row < plan.rowCount, "a sample of no row")
+        }
+        precondition(plan.hiddenRows.count <= plan.rowCount, "more hidden states than rows")
+        for row in plan.hiddenRows {
+            precondition(row >= 0 && row < plan.rowCount, "a hidden state of no row")
         }
     }
 }

@@ -16,6 +16,7 @@ struct ForwardStep {
     // fills its plan anew.
     let rowCount: Int
     let sampleCount: Int
+    let hiddenCount: Int
     let tileCount: Int
     let isAdapted: Bool
 
@@ -95,6 +96,7 @@ struct ForwardWorker {
                 multiply(mixture, norm: layer.feedForwardNorm)
             }
         }
+        normalizeHiddenRows()
         guard step.sampleCount > 0 else { return }
         normalizeSampledRows()
         let output = step.weights.output
@@ -220,6 +222,16 @@ struct ForwardWorker {
             normalize(
                 Int(step.plan.samples[sample].row), into: sample, by: step.weights.outputNorm,
                 as: step.weights.output.form)
+        }
+    }
+
+    /// Each row whose hidden state is wanted becomes row `index` of the outputs, which the layers need no more.
+    private func normalizeHiddenRows() {
+        guard step.hiddenCount > 0 else { return }
+        forEach(step.hiddenCount) { index in
+            ck_rms_norm(
+                step.buffers.residual + Int(step.plan.hiddenRows[index]) * step.residualStride, step.weights.outputNorm,
+                step.model.embeddingLength, step.model.normEpsilon, step.buffers.outputs + index * step.residualStride)
         }
     }
 

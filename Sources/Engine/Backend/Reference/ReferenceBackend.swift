@@ -13,6 +13,7 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
     private var sampler: Sampler
     private let keyValueType: TensorType
     private var faults: [StepResult.Fault] = []
+    private var hiddenStates: [Float] = []
 
     /// Dequantizes every weight of the checkpoint to float32.
     ///
@@ -50,6 +51,7 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
         result.removeAll()
         var logits = forward(plan)
         result.faults = faults
+        result.hiddenStates = hiddenStates
         let width = model.vocabularySize
         for (index, task) in plan.samples.enumerated() {
             logits.withUnsafeMutableBufferPointer { all in
@@ -62,6 +64,7 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
     /// Runs the step and returns the logits of every sampled row: (samples, vocabulary).
     package func forward(_ plan: borrowing StepPlan) -> [Float] {
         faults.removeAll()
+        hiddenStates.removeAll()
         var logits = [Float](repeating: 0, count: plan.samples.count * model.vocabularySize)
         for sequence in 0..<plan.sequenceCount {
             let rows = Int(plan.rowStart[sequence])..<Int(plan.rowStart[sequence + 1])
@@ -71,6 +74,7 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
                 let output = runLayers(
                     row, token: Int(plan.tokens[row]), position: Int(plan.positions[row]),
                     slot: Int(plan.slots[row]), blocks: blocks, adapter: plan.adapter(of: sequence))
+                if plan.hiddenRows.contains(Int32(row)) { hiddenStates += norm(output, weights.outputNorm) }
                 for (index, task) in plan.samples.enumerated() where Int(task.row) == row {
                     logits.replaceSubrange(
                         index * model.vocabularySize..<(index + 1) * model.vocabularySize, with: project(output))

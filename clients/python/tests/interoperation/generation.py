@@ -8,6 +8,7 @@ from typing import Any
 
 from lmcall import Code, Finish, LMError, Message, TokenStream, wire
 from lmcall.connection import Failed, Finished
+from lmcall.messages import EMBED, encode_call
 
 from .session import Skip, Target, Wrong, expect_error, require
 
@@ -278,6 +279,49 @@ def raw_and_ids_are_the_same(target: Target) -> None:
         require(client.generate(client.tokenize("Once upon"), max_tokens=12, **GREEDY).text() == text, "ids differ")
 
 
+def embeddings(target: Target) -> None:
+    with target.client() as client:
+        ids = client.tokenize("One two three")
+        last, mean = (client.embed(ids, pooling=pooling) for pooling in ("last", "mean"))
+        require(last.prompt_tokens == mean.prompt_tokens == len(ids), (last.prompt_tokens, mean.prompt_tokens))
+        require(len(last.vector) == len(mean.vector) > 0 and last.vector != mean.vector, "the poolings are the same")
+        require(client.embed("One two three") == last, "a text's embedding is not that of its ids")
+        unit = client.embed(ids, pooling="mean", normalize=True).vector
+        require(abs(sum(x * x for x in unit) - 1) < 1e-4, "not of length 1")
+        room = client.models()[0].context_length
+        expect_error(Code.TOO_LARGE, lambda: client.embed([1] * (room + 1)))
+        expect_error(Code.INVALID, lambda: client.embed([]))
+        expect_error(Code.NOT_FOUND, lambda: client.embed("x", model="no such model"))
+
+
+def embeddings_of_many_threads(target: Target) -> None:
+    with target.client() as client:
+        alone = client.embed("Number 7", pooling="mean")
+        found: list[Any] = []
+        threads = [
+            threading.Thread(target=lambda: found.append(client.embed("Number 7", pooling="mean"))) for _ in range(16)
+        ]
+        stream = client.generate("Hello", max_tokens=24, **GREEDY)
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        require(len(list(stream)) == 24, "the generation beside them is not whole")
+        require(found == [alone] * 16, "company changes an embedding")
+
+
+def an_embedding_is_cancelled(target: Target) -> None:
+    with target.session() as session:
+        for _ in range(20):
+            stream = session.connection.call(EMBED, encode_call(EMBED, prompt=[1] * 40))
+            session.connection.cancel(stream)
+            try:
+                session.reply(stream)
+            except LMError as error:
+                require(error.code == Code.CANCELLED, error)
+        session.round_trip()
+
+
 def one_message_is_a_conversation(target: Target) -> None:
     with target.client() as client:
         text = client.generate("Hello", max_tokens=12, **GREEDY).text()
@@ -357,6 +401,6 @@ CASES = [
     a_reader_without_credit_delays_nobody, cancel_before_first_token, cancel_before_accept, cancel_after_first,
     cancel_twice_and_after_the_end, cancel_unknown, cancel_frees_the_place, deadline, deadline_of_the_first_token,
     deadline_beyond_the_servers, utf8, stop_strings, stop_tokens, usage_exact, seed_same, logprobs,
-    raw_and_ids_are_the_same, one_message_is_a_conversation, tools_and_arguments, min_tokens, model_by_name,
-    every_stream_ends_once,
+    raw_and_ids_are_the_same, embeddings, embeddings_of_many_threads, an_embedding_is_cancelled,
+    one_message_is_a_conversation, tools_and_arguments, min_tokens, model_by_name, every_stream_ends_once,
 ]  # fmt: skip
