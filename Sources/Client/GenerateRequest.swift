@@ -126,11 +126,9 @@ extension GenerateRequest {
         message.model = model
         message.isRaw = isRaw
         message.template = TemplateInput(tools: tools, arguments: templateArguments)
-        message.timeout = try timeout.map { (timeout) throws(LMError) in try Self.milliseconds(timeout) } ?? 0
-        message.firstTokenTimeout = try firstTokenTimeout.map { (timeout) throws(LMError) in
-            try Self.milliseconds(timeout)
-        }
-        message.idleTimeout = try idleTimeout.map { (timeout) throws(LMError) in try Self.milliseconds(timeout) }
+        message.timeout = try Self.milliseconds(timeout) ?? 0
+        message.firstTokenTimeout = try Self.milliseconds(firstTokenTimeout)
+        message.idleTimeout = try Self.milliseconds(idleTimeout)
         message.priority = try Self.integer(priority, "priority") ?? 0
         message.sampling.temperature = sampling.temperature
         message.sampling.topP = sampling.topP
@@ -165,7 +163,9 @@ extension GenerateRequest {
         return result
     }
 
-    private static func milliseconds(_ timeout: Duration) throws(LMError) -> UInt32 {
+    /// A limit in time as the wire has it.
+    static func milliseconds(_ timeout: Duration?) throws(LMError) -> UInt32? {
+        guard let timeout else { return nil }
         let milliseconds = timeout / .milliseconds(1)
         guard milliseconds >= 1, milliseconds <= Double(UInt32.max) else {
             throw LMError(.invalid, "a timeout of \(timeout) is not between 1 ms and 49 days")

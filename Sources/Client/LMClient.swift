@@ -143,6 +143,26 @@ public final class LMClient: Sendable {
         return text
     }
 
+    /// The embedding of a prompt, text taken as raw. Calls that wait at the same time share the server's steps: for many
+    /// texts, make many calls at once.
+    ///
+    /// - Parameters:
+    ///   - isNormalized: whether the vector is scaled to the length 1, so that a dot product of two is their cosine.
+    ///   - timeout: time from the server's receipt to failure with `deadline`; nil for the server's own.
+    /// - Throws: `notFound` also from a server that is too old to know the call.
+    public func embed(
+        _ prompt: GenerateRequest.Prompt, pooling: Pooling = .last, isNormalized: Bool = false, model: String? = nil,
+        timeout: Duration? = nil
+    ) async throws(LMError) -> Embedding {
+        var message = EmbedMessage(prompt.wire)
+        message.model = model
+        message.pooling = pooling.wire
+        message.isNormalized = isNormalized
+        message.timeout = try GenerateRequest.milliseconds(timeout) ?? 0
+        guard case .embed(let reply) = try await call(.embed(message)) else { throw Self.wrongReply }
+        return Embedding(reply)
+    }
+
     /// Counters and gauges of the server.
     public func statistics() async throws(LMError) -> [ServerStatistic] {
         guard case .statistics(let replies) = try await call(.statistics) else { throw Self.wrongReply }

@@ -8,6 +8,7 @@ struct CallSettings {
     var sampling = GenerateRequest.Sampling()
     var stop = GenerateRequest.Stop()
     var output = OutputSettings()
+    var embedding = EmbeddingSettings()
 
     struct PromptSettings {
         var model: String?
@@ -26,6 +27,13 @@ struct CallSettings {
         var showsUsage = false
     }
 
+    struct EmbeddingSettings {
+        var pooling = Pooling.last
+        var isNormalized = false
+        var splitsLines = false
+        var file: String?
+    }
+
     enum OutputFormat: String, CaseIterable {
         case text, json, ndjson
     }
@@ -33,13 +41,14 @@ struct CallSettings {
 
 /// What lmcall can be asked to do; the word after `lmcall`.
 enum Command: String, CaseIterable {
-    case run, chat, health, models, stats, tokenize, detokenize
+    case run, chat, embed, health, models, stats, tokenize, detokenize
 
     /// Headings of the options that mean something to the command.
     var groups: Set<String> {
         switch self {
         case .run: ["Server", "Prompt", "Sampling", "Output"]
         case .chat: ["Server", "Prompt", "Sampling"]
+        case .embed: ["Server", "Prompt", "Embedding"]
         case .tokenize: ["Server", "Prompt", "Output"]
         case .health, .models, .stats, .detokenize: ["Server", "Output"]
         }
@@ -57,6 +66,7 @@ extension CallSettings {
                 Commands:
                   run          answer one prompt; implied when the first word is no command
                   chat         a conversation; implied on a terminal without a prompt
+                  embed        the vector of a text, or of each line of one, as JSON lines
                   health       whether the server is ready
                   models       the models it serves
                   stats        its counters
@@ -67,7 +77,8 @@ extension CallSettings {
                 Piped input is put before the PROMPT; '-' reads it even from a terminal.
                 """,
             groups: [
-                OptionGroup("Server", ServerOptions.options(at: \.server)), promptGroup, samplingGroup, outputGroup,
+                OptionGroup("Server", ServerOptions.options(at: \.server)), promptGroup, samplingGroup, embeddingGroup,
+                outputGroup,
             ],
             epilogue: """
                 Examples:
@@ -75,6 +86,7 @@ extension CallSettings {
                   cat report.txt | lmcall "Summarize in one sentence."
                   lmcall --temperature 0 --max-tokens 64 --format json "Why is the sky blue?"
                   lmcall tokenize "Hello, world"
+                  lmcall embed --lines --file titles.txt --pooling mean --normalize
                   lmcall --host unix:/run/lmserve.sock health
                 """)
     }
@@ -137,6 +149,19 @@ extension CallSettings {
                 .value(
                     "--logprobs", as: .integer("K", in: 0...20), to: \.sampling.logprobs,
                     "report log-probabilities of each token and of the K likeliest (json, ndjson)"),
+            ])
+    }
+
+    private static var embeddingGroup: OptionGroup<CallSettings> {
+        OptionGroup(
+            "Embedding",
+            [
+                .value(
+                    "--pooling", as: .choice(), to: \.embedding.pooling,
+                    "hidden state of the last token (default), or the mean over all"),
+                .flag("--normalize", set: \.embedding.isNormalized, "scale the vector to the length 1"),
+                .value("--file", "-f", as: .text("FILE"), to: \.embedding.file, "read the text from there"),
+                .flag("--lines", set: \.embedding.splitsLines, "each line is a text of its own"),
             ])
     }
 

@@ -19,7 +19,7 @@ struct InquiryCommand {
             case .stats: try await statistics(client)
             case .tokenize: try await tokenize(client)
             case .detokenize: try await detokenize(client)
-            case .run, .chat: preconditionFailure("not an inquiry")
+            case .run, .chat, .embed: preconditionFailure("not an inquiry")
             }
             return .success
         } catch let error as LMError {

@@ -31,6 +31,7 @@ import LMSupport
                     throw ProgramError.usage("chat takes no prompt; type it once it has started")
                 }
                 return try await ChatCommand(settings: settings, interruption: interruption).run()
+            case .embed: return try await EmbedCommand(settings: settings, words: words).run()
             case .health, .models, .stats, .tokenize, .detokenize:
                 return try await InquiryCommand(command: command, settings: settings, words: words).run()
             }

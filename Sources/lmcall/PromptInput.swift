@@ -15,10 +15,15 @@ enum PromptInput {
             return words.isEmpty ? nil : words
         }
         noteWaiting()
-        let piped = try InputText.text(
-            try InputText.bytes(of: "-", limit: byteLimit), source: "standard input")
+        let piped = try text(path: "-")
         if words.isEmpty { return piped.isEmpty ? nil : piped }
         return piped.isEmpty ? words : "\(piped)\n\n\(words)"
+    }
+
+    /// The text of a file, or of standard input (`-`).
+    static func text(path: String) throws(ProgramError) -> String {
+        try InputText.text(
+            try InputText.bytes(of: path, limit: byteLimit), source: path == "-" ? "standard input" : path)
     }
 
     /// A program that starts us may have left its own input open; without a word, waiting for it would look like hanging.

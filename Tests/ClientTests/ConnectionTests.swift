@@ -26,8 +26,10 @@ struct ConnectionTests {
         #expect(try await client.tokenize(.text("ab")) == [97, 98])
         #expect(try await client.detokenize([5, 6]) == "5,6")
         #expect(try await client.statistics().map { "\($0.name) \($0.value)" } == ["running 3"])
+        let embedding = try await client.embed(.text("a"), isNormalized: true, timeout: .seconds(2))
+        #expect(embedding.vector == [2_000, 1] && embedding.promptTokens == 0)
         let log = server.log.value
-        #expect(log.connections == 1 && log.calls == 5)
+        #expect(log.connections == 1 && log.calls == 6)
         #expect(log.hellos.first?.credential?.secret == "k3y" && log.hellos.first?.agent == "LMClient")
     }
 

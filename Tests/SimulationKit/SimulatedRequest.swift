@@ -110,8 +110,22 @@ final class SimulatedRequest: @unchecked Sendable, CustomStringConvertible {  //
     /// A question that is no generation.
     private func call(_ library: LMClient) async throws(LMError) {
         note("call")
+        if random.below(2) == 0 { return try await embed(library) }
         let tokens = try await library.tokenize(.text("again and \(number)"))
         if tokens != Array("again and \(number)".utf8).map(Int32.init) { blame("\(self): tokenized as \(tokens)") }
+        client.completed += 1
+    }
+
+    private func embed(_ library: LMClient) async throws(LMError) {
+        let prompt = prompt(longest: world.scenario.longestSequence)
+        let pooling: Pooling = random.below(2) == 0 ? .mean : .last
+        let embedding = try await library.embed(.tokens(prompt), pooling: pooling)
+        let states = prompt.indices.map { FakeBackend.hiddenState(after: Array(prompt[...$0])) }
+        let counted = pooling == .mean ? states[...] : states.suffix(1)
+        let expected = (0..<3).map { column in
+            Float(counted.reduce(0) { $0 + Double($1[column]) } / Double(counted.count))
+        }
+        if embedding.vector != expected { blame("\(self): embedded as \(embedding.vector)") }
         client.completed += 1
     }
 
