@@ -83,8 +83,8 @@ def all_fields():
         method="embed", messages=messages, pooling=2
     ))  # fmt: skip
     yield Vector("6.6", "CALL tokenize with fields of embed", "server").delivers(
-        framed(0x91, 1, struct.pack("<HH", 3, 0) + field(2, b"hi") + field(16, b"") + field(17, b"\2")),
-        call(method="tokenize", prompt="hi"),
+        framed(0x91, 1, struct.pack("<HH", 3, 0) + field(16, b"") + field(17, b"\2") + field(0x4004, b"\4userhi")),
+        call(method="tokenize", messages=[{"role": "user", "content": "hi"}]),
     )
     yield Vector("6.7", "CREDIT", "server", generate(), accept(), some_tokens(), credit(limit=128, consumed=3))
     for reason in (1, 2, 3):
