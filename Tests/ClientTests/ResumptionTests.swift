@@ -4,8 +4,9 @@ import LMTransport
 import Testing
 
 @Suite(.timeLimit(.minutes(5))) struct ResumptionTests {
-    /// A server that cuts the connection after each `piece` tokens of a stream of `total`.
-    private func cutting(every piece: Int, of total: Int, grace: UInt32? = 60_000) -> ScriptedServer.Script {
+    /// A server that cuts the connection after each `piece` tokens of a stream of `total`. Its grace is longer than any machine
+    /// keeps a test waiting.
+    private func cutting(every piece: Int, of total: Int, grace: UInt32? = 3_600_000) -> ScriptedServer.Script {
         var script = ScriptedServer.Script()
         script.resumeGrace = grace
         script.generate = { session, stream, message in
@@ -94,7 +95,7 @@ import Testing
 
     @Test("without the server's grace, or the client's wish, a lost connection is an error", arguments: [true, false])
     func notResumable(_ serverOffers: Bool) async throws {
-        let server = try ScriptedServer(cutting(every: 5, of: 20, grace: serverOffers ? 60_000 : nil))
+        let server = try ScriptedServer(cutting(every: 5, of: 20, grace: serverOffers ? 3_600_000 : nil))
         let client = try server.client { $0.resumesStreams = !serverOffers }
         let error = await failure { _ = try await client.generate(request(20)).collect() }
         #expect(error?.code == .connectionLost)
