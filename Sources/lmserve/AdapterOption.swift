@@ -6,32 +6,32 @@ struct AdapterOption {
     let name: String
     let path: String
 
-    /// - Throws: a usage error when the text is not `NAME=FOLDER`.
-    init(_ text: String) throws(ProgramError) {
-        let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-        guard parts.count == 2, !parts[0].isEmpty, !parts[1].isEmpty, parts[0].utf8.count <= Self.nameByteCount else {
-            throw .usage(
-                "--lora: must be NAME=FOLDER with a name of 1 to \(Self.nameByteCount) bytes, is '\(text)'")
-        }
-        (name, path) = (String(parts[0]), String(parts[1]))
-    }
-
     /// What the protocol has room for.
     private static let nameByteCount = 256
+
+    /// Reads `NAME=FOLDER`.
+    static var parser: ValueParser<AdapterOption> {
+        ValueParser("NAME=FOLDER") { (text) throws(ValueError) in
+            let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            guard parts.count == 2, !parts[0].isEmpty, !parts[1].isEmpty, parts[0].utf8.count <= nameByteCount else {
+                throw ValueError("expects NAME=FOLDER with a name of 1 to \(nameByteCount) bytes, got '\(text)'")
+            }
+            return AdapterOption(name: String(parts[0]), path: String(parts[1]))
+        }
+    }
 
     /// The adapters that the settings ask for, opened for the model.
     ///
     /// - Parameter model: the name of the model itself.
     static func open(
-        _ texts: [String], for source: ModelSource, named model: String
+        _ options: [AdapterOption], for source: ModelSource, named model: String
     ) throws(ProgramError) -> [Adapter] {
-        guard texts.count <= Adapter.maximumCount else {
-            throw .usage("--lora: \(texts.count) adapters; the limit is \(Adapter.maximumCount)")
+        guard options.count <= Adapter.maximumCount else {
+            throw .usage("--lora: \(options.count) adapters; the limit is \(Adapter.maximumCount)")
         }
         var names: Set<String> = [model]
         var adapters: [Adapter] = []
-        for text in texts {
-            let option = try AdapterOption(text)
+        for option in options {
             guard names.insert(option.name).inserted else {
                 throw .usage("--lora: the name '\(option.name)' is taken; names are the model's and those of adapters")
             }

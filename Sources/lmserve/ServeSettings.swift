@@ -8,7 +8,7 @@ struct ServeSettings {
     var listen: [String] = []
     var servedModelName: String?
     var chatTemplate: String?
-    var adapters: [String] = []
+    var adapters: [AdapterOption] = []
     var generationConfig = GenerationConfig.auto
     var maxModelLength: Int?
     var maxNumSeqs = defaults.maxNumSeqs
@@ -74,7 +74,7 @@ struct ServeSettings {
                 "--chat-template", as: .text("NAME|FILE"), to: \.chatTemplate,
                 "built-in chat template (\(chatTemplates)), or file with one, to use instead of the model's own"),
             .repeated(
-                "--lora", as: .text("NAME=FOLDER"), to: \.adapters,
+                "--lora", as: AdapterOption.parser, to: \.adapters,
                 "LoRA adapter as PEFT saves it, for requests that name NAME as their model; may be repeated"),
             .value(
                 "--generation-config", as: .choice(), to: \.generationConfig,

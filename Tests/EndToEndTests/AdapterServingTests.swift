@@ -34,6 +34,13 @@ import Testing
             #expect(outcome.output.contains("[\(ids)]"), "\(name): \(outcome.output)")
         }
 
+        let vectors = try ["tiny", "first", "second"].map { name in
+            let outcome = try server.call("embed", "--model", name, "--ids", prompt)
+            #expect(outcome.status == 0, "\(outcome.errors)")
+            return outcome.output
+        }
+        #expect(Set(vectors).count == 3, "an adapter's name gives the embedding of another")
+
         let unknown = try server.call("--model", "third", "hello")
         #expect(unknown.status != 0)
         #expect(unknown.errors.contains("this server has 'tiny', 'first', 'second'"), "\(unknown.errors)")
@@ -55,6 +62,7 @@ import Testing
         for text in ["a", "=x", "a="] {
             let outcome = try serve(text)
             #expect(outcome.status == 2 && outcome.errors.contains("NAME=FOLDER"), "\(outcome.errors)")
+            #expect(!outcome.errors.contains("model:"), "the model is opened before the option is read")
         }
         let own = try golden.adapters[0].adapterFolder()
         for outcome in [try serve("a=\(own.path)", "a=\(own.path)"), try serve("tiny=\(own.path)")] {
