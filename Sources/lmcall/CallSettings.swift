@@ -46,10 +46,10 @@ enum Command: String, CaseIterable {
     /// Headings of the options that mean something to the command.
     var groups: Set<String> {
         switch self {
-        case .run: ["Server", "Prompt", "Sampling", "Output"]
-        case .chat: ["Server", "Prompt", "Sampling"]
+        case .run: ["Server", "Prompt", "Chat template", "Sampling", "Output"]
+        case .chat: ["Server", "Prompt", "Chat template", "Sampling"]
         case .embed: ["Server", "Prompt", "Embedding"]
-        case .tokenize: ["Server", "Prompt", "Output"]
+        case .tokenize: ["Server", "Prompt", "Chat template", "Output"]
         case .health, .models, .stats, .detokenize: ["Server", "Output"]
         }
     }
@@ -77,8 +77,8 @@ extension CallSettings {
                 Piped input is put before the PROMPT; '-' reads it even from a terminal.
                 """,
             groups: [
-                OptionGroup("Server", ServerOptions.options(at: \.server)), promptGroup, samplingGroup, embeddingGroup,
-                outputGroup,
+                OptionGroup("Server", ServerOptions.options(at: \.server)), promptGroup, templateGroup, samplingGroup,
+                embeddingGroup, outputGroup,
             ],
             epilogue: """
                 Examples:
@@ -100,12 +100,6 @@ extension CallSettings {
                 .value(
                     "--messages", as: .text("FILE"), to: \.prompt.messagesFile,
                     "conversation as JSON: [{\"role\": …, \"content\": …}, …]; the PROMPT, if any, is the next message"),
-                .value(
-                    "--tools", as: .text("FILE"), to: \.prompt.toolsFile,
-                    "functions that the model may call, as a JSON array, for the model's chat template"),
-                .value(
-                    "--template-arguments", as: .text("JSON"), to: \.prompt.templateArguments,
-                    "variables of the chat template as a JSON object, such as '{\"enable_thinking\": false}'"),
                 .flag("--raw", set: \.prompt.isRaw, "send the prompt as it is, without the model's chat template"),
                 .value(
                     "--ids", as: .list(of: .integer("ID", in: 0 ... .max)), to: \.prompt.ids,
@@ -114,6 +108,19 @@ extension CallSettings {
                 .value(
                     "--window", as: .integer("TOKENS", in: 1...1 << 20), to: \.prompt.window,
                     "tokens the server may be ahead of what was printed"),
+            ])
+    }
+
+    private static var templateGroup: OptionGroup<CallSettings> {
+        OptionGroup(
+            "Chat template",
+            [
+                .value(
+                    "--tools", as: .text("FILE"), to: \.prompt.toolsFile,
+                    "functions that the model may call, as a JSON array"),
+                .value(
+                    "--template-arguments", as: .text("JSON"), to: \.prompt.templateArguments,
+                    "variables as a JSON object, such as '{\"enable_thinking\": false}'"),
             ])
     }
 
