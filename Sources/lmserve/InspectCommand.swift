@@ -7,7 +7,7 @@ struct InspectCommand {
     var json = false
 
     /// Those of the server's options on which sizes depend.
-    private static let modelOptions = ["--dtype", "--quantization", "--quantize-head"]
+    private static let modelOptions = ["--dtype", "--quantization", "--quantize-head", "--calibration"]
 
     static var table: OptionTable<InspectCommand> {
         OptionTable(

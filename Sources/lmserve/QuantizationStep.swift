@@ -6,6 +6,8 @@ struct QuantizationStep {
     private let settings: ModelSettings
     private let name: String
 
+    private static let calibrationByteLimit = 1 << 20
+
     /// - Parameter name: the model's, for what is shown meanwhile.
     init(_ settings: ModelSettings, name: String) {
         (self.settings, self.name) = (settings, name)
@@ -23,8 +25,9 @@ struct QuantizationStep {
     /// The model as it would be run, for its sizes alone.
     func outline(of checkpoint: any Checkpoint) throws(ProgramError) -> any Checkpoint {
         guard try isAskedFor() else { return checkpoint }
+        let options = try options()
         do {
-            return try W8A8Outline(checkpoint, includesHead: settings.quantizesHead)
+            return try W8A8Outline(checkpoint, options)
         } catch {
             throw ProgramError(error)
         }
@@ -32,17 +35,29 @@ struct QuantizationStep {
 
     private func isAskedFor() throws(ProgramError) -> Bool {
         guard settings.quantization != .w8a8 else { return true }
-        guard !settings.quantizesHead, settings.quantizationReportFile == nil else {
-            throw .usage("--quantize-head and --quantization-report need --quantization w8a8")
+        guard !settings.quantizesHead, settings.quantizationReportFile == nil, settings.calibration == nil else {
+            throw .usage("--quantize-head, --calibration and --quantization-report need --quantization w8a8")
         }
         return false
     }
 
-    private func quantize(_ checkpoint: any Checkpoint) throws(ProgramError) -> W8A8Checkpoint {
+    private func options() throws(ProgramError) -> W8A8Checkpoint.Options {
         var options = W8A8Checkpoint.Options()
         options.includesHead = settings.quantizesHead
         options.cacheFolder = ModelSource.cacheFolder.map { $0 + "/quantized" }
         options.threads = settings.threads ?? availableProcessorCount()
+        switch settings.calibration {
+        case nil: break
+        case "none": options.calibrationText = nil
+        case let file?:
+            let bytes = try InputText.bytes(of: file, limit: Self.calibrationByteLimit)
+            options.calibrationText = try InputText.text(bytes, source: file)
+        }
+        return options
+    }
+
+    private func quantize(_ checkpoint: any Checkpoint) throws(ProgramError) -> W8A8Checkpoint {
+        let options = try options()
         let progress = ProgressLine()
         defer { progress.clear() }
         do {

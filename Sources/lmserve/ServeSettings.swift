@@ -136,6 +136,7 @@ struct ModelSettings {
     var quantization = Quantization.none
     var quantizesHead = false
     var quantizationReportFile: String?
+    var calibration: String?
 
     enum Quantization: String, CaseIterable {
         case none, w8a8
@@ -171,6 +172,10 @@ struct ModelSettings {
             .flag(
                 "--quantize-head", set: path.appending(path: \.quantizesHead),
                 "quantize the output matrix too, and with tied embeddings the embedding"),
+            .value(
+                "--calibration", as: .text("FILE|none"), to: path.appending(path: \.calibration),
+                "text the model reads (512 tokens) so that 'w8a8' can even out its channels first; 'none' leaves them "
+                    + "(default a text of our own)"),
             .value(
                 "--quantization-report", as: .text("FILE"), to: path.appending(path: \.quantizationReportFile),
                 "write how far every quantized matrix is from the original, as JSON"),

@@ -112,10 +112,13 @@ import Testing
         let names = try folder.names()
         let foretold = try inspect("--quantization", "w8a8")
         #expect(try folder.names() == names, "nothing is quantized")
-        #expect(Set(foretold.types.map(\.type)) == ["BF16", "I8"])
+        #expect(Set(foretold.types.map(\.type)) == ["BF16", "F32", "I8"])
+        let plain8 = try inspect("--quantization", "w8a8", "--calibration", "none")
+        #expect(Set(plain8.types.map(\.type)) == ["BF16", "I8"])
         let head = try inspect("--quantization", "w8a8", "--quantize-head")
-        #expect(head.types.count == 2 && head.server.packed_weight_bytes != foretold.server.packed_weight_bytes)
+        #expect(head.types.count == 3 && head.server.packed_weight_bytes != foretold.server.packed_weight_bytes)
         #expect(try Programs.run("lmserve", ["inspect", folder.path, "--quantize-head"]).status == 2)
+        #expect(try Programs.run("lmserve", ["inspect", folder.path, "--calibration", "none"]).status == 2)
     }
 
     @Test func `inspect says which file of a broken folder is wrong`() throws {

@@ -34,3 +34,29 @@ package struct LowRankProduct: Sendable {
     /// Numbers between the two matrices.
     package var rank: Int { down.rows }
 }
+
+extension Adapter {
+    /// The same adapter for a model whose channels were evened out.
+    func fitted(to smoothing: Smoothing) -> Adapter {
+        var products = products
+        for (role, product) in products { products[role] = product.fitted(smoothing, role) }
+        return Adapter(name: name, products: products)
+    }
+}
+
+extension LowRankProduct {
+    fileprivate func fitted(_ smoothing: Smoothing, _ role: TensorRole) -> LowRankProduct {
+        var (down, up) = (down, up)
+        if let factors = smoothing.columnFactors(role) {
+            var elements = down.floats()
+            for index in elements.indices { elements[index] *= factors[index % factors.count] }
+            down = Tensor(name: down.name, floats: elements, rows: down.rows)
+        }
+        if let divisors = smoothing.rowFactors(role) {
+            var elements = up.floats()
+            for index in elements.indices { elements[index] /= divisors[index / up.columns] }
+            up = Tensor(name: up.name, floats: elements, rows: up.rows)
+        }
+        return LowRankProduct(down: down, up: up, scale: scale)
+    }
+}

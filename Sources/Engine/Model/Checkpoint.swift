@@ -12,4 +12,11 @@ public protocol Checkpoint: Sendable {
     ///
     /// - Throws: `EngineError.invalidModel` naming the tensor when it is absent.
     func tensor(_ role: TensorRole) throws(EngineError) -> Tensor
+    /// An adapter made for the model, as it is to be used with the tensors at hand.
+    func fitted(_ adapter: Adapter) -> Adapter
+}
+
+extension Checkpoint {
+    /// For tensors that are the model's own.
+    public func fitted(_ adapter: Adapter) -> Adapter { adapter }
 }

@@ -81,3 +81,38 @@ public struct Tensor: @unchecked Sendable {  // the bytes are immutable and `own
     /// was made. It can still be read.
     package func discard() { file?.discard(bytes) }
 }
+
+extension Tensor {
+    /// A tensor of float32 elements in memory of its own.
+    ///
+    /// - Parameter floats: (rows, columns), at least one.
+    init(name: String, floats: [Float], rows: Int) {
+        let memory = FloatMemory(floats)
+        self.init(
+            name: name, type: .f32, rows: rows, columns: floats.count / rows,
+            bytes: UnsafeRawBufferPointer(memory.values), owner: memory)
+    }
+
+    /// All elements as float32, row after row.
+    func floats() -> [Float] {
+        [Float](unsafeUninitializedCapacity: rows * columns) { values, count in
+            for row in 0..<rows {
+                dequantize(
+                    row: row, into: UnsafeMutableBufferPointer(rebasing: values[row * columns..<(row + 1) * columns]))
+            }
+            count = rows * columns
+        }
+    }
+}
+
+/// Elements that stay where they are for as long as a tensor shows them.
+private final class FloatMemory {
+    let values: UnsafeMutableBufferPointer<Float>
+
+    init(_ floats: [Float]) {
+        values = .allocate(capacity: floats.count)
+        _ = values.initialize(from: floats)
+    }
+
+    deinit { values.deallocate() }
+}

@@ -1,8 +1,8 @@
 /// The layout of a file of quantized matrices: a safetensors file whose header follows from the model, so that it is
 /// never parsed but compared, byte for byte, with the one that would be written.
 ///
-/// For every matrix its integers (I8), the scales of its rows and two numbers about its errors (F32); at the end one
-/// checksum per matrix over all three.
+/// For every matrix its integers (I8), the scales of its rows and two numbers about its errors (F32); then the factors
+/// of `Smoothing`, if there are any (F32); at the end one checksum per matrix over all three, and one over the factors.
 struct QuantizedFile {
     /// One matrix and where it is.
     struct Entry {
@@ -18,18 +18,31 @@ struct QuantizedFile {
 
     /// The matrices in order.
     let entries: [Entry]
+    /// Factors of `Smoothing`; 0 for a model that is not evened out.
+    let factorCount: Int
+    /// Of the factors.
+    let factorsOffset: Int
     /// The header with its length before it.
     let header: [UInt8]
-    /// Of the checksums, one per entry in 8 bytes.
+    /// Of the checksums, in 8 bytes each.
     let checksumsOffset: Int
+    /// The parts that each checksum is about: of every entry, and the factors.
+    var checkedParts: [[Range<Int>]] {
+        entries.map { entry in
+            let border = entry.offset + entry.weightByteCount
+            return [entry.offset..<border, border..<entry.offset + entry.byteCount]
+        } + (factorCount > 0 ? [[factorsOffset..<checksumsOffset]] : [])
+    }
     /// Of the whole file.
-    var byteCount: Int { checksumsOffset + entries.count * 8 }
+    var byteCount: Int { checksumsOffset + (entries.count + (factorCount > 0 ? 1 : 0)) * 8 }
 
     /// Changes with anything that would make older files wrong.
-    private static let version = 1
+    private static let version = 2
 
-    /// - Parameter key: what stands for the contents of the model's files.
-    init(_ matrices: [(role: TensorRole, tensor: Tensor)], key: UInt64) {
+    /// - Parameters:
+    ///   - smoothing: where the factors of all layers are; nil for a model that is not evened out.
+    ///   - key: what stands for the contents of the model's files, and for what decides the factors.
+    init(_ matrices: [(role: TensorRole, tensor: Tensor)], smoothing: SmoothingLayout?, key: UInt64) {
         var members = [
             #""__metadata__":{"format":"lmcall w8a8","version":"\#(Self.version)","source":"\#(key.hexadecimal)"}"#
         ]
@@ -46,8 +59,11 @@ struct QuantizedFile {
             add(name + ".scale", "F32", [tensor.rows], tensor.rows * 4)
             add(name + ".error", "F32", [2], 8)
         }
+        let factors = end
+        for (name, count) in smoothing?.names ?? [] { add(name, "F32", [count], count * 4) }
         let checksums = end
-        add("checksums", "U64", [matrices.count], matrices.count * 8)
+        let checksumCount = matrices.count + (checksums > factors ? 1 : 0)
+        add("checksums", "U64", [checksumCount], checksumCount * 8)
 
         var text = "{" + members.joined(separator: ",") + "}"
         text += String(repeating: " ", count: (8 - text.utf8.count % 8) % 8)
@@ -59,32 +75,44 @@ struct QuantizedFile {
             offset += entries[entries.count - 1].byteCount
         }
         self.entries = entries
+        factorCount = (checksums - factors) / 4
+        factorsOffset = header.count + factors
         checksumsOffset = header.count + checksums
     }
 
     /// The scales and errors of a matrix as they stand behind its integers.
     static func trailer(scales: [Float], record: QuantizationRecord) -> [UInt8] {
-        (scales + [record.cosine, record.largestError]).flatMap { value in
-            withUnsafeBytes(of: value.bitPattern.littleEndian) { Array($0) }
-        }
+        bytes(of: scales + [record.cosine, record.largestError])
+    }
+
+    /// Floats as they stand in the file.
+    static func bytes(of values: [Float]) -> [UInt8] {
+        values.flatMap { value in withUnsafeBytes(of: value.bitPattern.littleEndian) { Array($0) } }
     }
 
     /// The matrix and its errors out of a file that was checked.
     func read(_ entry: Entry, from file: MappedFile) -> (tensor: Tensor, record: QuantizationRecord) {
-        func float(_ index: Int) -> Float {
-            let offset = entry.offset + entry.weightByteCount + index * 4
-            return Float(
-                bitPattern: UInt32(littleEndian: file.bytes.loadUnaligned(fromByteOffset: offset, as: UInt32.self)))
-        }
         let rows = entry.tensor.rows
+        let numbers = Self.floats(rows + 2, at: entry.offset + entry.weightByteCount, of: file)
         let weights = file.bytes[entry.offset..<entry.offset + entry.weightByteCount]
         let tensor = Tensor(
             name: entry.tensor.name, type: .i8, rows: rows, columns: entry.tensor.columns,
             bytes: UnsafeRawBufferPointer(rebasing: weights), owner: file,
-            integers: IntegerProduct(scales: (0..<rows).map(float)))
+            integers: IntegerProduct(scales: Array(numbers[..<rows])))
         let record = QuantizationRecord(
-            name: entry.tensor.name, layer: entry.role.layer, cosine: float(rows), largestError: float(rows + 1))
+            name: entry.tensor.name, layer: entry.role.layer, cosine: numbers[rows],
+            largestError: numbers[rows + 1])
         return (tensor, record)
+    }
+
+    /// The factors out of a file that was checked.
+    func readFactors(from file: MappedFile) -> [Float] { Self.floats(factorCount, at: factorsOffset, of: file) }
+
+    private static func floats(_ count: Int, at offset: Int, of file: MappedFile) -> [Float] {
+        (0..<count).map { index in
+            let bits = file.bytes.loadUnaligned(fromByteOffset: offset + index * 4, as: UInt32.self)
+            return Float(bitPattern: UInt32(littleEndian: bits))
+        }
     }
 
     /// What is wrong with a file; nil when nothing is.
@@ -97,41 +125,42 @@ struct QuantizedFile {
         }
         let job = ChecksumJob(self, file)
         team.run(job)
-        for (index, entry) in entries.enumerated() {
+        for (index, parts) in checkedParts.enumerated() {
             let expected = file.bytes.loadUnaligned(fromByteOffset: checksumsOffset + index * 8, as: UInt64.self)
             guard UInt64(littleEndian: expected) == job.checksums[index] else {
-                return "the checksum of '\(entry.role.cacheName)' at byte \(entry.offset) is wrong"
+                let name = index < entries.count ? "'\(entries[index].role.cacheName)'" : "the smoothing factors"
+                return "the checksum of \(name) at byte \(parts[0].lowerBound) is wrong"
             }
         }
         return nil
     }
 }
 
-/// Computes the checksums of all entries, shared out among the threads.
+/// Computes all checksums, shared out among the threads.
 private final class ChecksumJob: TeamJob {
     nonisolated(unsafe) let checksums: UnsafeMutableBufferPointer<UInt64>  // each is written by one thread
-    private let layout: QuantizedFile
+    private let parts: [[Range<Int>]]
     private let file: MappedFile
 
     init(_ layout: QuantizedFile, _ file: MappedFile) {
-        self.layout = layout
+        parts = layout.checkedParts
         self.file = file
-        checksums = .allocate(capacity: layout.entries.count)
+        checksums = .allocate(capacity: parts.count)
         checksums.initialize(repeating: 0)
     }
 
     deinit { checksums.deallocate() }
 
     func run(as member: TeamMember) {
-        guard !layout.entries.isEmpty else { return }
-        member.share(layout.entries.count) { index in
-            let entry = layout.entries[index]
-            let bytes = UnsafeRawBufferPointer(rebasing: file.bytes[entry.offset..<entry.offset + entry.byteCount])
+        guard !parts.isEmpty else { return }
+        member.share(parts.count) { index in
             var hash = ContentHash()
-            hash.add(UnsafeRawBufferPointer(rebasing: bytes[..<entry.weightByteCount]))
-            hash.add(UnsafeRawBufferPointer(rebasing: bytes[entry.weightByteCount...]))
+            for part in parts[index] {
+                let bytes = UnsafeRawBufferPointer(rebasing: file.bytes[part])
+                hash.add(bytes)
+                file.discard(bytes)
+            }
             checksums[index] = hash.value
-            file.discard(bytes)
         }
     }
 }

@@ -57,6 +57,16 @@ struct QuantizedFileWriter: ~Copyable {
         }
     }
 
+    /// Writes the factors behind the last matrix; false when there is no room.
+    mutating func write(_ smoothing: Smoothing) -> Bool {
+        QuantizedFile.bytes(of: smoothing.factors).withUnsafeBytes { factors in
+            var hash = ContentHash()
+            hash.add(factors)
+            checksums.append(hash.value)
+            return write(factors, at: layout.factorsOffset)
+        }
+    }
+
     /// Completes the file and maps it.
     ///
     /// - Returns: nil when there is no room.

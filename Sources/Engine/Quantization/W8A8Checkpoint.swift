@@ -6,6 +6,9 @@ package struct W8A8Checkpoint: Checkpoint {
     package struct Options: Sendable {
         /// Whether the output matrix is quantized as well; with tied embeddings that is the embedding.
         package var includesHead = false
+        /// What the model reads so that the channels of its layers can be evened out first (`Smoothing`); nil for not doing
+        /// that.
+        package var calibrationText: String? = Calibration.text
         /// Where results are kept when the model's own folder cannot be written to; nil for nowhere.
         package var cacheFolder: String?
         /// Threads to work with.
@@ -13,6 +16,11 @@ package struct W8A8Checkpoint: Checkpoint {
 
         /// The defaults.
         package init() {}
+
+        /// Where the factors of a model's layers are; nil when its channels are left as they are.
+        func smoothingLayout(_ base: any Checkpoint) -> SmoothingLayout? {
+            calibrationText == nil ? nil : SmoothingLayout(base.configuration)
+        }
     }
 
     /// Where the integers came from.
@@ -41,6 +49,7 @@ package struct W8A8Checkpoint: Checkpoint {
     package let records: [QuantizationRecord]
     private let base: any Checkpoint
     private let tensors: [TensorRole: Tensor]
+    private let smoothing: Smoothing?
 
     /// Quantizes the model, unless a result for exactly these weights is there.
     ///
@@ -51,10 +60,11 @@ package struct W8A8Checkpoint: Checkpoint {
         _ base: any Checkpoint, options: Options, progress: (Double) -> Void = { _ in }
     ) throws(EngineError) {
         let matrices = try Self.matrices(of: base, options)
-        let layout = QuantizedFile(matrices, key: Self.key(matrices.map(\.tensor)))
+        let layout = QuantizedFile(
+            matrices, smoothing: options.smoothingLayout(base), key: Self.key(matrices.map(\.tensor), options))
         let team = try ThreadTeam(threads: options.threads)
-        let places = Self.places(matrices, options)
-        let (file, origin, rejected) = try Self.file(layout, places, team, progress)
+        let maker = QuantizedFileMaker(base: base, layout: layout, calibrationText: options.calibrationText, team: team)
+        let (file, origin, rejected) = try maker.file(Self.places(matrices, options), progress)
 
         var tensors: [TensorRole: Tensor] = [:]
         var records: [QuantizationRecord] = []
@@ -63,6 +73,8 @@ package struct W8A8Checkpoint: Checkpoint {
             tensors[entry.role] = tensor
             records.append(record)
         }
+        smoothing =
+            layout.factorCount > 0 ? Smoothing(base.configuration, factors: layout.readFactors(from: file)) : nil
         let floatByteCount = matrices.reduce(0) { $0 + $1.tensor.bytes.count }
         weightByteCount = base.weightByteCount - floatByteCount + layout.byteCount
         (self.tensors, self.records, self.origin, self.rejected) = (tensors, records, origin, rejected)
@@ -74,8 +86,12 @@ package struct W8A8Checkpoint: Checkpoint {
     /// The tensor with that role.
     package func tensor(_ role: TensorRole) throws(EngineError) -> Tensor {
         if let tensor = tensors[role] { return tensor }
-        return try base.tensor(role)
+        let tensor = try base.tensor(role)
+        return smoothing?.vector(role, tensor) ?? tensor
     }
+
+    /// Adapters for the evened out channels.
+    package func fitted(_ adapter: Adapter) -> Adapter { smoothing.map { adapter.fitted(to: $0) } ?? adapter }
 
     /// What is quantized of a model.
     ///
@@ -107,8 +123,9 @@ package struct W8A8Checkpoint: Checkpoint {
 
     /// Stands for the weights without reading them all, which is what an earlier result is to save: names, types, shapes
     /// and places of all matrices, size and time of their files, and samples of their contents.
-    private static func key(_ tensors: [Tensor]) -> UInt64 {
+    private static func key(_ tensors: [Tensor], _ options: Options) -> UInt64 {
         var hash = ContentHash()
+        hash.add(options.calibrationText ?? "")
         var seen: Set<String> = []
         for tensor in tensors {
             hash.add("\(tensor.name) \(tensor.type.rawValue) \(tensor.rows) \(tensor.columns)")
@@ -141,63 +158,5 @@ package struct W8A8Checkpoint: Checkpoint {
             } ?? path)
         let name = path.split(separator: "/").last ?? ""
         return [path + suffix, "\(folder)/\(name)-\(hash.value.hexadecimal)\(suffix)"]
-    }
-
-    private static func file(
-        _ layout: QuantizedFile, _ places: [String], _ team: ThreadTeam, _ progress: (Double) -> Void
-    ) throws(EngineError) -> (MappedFile, Origin, rejected: String?) {
-        var rejected: String?
-        for place in places {
-            guard access(place, F_OK) == 0, let file = try? MappedFile(path: place) else { continue }
-            guard let problem = layout.problem(with: file, team: team) else { return (file, .kept(place), rejected) }
-            rejected = "\(place) is not used: \(problem)"
-        }
-        for place in places {
-            Self.makeFolder(of: place)
-            guard let writer = QuantizedFileWriter(layout, path: place) else { continue }
-            if let file = try write(writer, layout, team, progress) { return (file, .made(place), rejected) }
-        }
-        let writer = try QuantizedFileWriter(inMemory: layout)
-        guard let file = try write(writer, layout, team, progress) else { preconditionFailure("memory has room") }
-        return (file, .madeInMemory, rejected)
-    }
-
-    /// - Returns: nil when there is no room.
-    private static func write(
-        _ writer: consuming QuantizedFileWriter, _ layout: QuantizedFile, _ team: ThreadTeam,
-        _ progress: (Double) -> Void
-    ) throws(EngineError) -> MappedFile? {
-        let total = max(1, layout.entries.reduce(0) { $0 + $1.weightByteCount })
-        let largest = layout.entries.map(\.weightByteCount).max() ?? 0
-        let quantizer = WeightQuantizer(team: team, largest: largest)
-        var done = 0
-        progress(0)
-        for entry in layout.entries {
-            let record: QuantizationRecord
-            do throws(EngineError) {
-                record = try quantizer.quantize(entry.tensor, layer: entry.role.layer)
-            } catch {
-                writer.abandon()
-                throw error
-            }
-            guard writer.write(quantizer.weights, scales: quantizer.scales, record: record) else {
-                writer.abandon()
-                return nil
-            }
-            entry.tensor.discard()
-            done += entry.weightByteCount
-            progress(Double(done) / Double(total))
-        }
-        if let file = writer.finish() { return file }
-        writer.abandon()
-        return nil
-    }
-
-    private static func makeFolder(of path: String) {
-        guard let slash = path.lastIndex(of: "/"), slash > path.startIndex else { return }
-        let folder = String(path[..<slash])
-        guard access(folder, F_OK) != 0 else { return }
-        makeFolder(of: folder)
-        mkdir(folder, 0o755)
     }
 }

@@ -11,17 +11,18 @@ package struct W8A8Outline: Checkpoint {
     package let weightByteCount: Int
     private let base: any Checkpoint
     private let quantized: Set<TensorRole>
+    private let smoothing: Smoothing?
 
     /// Outlines the quantization of a model; its weights stay untouched.
     ///
-    /// - Parameter includesHead: as in `W8A8Checkpoint.Options`.
     /// - Throws: `unsupportedModel` for a model that is quantized already.
-    package init(_ base: any Checkpoint, includesHead: Bool) throws(EngineError) {
-        var options = W8A8Checkpoint.Options()
-        options.includesHead = includesHead
+    package init(_ base: any Checkpoint, _ options: W8A8Checkpoint.Options) throws(EngineError) {
         let matrices = try W8A8Checkpoint.matrices(of: base, options)
+        let layout = options.smoothingLayout(base)
+        smoothing = layout == nil ? nil : Smoothing(base.configuration)
         let floatByteCount = matrices.reduce(0) { $0 + $1.tensor.bytes.count }
-        weightByteCount = base.weightByteCount - floatByteCount + QuantizedFile(matrices, key: 0).byteCount
+        weightByteCount =
+            base.weightByteCount - floatByteCount + QuantizedFile(matrices, smoothing: layout, key: 0).byteCount
         quantized = Set(matrices.map(\.role))
         (configuration, tokenizer) = (base.configuration, base.tokenizer)
         chatTemplate = base.chatTemplate
@@ -31,7 +32,7 @@ package struct W8A8Outline: Checkpoint {
     /// A tensor with that role, of the size it would have.
     package func tensor(_ role: TensorRole) throws(EngineError) -> Tensor {
         let tensor = try base.tensor(role)
-        guard quantized.contains(role) else { return tensor }
+        guard quantized.contains(role) else { return smoothing?.vector(role, tensor) ?? tensor }
         // An element takes one byte instead of two or four.
         let bytes = UnsafeRawBufferPointer(rebasing: tensor.bytes[..<(tensor.rows * tensor.columns)])
         let scales = [Float](repeating: 1, count: tensor.rows)

@@ -22,10 +22,15 @@ final class WeightQuantizer {
 
     /// Fills `weights` and `scales`.
     ///
+    /// - Parameters:
+    ///   - columnFactors: what columns are multiplied by before; nil for nothing.
+    ///   - rowDivisors: what rows are divided by before; nil for nothing.
     /// - Throws: `EngineError.invalidModel` naming a row that holds NaN or infinity.
-    func quantize(_ tensor: Tensor, layer: Int?) throws(EngineError) -> QuantizationRecord {
+    func quantize(
+        _ tensor: Tensor, layer: Int?, columnFactors: [Float]? = nil, rowDivisors: [Float]? = nil
+    ) throws(EngineError) -> QuantizationRecord {
         count = tensor.rows * tensor.columns
-        let job = QuantizationJob(tensor, target: memory)
+        let job = QuantizationJob(tensor, columnFactors, rowDivisors, target: memory)
         team.run(job)
         scales = Array(job.scales)
         if let row = scales.firstIndex(where: { !$0.isFinite }) {
@@ -53,10 +58,14 @@ private final class QuantizationJob: TeamJob {
     nonisolated(unsafe) let errors: UnsafeMutableBufferPointer<ck_error>  // each part is written by one thread
     private nonisolated(unsafe) let target: UnsafeMutableRawBufferPointer  // each row is written by one thread
     private let tensor: Tensor
+    private let columnFactors: [Float]?
+    private let rowDivisors: [Float]?
     private static let rowsPerPart = 16
 
-    init(_ tensor: Tensor, target: UnsafeMutableRawBufferPointer) {
-        self.tensor = tensor
+    init(
+        _ tensor: Tensor, _ columnFactors: [Float]?, _ rowDivisors: [Float]?, target: UnsafeMutableRawBufferPointer
+    ) {
+        (self.tensor, self.columnFactors, self.rowDivisors) = (tensor, columnFactors, rowDivisors)
         self.target = target
         scales = .allocate(capacity: tensor.rows)
         scales.initialize(repeating: 0)
@@ -90,6 +99,8 @@ private final class QuantizationJob: TeamJob {
         let rowByteCount = tensor.bytes.count / tensor.rows
         ck_dequantize(
             tensor.type.storage, tensor.bytes.baseAddress.map { $0 + row * rowByteCount }, columns, values.baseAddress)
+        if let columnFactors { for column in 0..<columns { values[column] *= columnFactors[column] } }
+        if let rowDivisors { for column in 0..<columns { values[column] /= rowDivisors[row] } }
         var block = ck_block()
         ck_quantize_rows(values.baseAddress, 1, columns, columns, quants.baseAddress, &block)
         ck_add_error(values.baseAddress, quants.baseAddress, block.scale, columns, &error)

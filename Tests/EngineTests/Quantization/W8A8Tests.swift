@@ -7,7 +7,7 @@ import Testing
     @Test(arguments: try FamilyModel.all())
     func `the fast back end's logits are those of the oracle, alone and batched`(model: FamilyModel) throws {
         let folder = try model.folder(storage: .bfloat16)
-        let checkpoint = try quantized(folder.path)
+        let checkpoint = try quantized(folder.path, calibrationText: nil)
         let oracle = try ReferenceBackend(checkpoint: checkpoint)
         let driver = try Greedy(oracle, tokens: 80)
         let plan = driver.plan(model.prompt, 0..<model.prompt.count, samples: true)
@@ -25,7 +25,7 @@ import Testing
         let model = try #require(FamilyModel.all().first { $0.family == "qwen2_moe" })
         let folder = try model.folder(storage: .bfloat16)
         let original = try loadCheckpoint(path: folder.path)
-        let checkpoint = try quantized(folder.path)
+        let checkpoint = try quantized(folder.path, calibrationText: nil)
         var count = 0
         for role in original.configuration.tensorRoles {
             let (before, after) = (try original.tensor(role), try checkpoint.tensor(role))
@@ -59,7 +59,7 @@ import Testing
         var options = W8A8Checkpoint.Options()
         options.includesHead = includesHead
         let base = try loadCheckpoint(path: folder.path)
-        let outline = try W8A8Outline(base, includesHead: includesHead)
+        let outline = try W8A8Outline(base, options)
         let made = try W8A8Checkpoint(base, options: options)
         for type in [DataType.auto, .float32] {
             #expect(
@@ -73,7 +73,7 @@ import Testing
         for role in base.configuration.tensorRoles {
             #expect(try outline.tensor(role).type == made.tensor(role).type, "\(role)")
         }
-        #expect(throws: EngineError.self) { try W8A8Outline(made, includesHead: includesHead) }
+        #expect(throws: EngineError.self) { try W8A8Outline(made, options) }
     }
 
     @Test(arguments: [false, true])
@@ -107,9 +107,12 @@ import Testing
         writer.entries[index].data.replaceSubrange(
             (3 * columns + 5) * 4..<(3 * columns + 6) * 4, with: GGUFWriter.bytes(Float.infinity.bitPattern))
         try folder.write("model.safetensors", writer.bytes())
-        let error = #expect(throws: EngineError.self) { try quantized(folder.path) }
-        #expect(error?.code == .invalidModel)
-        #expect(error?.message.contains("'\(name)' holds NaN or infinity in row 3") == true)
+        for (text, place) in [(nil, "in row 3"), (Calibration.text, "element [3, 5]")] {
+            let error = #expect(throws: EngineError.self) { try quantized(folder.path, calibrationText: text) }
+            #expect(error?.code == .invalidModel)
+            let message = error?.message ?? ""
+            #expect(message.contains("'\(name)'") && message.contains(place), "\(message)")
+        }
         #expect(try kept(in: folder) == [], "nothing is left behind")
     }
 
@@ -141,8 +144,11 @@ import Testing
 }
 
 /// The model in a folder, quantized.
-func quantized(_ path: String, cacheFolder: String? = nil) throws -> W8A8Checkpoint {
+func quantized(
+    _ path: String, cacheFolder: String? = nil, calibrationText: String? = Calibration.text
+) throws -> W8A8Checkpoint {
     var options = W8A8Checkpoint.Options()
+    options.calibrationText = calibrationText
     options.threads = 2
     options.cacheFolder = cacheFolder
     return try W8A8Checkpoint(loadCheckpoint(path: path), options: options)

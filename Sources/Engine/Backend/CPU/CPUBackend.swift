@@ -31,7 +31,8 @@ public final class CPUBackend: Backend, @unchecked Sendable {  // after init: us
         team = try ThreadTeam(threads: threads)
         keyValueType = try dataType.keyValueType(of: checkpoint)
         let weights = try PackedWeights(
-            checkpoint: checkpoint, dataType: dataType, adapters: adapters, team: team, progress: progress)
+            checkpoint: checkpoint, dataType: dataType, adapters: adapters.map(checkpoint.fitted), team: team,
+            progress: progress)
         adapterCount = adapters.count
         forwardPass = try ForwardPass(model, weights: weights, threads: team.count)
         sampling = SamplingStage(vocabularySize: model.vocabularySize, threads: team.count)

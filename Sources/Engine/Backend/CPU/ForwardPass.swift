@@ -3,6 +3,8 @@ internal import CKernels
 /// Prepares steps and runs them on the team; owns what outlives a step.
 final class ForwardPass {
     var cache: PagedCache?
+    /// Sees what matrices multiply in the steps to come.
+    var observer: ChannelRanges?
     private var buffers: StepBuffers
     private var tiles = AttentionTiles()
     private var runs = AdapterRuns()
@@ -35,8 +37,9 @@ final class ForwardPass {
             partials: tiles.isSplit ? plan.rowCount * model.headCount * tiles.segmentCount * partialLength : 0)
         let step = ForwardStep(
             model: model, weights: weights, cache: cache, frequencies: frequencies, buffers: buffers,
-            plan: copy plan, tiles: tiles, runs: runs, rowCount: plan.rowCount, sampleCount: plan.samples.count,
-            hiddenCount: plan.hiddenRows.count, tileCount: tiles.tiles.count, isAdapted: !runs.runs.isEmpty)
+            plan: copy plan, tiles: tiles, runs: runs, observer: observer, rowCount: plan.rowCount,
+            sampleCount: plan.samples.count, hiddenCount: plan.hiddenRows.count, tileCount: tiles.tiles.count,
+            isAdapted: !runs.runs.isEmpty)
         team.run(ForwardJob(step: step, scratch: scratch))
         return buffers.logits
     }
@@ -46,6 +49,14 @@ final class ForwardPass {
         for index in 0..<count {
             let row = buffers.outputs + index * ForwardStep.padded(model.embeddingLength)
             states.append(contentsOf: UnsafeBufferPointer(start: row, count: model.embeddingLength))
+        }
+    }
+
+    /// The residual stream behind the last layer, as the last step left it: (rows, embedding).
+    func residual(rowCount: Int) -> [Float] {
+        (0..<rowCount).flatMap { row in
+            let start = buffers.residual + row * ForwardStep.padded(model.embeddingLength)
+            return Array(UnsafeBufferPointer(start: start, count: model.embeddingLength))
         }
     }
 

@@ -12,6 +12,8 @@ struct ForwardStep {
     let plan: StepPlan
     let tiles: AttentionTiles
     let runs: AdapterRuns
+    /// Sees what matrices multiply, if somebody wants to know.
+    let observer: ChannelRanges?
     // Counts of parts, apart from the arrays: a late thread walks through the stages by these alone while the engine
     // fills its plan anew.
     let rowCount: Int
@@ -78,6 +80,7 @@ struct ForwardWorker {
         for index in step.weights.layers.indices {
             let layer = step.weights.layers[index]
             normalize(by: layer.attentionNorm, as: layer.queryKeyValue.form)
+            observe(.attention, width: layer.queryKeyValue.inputs)
             multiply(layer.queryKeyValue, into: step.buffers.outputs, stride: layer.queryKeyValue.width)
             if let latent = layer.latent {
                 attendToLatents(index, layer, latent)
@@ -86,11 +89,13 @@ struct ForwardWorker {
                 attend(index, layer)
                 collect(layer)
             }
+            observe(.attended, width: layer.attentionOutput.inputs)
             multiply(layer.attentionOutput, addingToResidualBehind: layer.attentionPostNorm)
 
             switch layer.feedForward {
             case .dense(let block):
                 normalize(by: layer.feedForwardNorm, as: block.gateUp.form)
+                observe(.feedForward, width: block.gateUp.inputs)
                 multiply(block, addingToResidualBehind: layer.feedForwardPostNorm)
             case .mixture(let mixture):
                 multiply(mixture, norm: layer.feedForwardNorm)
@@ -157,6 +162,7 @@ struct ForwardWorker {
     func multiply(_ block: PackedBlock, addingToResidualBehind norm: UnsafePointer<Float>? = nil) {
         multiply(block.gateUp, into: step.buffers.outputs, stride: block.gateUp.width)
         gate(block)
+        observe(.hidden, width: block.hidden)
         multiply(block.down, addingToResidualBehind: norm)
     }
 

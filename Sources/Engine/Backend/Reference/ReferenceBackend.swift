@@ -25,7 +25,8 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
         checkpoint: any Checkpoint, dataType: DataType = .auto, adapters: [Adapter] = []
     ) throws(EngineError) {
         model = checkpoint.configuration
-        weights = try ReferenceWeights(RoundedCheckpoint(base: checkpoint, dataType: dataType), adapters: adapters)
+        weights = try ReferenceWeights(
+            RoundedCheckpoint(base: checkpoint, dataType: dataType), adapters: adapters.map(checkpoint.fitted))
         adapterCount = adapters.count
         keyValueType = dataType == .auto ? .f32 : try dataType.keyValueType(of: checkpoint)
         rotary = ReferenceRotary(model.rotaryFrequencies(windowed: false), layout: model.rotaryLayout)
