@@ -103,3 +103,16 @@ let package = Package(
 if let wanted = Context.environment["LM_TEST_TARGETS"]?.split(separator: ",") {
     package.targets.removeAll { $0.type == .test && !wanted.contains($0.name[...]) }
 }
+
+// The fuzzer is part of AddressSanitizer's build (scripts/lib.sh), which names libFuzzer's archive; what it feeds counts its
+// branches.
+if let archive = Context.environment["LM_FUZZ_ARCHIVE"] {
+    let fed = ["LMProtocol", "LMJSON", "LMTemplate", "LMEngine", "FuzzProperties"]
+    for target in package.targets where fed.contains(target.name) {
+        target.swiftSettings?.append(.unsafeFlags(["-sanitize=fuzzer,address"]))
+    }
+    package.targets.append(
+        .executableTarget(
+            name: "lmfuzz", dependencies: ["FuzzProperties"], path: "Fuzz/lmfuzz", swiftSettings: settings,
+            linkerSettings: [.unsafeFlags(["-Xlinker", archive, "-lstdc++"])]))
+}

