@@ -59,6 +59,7 @@ let package = Package(
         room("Conformance", ["LMTransport", "COpenSSL"]),
         room("Support"),
 
+        .target(name: "CAscend", path: "Sources/CAscend"),
         .target(name: "CKernels", path: "Sources/CKernels"),
         .target(name: "CLinux", path: "Sources/CLinux"),
         .systemLibrary(
@@ -84,6 +85,7 @@ let package = Package(
         tests("ProtocolTests", ["LMProtocol"]),
         tests("TransportTests", ["LMTransport"]),
         tests("KernelTests", ["CKernels"]),
+        tests("AscendSimTests", ["CAscend"]),
         tests("EngineTests", ["LMEngine", "LMJSON"]),
         tests("SchedulingTests", ["LMEngine"]),
         tests("JSONTests", ["LMJSON"]),

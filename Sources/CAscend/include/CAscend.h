@@ -1,0 +1,2 @@
+#pragma once
+#include "ascend_loader.h"
