@@ -92,7 +92,7 @@ extension ProgramError {
             case .modelNotFound: .missingInput
             case .invalidModel, .unsupportedModel: .badInput
             case .invalidRequest, .tooLarge: .usage
-            case .overloaded, .draining, .deadlineExceeded, .nonFiniteLogits, .backend, .deviceUnavailable,
+            case .overloaded, .draining, .deadlineExceeded, .nonFiniteLogits, .backend, .deviceUnavailable, .deviceLost,
                 .insufficientMemory:
                 .failure
             }

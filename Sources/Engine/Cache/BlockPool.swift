@@ -118,6 +118,17 @@ package struct BlockPool {
         table.publishedCount = 0
     }
 
+    /// Frees all cached prefixes: what their blocks held is gone. No sequence may own a block.
+    package mutating func forgetPrefixes() {
+        precondition(referenceTotal == 0, "sequences have given their blocks back")
+        // Children stand before their parents in the queue.
+        while let block = evictable.oldest {
+            evictable.remove(block)
+            index?.remove(block)
+            free.append(block)
+        }
+    }
+
     private func key(at table: BlockTable, _ tokens: [Int32], _ scope: PrefixScope) -> PrefixIndex.Key {
         let start = table.publishedCount * blockSize
         let parent = table.publishedCount == 0 ? PrefixIndex.root : table.blocks[table.publishedCount - 1]

@@ -73,7 +73,8 @@ extension Scheduler {
     }
 
     /// Ends a step that the back end could not execute. What it wrote is dropped and computed again; a sequence that
-    /// fails a second time before it yields a token fails for good.
+    /// fails a second time before it yields a token fails for good. A lost device takes the keys and values of all
+    /// sequences with it, and every cached prefix.
     package mutating func stepFailed(_ error: EngineError) {
         plan.removeAll()
         for share in shares {
@@ -85,6 +86,10 @@ extension Scheduler {
             }
         }
         shares.removeAll()
+        if error.code == .deviceLost {
+            for slot in admitted { preempt(slot, keeping: false) }
+            pool.forgetPrefixes()
+        }
         counters.failedSteps += 1
         checkLedger()
     }
