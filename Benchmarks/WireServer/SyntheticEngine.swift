@@ -51,7 +51,7 @@ final class SyntheticEngine: GenerationEngine, @unchecked Sendable {
         var options = EngineOptions()
         options.keyValueCacheBytes = Int(Int32.max)
         capacity = try EngineCapacity(
-            options: options, contextLength: Int(Int32.max), bytesPerToken: 1, availableMemory: nil)
+            options: options, contextLength: Int(Int32.max), bytesPerToken: 1, keyValueMemory: nil)
         queue = CommandQueue(maxNumRequests: 1_048_576)
         self.pace = pace
     }

@@ -40,10 +40,10 @@ public struct EngineCapacity: Sendable, Equatable {
 
     /// Checks the options against the model and decides the size of the KV pool.
     ///
-    /// - Parameter availableMemory: bytes that are free, or nil when the system does not say.
+    /// - Parameter keyValueMemory: bytes the pool may take if the options do not say; nil for any number.
     /// - Throws: `EngineError.invalidRequest` for options out of range, `insufficientMemory` for a pool of no block.
     package init(
-        options: EngineOptions, contextLength: Int, bytesPerToken: Int, availableMemory: Int?
+        options: EngineOptions, contextLength: Int, bytesPerToken: Int, keyValueMemory: Int?
     ) throws(EngineError) {
         let contextLength = min(contextLength, Int(Int32.max))  // positions are 32-bit
         try Self.check(options, contextLength: contextLength)
@@ -56,7 +56,7 @@ public struct EngineCapacity: Sendable, Equatable {
             throw EngineError(.invalidModel, "a KV block of \(blockSize) tokens of \(bytesPerToken) bytes has no size")
         }
         let enough = blocksPerSequence * options.maxNumSeqs
-        let affordable = (availableMemory ?? .max) / 4 / bytesPerBlock
+        let affordable = (keyValueMemory ?? .max) / bytesPerBlock
         let wanted = options.keyValueCacheBytes.map { $0 / bytesPerBlock } ?? min(enough, affordable)
         // Slot numbers are 32-bit.
         blockCount = min(wanted, Int(Int32.max) / blockSize)
@@ -68,6 +68,9 @@ public struct EngineCapacity: Sendable, Equatable {
         }
         keyValueCacheBytes = blockCount * bytesPerBlock
     }
+
+    /// What the pool may take of the system's memory, which others use as well.
+    package static func keyValueShare(of available: Int) -> Int { available / 4 }
 
     private static func check(_ options: EngineOptions, contextLength: Int) throws(EngineError) {
         let rows = options.maxNumSeqs...max(options.maxNumSeqs, 65_536)

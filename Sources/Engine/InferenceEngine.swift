@@ -40,7 +40,7 @@ public final class InferenceEngine: GenerationEngine {
     ) throws(EngineError) {
         capacity = try EngineCapacity(
             options: options, contextLength: model.contextLength, bytesPerToken: backend.keyValueBytesPerToken,
-            availableMemory: SystemMemory.available())
+            keyValueMemory: backend.keyValueMemory)
         try backend.allocateKeyValueCache(blockCount: capacity.blockCount, blockSize: capacity.blockSize)
         validator = RequestValidator(
             vocabularySize: model.vocabularySize, capacity: capacity, adapterCount: backend.adapterCount)

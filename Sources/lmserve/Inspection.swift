@@ -151,7 +151,7 @@ extension Inspection.Choices {
         // The pool is sized when the weights are there already.
         let capacity = try EngineCapacity(
             options: options, contextLength: model.contextLength, bytesPerToken: perToken,
-            availableMemory: available.map { max(0, $0 - packed) })
+            keyValueMemory: available.map { EngineCapacity.keyValueShare(of: max(0, $0 - packed)) })
         device = "cpu"
         threads = availableProcessorCount()
         maxModelLen = capacity.maxModelLength

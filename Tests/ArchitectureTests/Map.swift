@@ -26,7 +26,7 @@ struct Map {
             "Transport": Room("LMTransport", ["CLinux", "COpenSSL"], system: bare),
             "JSON": Room("LMJSON", [], system: []),
             "Template": Room("LMTemplate", ["LMJSON"], system: []),
-            "Engine": Room("LMEngine", ["CKernels", "LMJSON", "LMTemplate"], system: bare),
+            "Engine": Room("LMEngine", ["CAscend", "CKernels", "LMJSON", "LMTemplate"], system: bare),
             "Server": Room("LMServer", ["LMProtocol", "LMTransport", "LMEngine"], system: bare),
             "Client": Room("LMClient", ["LMProtocol", "LMTransport"], system: bare),
             "Conformance": Room("LMConformance", ["LMTransport", "COpenSSL"], system: bare),

@@ -9,7 +9,8 @@ struct EngineCapacityTests {
         var options = EngineOptions()
         adjust(&options)
         return try EngineCapacity(
-            options: options, contextLength: context, bytesPerToken: bytesPerToken, availableMemory: available)
+            options: options, contextLength: context, bytesPerToken: bytesPerToken,
+            keyValueMemory: available.map(EngineCapacity.keyValueShare(of:)))
     }
 
     @Test("By default the pool holds all sequences at full length, if a quarter of the memory allows")

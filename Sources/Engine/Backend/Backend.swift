@@ -8,6 +8,8 @@ public protocol Backend: AnyObject, Sendable {
     var summary: String { get }
     /// Bytes of KV cache that one token takes in all layers.
     var keyValueBytesPerToken: Int { get }
+    /// Bytes that the KV pool may take where nothing is said of it; nil when nobody knows.
+    var keyValueMemory: Int? { get }
     /// Adapters that plans may name, as 0..<adapterCount.
     var adapterCount: Int { get }
     /// Reserves the KV pool. Called once, before the first step.
@@ -21,6 +23,8 @@ public protocol Backend: AnyObject, Sendable {
 }
 
 extension Backend {
+    /// A share of the system's memory.
+    public var keyValueMemory: Int? { SystemMemory.available().map(EngineCapacity.keyValueShare(of:)) }
     /// None.
     public var adapterCount: Int { 0 }
 }

@@ -1,0 +1,75 @@
+/// Where the tensors of a step are: what turns a program's views into addresses and numbers.
+struct AscendAddresses {
+    let weights: UnsafeMutableRawPointer
+    let weightOffsets: [Int]
+    let activations: UnsafeMutableRawPointer
+    let inputs: UnsafeMutableRawPointer
+    let keyValues: UnsafeMutableRawPointer
+    let cache: AscendCacheShape
+    let memory: AscendStepMemory
+
+    /// The first byte of what `place` names.
+    func address(of place: AscendPlace) -> UnsafeMutableRawPointer {
+        switch place {
+        case .weight(let entry): weights + weightOffsets[entry]
+        case .activation(let activation): activations + memory.offset(of: activation)
+        case .input(let input): inputs + memory.offset(of: input)
+        case .keys(let layer): keyValues + cache.offset(ofKeys: layer)
+        case .values(let layer): keyValues + cache.offset(ofValues: layer)
+        }
+    }
+
+    /// The length of a dimension in a step of `size`.
+    func length(of extent: AscendExtent, _ size: AscendStepSize) -> Int64 {
+        switch extent {
+        case .fixed(let length): Int64(length)
+        case .blocks: Int64(cache.blockCount)
+        case .blockSize: Int64(cache.blockSize)
+        default: Int64(size.count(of: extent))
+        }
+    }
+}
+
+/// The KV pool: per layer its keys, then its values, each (block, position, head, element).
+struct AscendCacheShape: Sendable, Equatable {
+    /// Blocks, with those at the end that take what rows of padding write.
+    let blockCount: Int
+    /// Positions of a block.
+    let blockSize: Int
+    /// Bytes of all layers.
+    let byteCount: Int
+    /// The first slot that no sequence owns.
+    let spareSlot: Int
+    private let layerByteCount: Int
+
+    /// - Parameters:
+    ///   - blockCount: blocks that sequences may own.
+    ///   - paddingRows: most rows of padding in a step.
+    /// - Throws: `EngineError.backend` for a block size that the operators do not take, `insufficientMemory` for a pool
+    ///   of more bytes than can be counted.
+    init(
+        _ model: ModelConfiguration, _ element: AscendElement, blockCount: Int, blockSize: Int, paddingRows: Int
+    ) throws(EngineError) {
+        guard blockCount > 0, blockSize > 0, blockSize % 16 == 0, blockSize <= 128 else {
+            throw EngineError(
+                .backend,
+                "a KV cache of \(blockCount) blocks of \(blockSize) tokens; the NPU back end needs at least one block, "
+                    + "and a multiple of 16 tokens up to 128")
+        }
+        let spares = (paddingRows + blockSize - 1) / blockSize + 1
+        (self.blockCount, self.blockSize) = (blockCount + spares, blockSize)
+        spareSlot = blockCount * blockSize
+        var layout = AscendArenaLayout()
+        layerByteCount =
+            try layout.reserve(element, self.blockCount, blockSize, model.keyValueLength)
+            + layout.byteCount
+        let (bytes, overflow) = layerByteCount.multipliedReportingOverflow(by: 2 * model.layerCount)
+        guard !overflow, self.blockCount * blockSize <= Int(Int32.max) else {
+            throw EngineError(.insufficientMemory, "a KV cache of \(blockCount) blocks exceeds what can be addressed")
+        }
+        byteCount = bytes
+    }
+
+    func offset(ofKeys layer: Int) -> Int { 2 * layer * layerByteCount }
+    func offset(ofValues layer: Int) -> Int { (2 * layer + 1) * layerByteCount }
+}

@@ -1,0 +1,184 @@
+/// Runs dense models on one Ascend NPU through CANN's own libraries: fused operators, paged keys and values, one
+/// synchronization per step.
+///
+/// A device that fails takes its keys and values with it: the step throws `EngineError.deviceLost`, and the next step
+/// sets the device up anew and loads the weights again.
+public final class AscendBackend: Backend, @unchecked Sendable {  // after init: used by one thread at a time
+    private let checkpoint: any Checkpoint
+    private let model: ModelConfiguration
+    private let deviceIndex: Int32
+    private let weights: AscendWeights
+    private let program: AscendProgram
+    private let deviceName: String
+    private var session: AscendSession?
+    private var cache: AscendCacheShape?
+    private var recovery = AscendRecovery()
+    private var sampler: Sampler
+    private var row: [Float]
+
+    /// Finds CANN and the device, and copies the weights to it.
+    ///
+    /// - Parameters:
+    ///   - device: number of the NPU among those that this process sees.
+    ///   - dataType: of float matrices, activations, keys and values; float32 is none of an NPU.
+    ///   - progress: called on this thread with the share of weights copied, 0...1.
+    /// - Throws: `EngineError.deviceUnavailable` when CANN or the device is not there, `unsupportedModel` for what it does
+    ///   not run, `invalidModel`, `insufficientMemory`.
+    public init(
+        checkpoint: any Checkpoint, device: Int = 0, dataType: DataType = .auto,
+        progress: (Double) -> Void = { _ in }
+    ) throws(EngineError) {
+        let model = checkpoint.configuration
+        if let missing = Self.missing { throw EngineError(.deviceUnavailable, "no Ascend NPU: \(missing)") }
+        let weights: AscendWeights
+        (program, weights) = try Self.plan(checkpoint, dataType)
+        let session = try AscendSession(
+            deviceIndex: Int32(clamping: device), model, weights, program, progress: progress)
+        deviceName = session.device.name
+        (self.checkpoint, self.model, self.weights, self.session) = (checkpoint, model, weights, session)
+        deviceIndex = Int32(clamping: device)
+        sampler = Sampler(vocabularySize: model.vocabularySize)
+        row = [Float](repeating: 0, count: model.vocabularySize)
+    }
+
+    /// Fails if the model is not one that an NPU runs; no device is needed to know.
+    ///
+    /// - Throws: `EngineError.unsupportedModel` with what it is and what to use instead; `invalidModel`.
+    public static func check(_ checkpoint: any Checkpoint, dataType: DataType = .auto) throws(EngineError) {
+        _ = try plan(checkpoint, dataType)
+    }
+
+    /// The operators called for each layer, in order: what a step costs in launches.
+    package static func operatorsOfLayer(
+        _ checkpoint: any Checkpoint, dataType: DataType = .auto
+    ) throws(EngineError) -> [String] {
+        try plan(checkpoint, dataType).program.lastLayer.map { $0.operators[0] }
+    }
+
+    private static func plan(
+        _ checkpoint: any Checkpoint, _ dataType: DataType
+    ) throws(EngineError) -> (program: AscendProgram, AscendWeights) {
+        try AscendRequirements.check(checkpoint.configuration)
+        let element = try AscendRequirements.element(of: checkpoint, dataType: dataType)
+        var weights = AscendWeights(checkpoint, element: element)
+        return (try AscendProgram(checkpoint.configuration, &weights), weights)
+    }
+
+    deinit { session?.close(isForced: false) }
+
+    /// What of CANN, or which device, is not on this machine, and where it was looked for; nil when all that is needed was
+    /// found.
+    public static var missing: String? { AscendLibraries.shared.missing }
+
+    /// Tokens of a KV block that the attention operator is fastest with.
+    public static let preferredBlockSize = 128
+
+    /// The device and the type of keys and values.
+    public var summary: String {
+        "NPU \(deviceIndex), \(deviceName), \(weights.element.tensorType.dataTypeName) KV cache"
+    }
+
+    /// Bytes of KV cache that one token takes.
+    public var keyValueBytesPerToken: Int {
+        2 * model.layerCount * model.keyValueLength * weights.element.byteCount
+    }
+
+    /// What the weights leave of the device's memory, less a tenth for what steps need.
+    public var keyValueMemory: Int? {
+        guard let memory = try? session?.device.memory() else { return nil }
+        return memory.free / 10 * 9
+    }
+
+    /// Reserves the pool, and some blocks more for rows of padding.
+    ///
+    /// - Throws: `EngineError.insufficientMemory`; `EngineError.backend` for a block size that the operators do not take.
+    public func allocateKeyValueCache(blockCount: Int, blockSize: Int) throws(EngineError) {
+        let cache = try AscendCacheShape(
+            model, weights.element, blockCount: blockCount, blockSize: blockSize, paddingRows: BatchBuckets.largest)
+        try ascend { () throws(AscendError) in
+            try session?.device.enter()
+            try session?.allocate(cache)
+        }
+        self.cache = cache
+    }
+
+    /// Runs the forward pass and samples. Token ids, slots and block tables must be in range: the engine checked them.
+    public func execute(_ plan: borrowing StepPlan, into result: inout StepResult) throws(EngineError) {
+        result.removeAll()
+        guard plan.rowCount > 0 else { return }
+        let outputs = try run(plan)
+        appendFaults(outputs, rows: plan.rowCount, to: &result)
+        for index in 0..<plan.hiddenRows.count * model.embeddingLength {
+            result.hiddenStates.append(weights.element.load(outputs.hiddenStates, index))
+        }
+        for (sample, task) in plan.samples.enumerated() {
+            fill(from: outputs.logits, sample)
+            row.withUnsafeMutableBufferPointer { sampler.sample($0, task, into: &result) }
+        }
+    }
+
+    /// The logits of `plan.samples`, in order, without sampling: for comparison with other back ends.
+    package func forward(_ plan: borrowing StepPlan) throws(EngineError) -> [[Float]] {
+        let outputs = try run(plan)
+        return plan.samples.indices.map { sample in
+            fill(from: outputs.logits, sample)
+            return row
+        }
+    }
+
+    private func fill(from logits: UnsafeRawPointer, _ sample: Int) {
+        for index in row.indices { row[index] = weights.element.load(logits, sample * row.count + index) }
+    }
+
+    /// A row that is not finite anywhere is not finite before the last norm: it attends to its own key and value.
+    private func appendFaults(_ outputs: AscendSession.Outputs, rows: Int, to result: inout StepResult) {
+        for row in 0..<rows {
+            let deviation = outputs.inverseDeviations[row]
+            guard !(deviation.isFinite && deviation > 0) else { continue }
+            result.faults.append(
+                StepResult.Fault(
+                    row: Int32(row),
+                    "a hidden state is not finite in \(weights.element.tensorType.dataTypeName); the model is damaged or "
+                        + "does not suit this type"))
+        }
+    }
+
+    // MARK: - The device
+
+    private func run(_ plan: borrowing StepPlan) throws(EngineError) -> AscendSession.Outputs {
+        let session = try liveSession()
+        let size = AscendStepSize(
+            rows: plan.rowCount, samples: plan.samples.count, hiddenRows: plan.hiddenRows.count,
+            sequences: plan.sequenceCount, blockTableStride: max(1, plan.blockTableStride))
+        do throws(AscendError) {
+            let outputs = try session.run(plan, size)
+            recovery.succeeded()
+            return outputs
+        } catch {
+            if error.losesDevice {
+                session.close(isForced: true)
+                self.session = nil
+                recovery.failed()
+            }
+            throw error.stepError
+        }
+    }
+
+    /// The device as it is, or set up anew after it was lost.
+    private func liveSession() throws(EngineError) -> AscendSession {
+        if let session { return session }
+        guard recovery.mayTry else {
+            throw EngineError(
+                .deviceLost, "the NPU was lost and is set up anew in a moment; the next attempt is not due yet")
+        }
+        do throws(EngineError) {
+            let session = try AscendSession(deviceIndex: deviceIndex, model, weights, program) { _ in }
+            if let cache { try ascend { () throws(AscendError) in try session.allocate(cache) } }
+            self.session = session
+            return session
+        } catch {
+            recovery.failed()
+            throw EngineError(.deviceLost, error.message)
+        }
+    }
+}

@@ -1,0 +1,66 @@
+/// One call of an operator. Names are the operators' own, without their prefix.
+enum AscendCall: Sendable {
+    /// out[i] = source[indices[i]]
+    case indexSelect(source: AscendTensor, indices: AscendTensor, out: AscendTensor)
+    case rmsNorm(x: AscendTensor, gamma: AscendTensor, y: AscendTensor, inverseDeviation: AscendTensor)
+    /// sum = x1 + x2, y = norm of it.
+    case addRmsNorm(
+        x1: AscendTensor, x2: AscendTensor, gamma: AscendTensor, y: AscendTensor, inverseDeviation: AscendTensor,
+        sum: AscendTensor)
+    /// The same, y as 8-bit integers with a scale for each row.
+    case addRmsNormDynamicQuant(
+        x1: AscendTensor, x2: AscendTensor, gamma: AscendTensor, y: AscendTensor, scale: AscendTensor,
+        sum: AscendTensor)
+    case matmul(x: AscendTensor, weight: AscendTensor, y: AscendTensor)
+    /// x += other
+    case inplaceAdd(x: AscendTensor, other: AscendTensor)
+    case inplaceCopy(target: AscendTensor, source: AscendTensor)
+    case rotaryPositionEmbedding(x: AscendTensor, cosines: AscendTensor, sines: AscendTensor, y: AscendTensor)
+    /// Writes each row's key and value to its slot.
+    case storeKeyValue(
+        key: AscendTensor, value: AscendTensor, keyCache: AscendTensor, valueCache: AscendTensor, slots: AscendTensor)
+    case attention(AscendAttention)
+    case swiGlu(x: AscendTensor, y: AscendTensor)
+    /// y = x as 8-bit integers with a scale for each row.
+    case dynamicQuant(x: AscendTensor, y: AscendTensor, scale: AscendTensor)
+    /// y = x · factor + offset as 8-bit integers.
+    case ascendQuant(x: AscendTensor, factor: AscendTensor, offset: AscendTensor, y: AscendTensor)
+    /// y = (x weightᵀ + bias) · scale · tokenScale; a bias of floats is added behind the scales.
+    case quantMatmul(
+        x: AscendTensor, weight: AscendTensor, scale: AscendTensor, tokenScale: AscendTensor?, bias: AscendTensor?,
+        y: AscendTensor)
+
+    /// The operators' names in the library, of which the first that is there is called.
+    var operators: [String] {
+        switch self {
+        case .indexSelect: ["IndexSelect"]
+        case .rmsNorm: ["RmsNorm"]
+        case .addRmsNorm: ["AddRmsNorm"]
+        case .addRmsNormDynamicQuant: ["AddRmsNormDynamicQuant"]
+        case .matmul: ["Mm"]
+        case .inplaceAdd: ["InplaceAdd"]
+        case .inplaceCopy: ["InplaceCopy"]
+        case .rotaryPositionEmbedding: ["RotaryPositionEmbedding"]
+        case .storeKeyValue: ["ScatterPaKvCache", "InplaceIndexCopy"]
+        case .attention: ["FusedInferAttentionScoreV3"]
+        case .swiGlu: ["SwiGlu"]
+        case .dynamicQuant: ["DynamicQuant"]
+        case .ascendQuant: ["AscendQuant"]
+        case .quantMatmul: ["QuantMatmulV5", "QuantMatmulV4"]
+        }
+    }
+}
+
+/// Attention of all rows of a step over the KV blocks of their sequences.
+struct AscendAttention: Sendable {
+    let layer: Int
+    let query: AscendTensor
+    let keyCache: AscendTensor
+    let valueCache: AscendTensor
+    let blockTables: AscendTensor
+    let mask: AscendTensor
+    let out: AscendTensor
+    let headCount: Int
+    let keyValueHeadCount: Int
+    let scale: Double
+}

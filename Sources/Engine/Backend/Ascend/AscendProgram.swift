@@ -1,0 +1,273 @@
+/// The forward pass as a list of operator calls: what a step does is in here, its sizes and addresses are not.
+struct AscendProgram: Sendable {
+    /// From token ids to the rows behind the last norm.
+    private(set) var trunk: [AscendCall] = []
+    /// Logits of the sampled rows.
+    private(set) var head: [AscendCall] = []
+    /// The rows behind the last norm that are wanted as they are.
+    private(set) var hidden: [AscendCall] = []
+    /// Elements of a row of each activation, by its raw value; 0 for those without use.
+    private(set) var widths = [Int](repeating: 0, count: AscendActivation.allCases.count)
+    /// One over the deviation of each row before the last norm: not a finite number above zero where the row is not
+    /// finite.
+    let inverseDeviation: AscendTensor
+    /// (rows, vocabulary)
+    private(set) var logits: AscendTensor
+    /// (rows, embedding)
+    let wanted: AscendTensor
+
+    private var lastLayerStart = 0
+    private let model: ModelConfiguration
+    private let element: AscendElement
+
+    /// Lists the calls for a model and puts what they multiply into `weights`.
+    ///
+    /// - Throws: `EngineError.unsupportedModel` or `invalidModel` for what the checkpoint holds or lacks.
+    init(_ model: ModelConfiguration, _ weights: inout AscendWeights) throws(EngineError) {
+        self.model = model
+        element = weights.element
+        inverseDeviation = AscendTensor(.activation(.inverseDeviation), .float32, [.rows, 1])
+        logits = AscendTensor(.activation(.logits), weights.element, [.samples, .fixed(model.vocabularySize)])
+        wanted = AscendTensor(
+            .activation(.wanted), weights.element, [.hiddenRows, .fixed(model.embeddingLength)])
+        widths[AscendActivation.inverseDeviation.rawValue] = 1
+
+        let embedding = try weights.embedding()
+        let tables = try weights.rotaryTables()
+        let mask = try weights.causalMask()
+        let residual = use(.residual, model.embeddingLength)
+        trunk.append(.indexSelect(source: embedding, indices: input(.tokens, .rows), out: residual))
+        for (table, rows) in [(tables.cosines, AscendActivation.cosines), (tables.sines, .sines)] {
+            let out = use(rows, model.headDimension)
+            trunk.append(.indexSelect(source: table, indices: input(.positions, .rows), out: out))
+        }
+        var stream = Stream(current: residual, other: use(.otherResidual, model.embeddingLength), added: nil)
+        for layer in model.layers.indices {
+            lastLayerStart = trunk.count + (layer == 0 ? 0 : 1)
+            try addLayer(layer, &stream, mask, &weights)
+        }
+        let output = try weights.output(sharing: embedding)
+        let normed = normalize(&stream, by: try weights.norm(.outputNorm))
+        addHead(normed, output)
+    }
+
+    /// Calls of the last layer; the norm at its end is counted, and that at its beginning to the layer before.
+    var lastLayer: ArraySlice<AscendCall> { trunk[lastLayerStart...] }
+
+    // MARK: - Layers
+
+    /// The residual stream as calls see it: a sum that is not formed yet is `current` and `added`.
+    private struct Stream {
+        var current: AscendTensor
+        var other: AscendTensor
+        var added: AscendTensor?
+    }
+
+    private mutating func addLayer(
+        _ layer: Int, _ stream: inout Stream, _ mask: AscendTensor, _ weights: inout AscendWeights
+    ) throws(EngineError) {
+        let attentionNorm = try weights.norm(.layer(layer, .attentionNorm))
+        let queryKeyValue = try weights.linear(
+            layer, [(.query, .queryBias), (.key, .keyBias), (.value, .valueBias)])
+        let product = use(.queryKeyValue, queryKeyValue.outputs)
+        multiply(&stream, normalizedBy: attentionNorm, queryKeyValue, into: product)
+        let attended = try addAttention(layer, product, mask, &weights)
+        let attentionOutput = try weights.linear(layer, [(.attentionOutput, .attentionOutputBias)])
+        stream.added = use(.added, model.embeddingLength)
+        multiply(attended, attentionOutput, into: use(.added, model.embeddingLength))
+
+        let feedForwardNorm = try weights.norm(.layer(layer, .feedForwardNorm))
+        let gateUp = try weights.linear(layer, [(.gate, .gateBias), (.up, .upBias)])
+        let both = use(.gateUp, gateUp.outputs)
+        multiply(&stream, normalizedBy: feedForwardNorm, gateUp, into: both)
+        let hidden = use(.hidden, model.feedForwardLength)
+        trunk.append(.swiGlu(x: both, y: hidden))
+        let down = try weights.linear(layer, [(.down, .downBias)])
+        stream.added = use(.added, model.embeddingLength)
+        multiply(hidden, down, into: use(.added, model.embeddingLength))
+    }
+
+    /// From the product of all three matrices to what the heads attended to.
+    private mutating func addAttention(
+        _ layer: Int, _ product: AscendTensor, _ mask: AscendTensor, _ weights: inout AscendWeights
+    ) throws(EngineError) -> AscendTensor {
+        let (heads, keyHeads, dimension) = (model.headCount, model.keyValueHeadCount, model.headDimension)
+        let width = model.queryLength + 2 * model.keyValueLength
+        let queries = product.heads(heads, of: dimension, from: 0, width: width)
+        let keys = product.heads(keyHeads, of: dimension, from: model.queryLength, width: width)
+        let values = product.heads(
+            keyHeads, of: dimension, from: model.queryLength + model.keyValueLength, width: width)
+
+        let query = try rotate(queries, layer, .queryNorm, through: .normedQuery, into: .query, heads, &weights)
+        let key = try rotate(keys, layer, .keyNorm, through: .normedKey, into: .key, keyHeads, &weights)
+        let value = use(.value, heads: keyHeads)
+        trunk.append(.inplaceCopy(target: value, source: values))
+
+        let keyCache = cache(.keys(layer))
+        let valueCache = cache(.values(layer))
+        trunk.append(
+            .storeKeyValue(
+                key: key, value: value, keyCache: keyCache, valueCache: valueCache, slots: input(.slots, .rows)))
+        let attended = use(.attended, heads: heads)
+        let joined: [AscendExtent] = [.blocks, .blockSize, .fixed(model.keyValueLength)]
+        trunk.append(
+            .attention(
+                AscendAttention(
+                    layer: layer, query: query, keyCache: keyCache.reshaped(joined),
+                    valueCache: valueCache.reshaped(joined),
+                    blockTables: AscendTensor(.input(.blockTables), .int32, [.sequences, .blockTableStride]),
+                    mask: mask, out: attended, headCount: heads, keyValueHeadCount: keyHeads,
+                    scale: Double(model.attentionScale))))
+        return attended.reshaped([.rows, .fixed(model.queryLength)])
+    }
+
+    /// Heads turned by their position, behind their norm if the family has one.
+    private mutating func rotate(
+        _ heads: AscendTensor, _ layer: Int, _ norm: TensorRole.LayerRole, through normed: AscendActivation,
+        into target: AscendActivation, _ count: Int, _ weights: inout AscendWeights
+    ) throws(EngineError) -> AscendTensor {
+        var x = heads
+        if let gamma = try weights.optionalNorm(layer, norm) {
+            x = use(normed, heads: count)
+            reserve(.inverseDeviation, count)
+            trunk.append(
+                .rmsNorm(
+                    x: heads, gamma: gamma, y: x,
+                    inverseDeviation: AscendTensor(
+                        .activation(.inverseDeviation), .float32, [.rows, .fixed(count), 1])))
+        }
+        let y = use(target, heads: count)
+        let angles: [AscendExtent] = [.rows, 1, .fixed(model.headDimension)]
+        trunk.append(
+            .rotaryPositionEmbedding(
+                x: x, cosines: use(.cosines, model.headDimension).reshaped(angles),
+                sines: use(.sines, model.headDimension).reshaped(angles), y: y))
+        return y
+    }
+
+    private mutating func addHead(_ normed: AscendTensor, _ output: AscendWeights.Linear) {
+        let sampled = use(.sampled, model.embeddingLength, .samples)
+        head.append(.indexSelect(source: normed, indices: input(.sampledRows, .samples), out: sampled))
+        logits = use(.logits, model.vocabularySize, .samples)
+        multiply(sampled, output, into: logits, in: \.head)
+        _ = use(.wanted, model.embeddingLength, .hiddenRows)
+        hidden.append(.indexSelect(source: normed, indices: input(.hiddenRows, .hiddenRows), out: wanted))
+    }
+
+    // MARK: - Products
+
+    /// Forms the residual stream's sum and its norm.
+    private mutating func normalize(_ stream: inout Stream, by gamma: AscendTensor) -> AscendTensor {
+        let y = use(.normed, model.embeddingLength)
+        guard let added = stream.added else {
+            trunk.append(.rmsNorm(x: stream.current, gamma: gamma, y: y, inverseDeviation: inverseDeviation))
+            return y
+        }
+        trunk.append(
+            .addRmsNorm(
+                x1: added, x2: stream.current, gamma: gamma, y: y, inverseDeviation: inverseDeviation,
+                sum: stream.other))
+        stream = Stream(current: stream.other, other: stream.current, added: nil)
+        return y
+    }
+
+    /// y = linear(norm(stream)), sum, norm and quantization in one call where there is one.
+    private mutating func multiply(
+        _ stream: inout Stream, normalizedBy gamma: AscendTensor, _ linear: AscendWeights.Linear,
+        into y: AscendTensor
+    ) {
+        guard case .perToken(let scale) = linear.inputs, let added = stream.added else {
+            return multiply(normalize(&stream, by: gamma), linear, into: y)
+        }
+        let (quants, scales) = quantized(model.embeddingLength, .rows)
+        trunk.append(
+            .addRmsNormDynamicQuant(
+                x1: added, x2: stream.current, gamma: gamma, y: quants, scale: scales, sum: stream.other))
+        stream = Stream(current: stream.other, other: stream.current, added: nil)
+        trunk.append(
+            .quantMatmul(
+                x: quants, weight: linear.weight, scale: scale, tokenScale: scales, bias: linear.bias, y: y))
+    }
+
+    /// y = linear(x)
+    private mutating func multiply(
+        _ x: AscendTensor, _ linear: AscendWeights.Linear, into y: AscendTensor,
+        in list: WritableKeyPath<AscendProgram, [AscendCall]> = \.trunk
+    ) {
+        guard case .fixed(let inputs) = linear.weight.shape[1] else { preconditionFailure("weights have sizes") }
+        switch linear.inputs {
+        case nil:
+            self[keyPath: list].append(.matmul(x: x, weight: linear.weight.transposed, y: y))
+            if let bias = linear.bias { self[keyPath: list].append(.inplaceAdd(x: y, other: bias)) }
+        case .perToken(let scale):
+            let (quants, scales) = quantized(inputs, x.shape[0])
+            self[keyPath: list].append(.dynamicQuant(x: x, y: quants, scale: scales))
+            self[keyPath: list].append(
+                .quantMatmul(
+                    x: quants, weight: linear.weight, scale: scale, tokenScale: scales, bias: linear.bias, y: y))
+        case .fixed(let factor, let offset, let scale, let addend):
+            let (quants, _) = quantized(inputs, x.shape[0])
+            self[keyPath: list].append(.ascendQuant(x: x, factor: factor, offset: offset, y: quants))
+            self[keyPath: list].append(
+                .quantMatmul(x: quants, weight: linear.weight, scale: scale, tokenScale: nil, bias: addend, y: y))
+            if let bias = linear.bias { self[keyPath: list].append(.inplaceAdd(x: y, other: bias)) }
+        }
+    }
+
+    private mutating func quantized(_ width: Int, _ rows: AscendExtent) -> (AscendTensor, scales: AscendTensor) {
+        reserve(.quants, width)
+        reserve(.quantScales, 1)
+        return (
+            AscendTensor(.activation(.quants), .int8, [rows, .fixed(width)]),
+            AscendTensor(.activation(.quantScales), .float32, [rows])
+        )
+    }
+
+    // MARK: - Tensors
+
+    private mutating func reserve(_ activation: AscendActivation, _ width: Int) {
+        widths[activation.rawValue] = max(widths[activation.rawValue], width)
+    }
+
+    private mutating func use(
+        _ activation: AscendActivation, _ width: Int, _ rows: AscendExtent = .rows
+    ) -> AscendTensor {
+        reserve(activation, width)
+        return AscendTensor(.activation(activation), element, [rows, .fixed(width)])
+    }
+
+    private mutating func use(_ activation: AscendActivation, heads: Int) -> AscendTensor {
+        use(activation, heads * model.headDimension)
+            .reshaped([.rows, .fixed(heads), .fixed(model.headDimension)])
+    }
+
+    private func input(_ input: AscendInput, _ count: AscendExtent) -> AscendTensor {
+        AscendTensor(.input(input), .int32, [count])
+    }
+
+    private func cache(_ place: AscendPlace) -> AscendTensor {
+        AscendTensor(
+            place, element,
+            [.blocks, .blockSize, .fixed(model.keyValueHeadCount), .fixed(model.headDimension)])
+    }
+}
+
+extension AscendActivation {
+    /// What its rows are counted by.
+    var rows: AscendExtent {
+        switch self {
+        case .sampled, .logits: .samples
+        case .wanted: .hiddenRows
+        default: .rows
+        }
+    }
+
+    /// The type of its elements in a pass of `element`.
+    func element(_ element: AscendElement) -> AscendElement {
+        switch self {
+        case .quants: .int8
+        case .quantScales, .inverseDeviation: .float32
+        default: element
+        }
+    }
+}

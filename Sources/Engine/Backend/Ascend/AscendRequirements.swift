@@ -1,0 +1,52 @@
+/// What a model may have to run on an NPU; everything else is refused by name before a weight is loaded.
+enum AscendRequirements {
+    /// Fails if the model, or the type its numbers are to have, is beyond the NPU's operators.
+    ///
+    /// - Throws: `EngineError.unsupportedModel` with what it is and what to use instead.
+    static func check(_ model: ModelConfiguration) throws(EngineError) {
+        let heads = model.headDimension
+        let isGrouped = model.headCount != model.keyValueHeadCount
+        let refusals: [(Bool, String)] = [
+            (model.latentAttention != nil, "attention over latents"),
+            (model.mixture != nil, "a mixture of experts"),
+            (model.layers.contains { $0.attentionWindow != nil }, "an attention window"),
+            (model.attentionSoftcap != nil || model.logitSoftcap != nil, "soft caps"),
+            (model.activation != .silu, "an activation other than SiLU"),
+            (model.hasPostNorms, "norms behind attention and feed-forward blocks"),
+            (model.embeddingScale != 1, "scaled embeddings"),
+            (model.rotaryDimension != heads, "heads of which only a part is rotated"),
+            (heads % 16 != 0 || heads > 256, "heads of \(heads) elements, where a multiple of 16 up to 256 is needed"),
+            (
+                !isGrouped && heads != 64 && heads != 128,
+                "a key for each query with heads of \(heads) elements, where 64 or 128 are needed"
+            ),
+            (
+                model.keyValueLength > 65_535,
+                "keys of \(model.keyValueLength) elements a token, where at most 65535 are possible"
+            ),
+            (model.headCount > 256, "\(model.headCount) heads, where at most 256 are possible"),
+        ]
+        guard let refusal = refusals.first(where: \.0) else { return }
+        throw EngineError(
+            .unsupportedModel,
+            "the model has \(refusal.1), which the NPU back end does not run; use --device cpu")
+    }
+
+    /// The type that activations, float matrices, keys and values have.
+    ///
+    /// - Throws: `EngineError.unsupportedModel` for float32.
+    static func element(
+        of checkpoint: any Checkpoint, dataType: DataType
+    ) throws(EngineError) -> AscendElement {
+        switch dataType {
+        case .bfloat16: return .bfloat16
+        case .float16: return .float16
+        case .float32:
+            throw EngineError(
+                .unsupportedModel, "an NPU does not multiply float32; use --dtype bfloat16, or --device cpu")
+        case .auto:
+            // Block formats carry half scales, but were made from bfloat16 as often as not; the wider range is safe.
+            return try checkpoint.tensor(.layer(0, .query)).type == .f16 ? .float16 : .bfloat16
+        }
+    }
+}

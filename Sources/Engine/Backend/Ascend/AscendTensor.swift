@@ -1,0 +1,141 @@
+/// Types of elements on an NPU.
+enum AscendElement: Int32, Sendable {
+    // As `aclDataType` numbers them.
+    case float32 = 0
+    case float16 = 1
+    case int8 = 2
+    case int32 = 3
+    case bfloat16 = 27
+
+    var byteCount: Int {
+        switch self {
+        case .int8: 1
+        case .float16, .bfloat16: 2
+        case .float32, .int32: 4
+        }
+    }
+
+    /// The type of elements in files that is rounded alike.
+    var tensorType: TensorType {
+        switch self {
+        case .float16: .f16
+        case .bfloat16: .bf16
+        case .float32: .f32
+        case .int8: .i8
+        case .int32: preconditionFailure("no file holds 32-bit integers")
+        }
+    }
+}
+
+/// The sizes that one step gives to the calls of a program.
+struct AscendStepSize: Sendable, Equatable {
+    /// Rows computed, padding included.
+    var rows: Int
+    /// Rows whose logits are computed.
+    var samples: Int
+    /// Rows whose hidden states are wanted.
+    var hiddenRows = 0
+    /// Sequences that the rows belong to.
+    var sequences: Int
+    /// Entries of one sequence's block table.
+    var blockTableStride: Int
+}
+
+/// The length of a dimension: known with the model, or with the step.
+enum AscendExtent: Sendable, Equatable, ExpressibleByIntegerLiteral {
+    case fixed(Int)
+    case rows
+    case samples
+    case hiddenRows
+    case sequences
+    case blockTableStride
+    case blocks
+    case blockSize
+
+    init(integerLiteral value: Int) { self = .fixed(value) }
+}
+
+/// Where the elements of a tensor are.
+enum AscendPlace: Sendable, Hashable {
+    /// An entry of `AscendWeights`.
+    case weight(Int)
+    case activation(AscendActivation)
+    case input(AscendInput)
+    /// Keys of a layer.
+    case keys(Int)
+    /// Values of a layer.
+    case values(Int)
+}
+
+/// What a step leaves in device memory between two of its calls.
+enum AscendActivation: Int, Sendable, CaseIterable {
+    /// The residual stream; calls write one of the two from the other.
+    case residual, otherResidual
+    case normed
+    case queryKeyValue
+    case normedQuery, normedKey
+    case query, key, value
+    case attended
+    /// What attention or the feed-forward block adds to the residual stream.
+    case added
+    case gateUp
+    case hidden
+    case inverseDeviation
+    case cosines, sines
+    /// Inputs of 8-bit matrices, and the scale of each row.
+    case quants, quantScales
+    /// The rows behind the last norm that are sampled, or wanted as they are.
+    case sampled, wanted
+    case logits
+}
+
+/// Arrays of integers that the host hands to each step, in the order in which they lie.
+enum AscendInput: Int, Sendable, CaseIterable {
+    case tokens
+    case positions
+    case slots
+    case sampledRows
+    case hiddenRows
+    case blockTables
+}
+
+/// A tensor as a call takes it: a view of device memory whose sizes a step fills in.
+struct AscendTensor: Sendable, Equatable {
+    var place: AscendPlace
+    var element: AscendElement
+    var shape: [AscendExtent]
+    /// Elements from one index to the next of each dimension; nil without gaps.
+    var strides: [Int]?
+    /// Elements before the first.
+    var offset = 0
+
+    init(_ place: AscendPlace, _ element: AscendElement, _ shape: [AscendExtent]) {
+        (self.place, self.element, self.shape) = (place, element, shape)
+    }
+
+    /// Some columns of rows that are `width` long, taken as heads.
+    func heads(_ count: Int, of dimension: Int, from column: Int, width: Int) -> AscendTensor {
+        var view = self
+        view.shape = [shape[0], .fixed(count), .fixed(dimension)]
+        view.strides = [width, dimension, 1]
+        view.offset = column
+        return view
+    }
+
+    /// The same elements, all in one order, in another shape.
+    func reshaped(_ shape: [AscendExtent]) -> AscendTensor {
+        precondition(strides == nil, "a view with gaps keeps its shape")
+        var view = self
+        view.shape = shape
+        return view
+    }
+
+    /// A matrix (outputs, inputs) as (inputs, outputs), without moving an element.
+    var transposed: AscendTensor {
+        guard case .fixed(let inputs) = shape[1], strides == nil else { preconditionFailure("no matrix of a model") }
+        var view = self
+        view.shape = [shape[1], shape[0]]
+        view.strides = [1, inputs]
+        return view
+    }
+}

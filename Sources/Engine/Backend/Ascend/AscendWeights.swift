@@ -1,0 +1,203 @@
+/// Which tensors the NPU holds for a model, where they lie in its memory and what fills them.
+struct AscendWeights: Sendable {
+    /// What the rows of an entry are made of.
+    enum Source: Sendable {
+        /// Rows of matrices of the checkpoint, one after the other; or vectors, joined to one row.
+        case tensors([Part])
+        /// What the integers of matrices are multiplied by, joined.
+        case scales([Part])
+        /// What is added to the sums of integers, joined.
+        case addends([Part])
+        /// One over the scale that the inputs of a matrix are known to have.
+        case inputFactor(Float)
+        /// What is added to scaled inputs.
+        case inputOffset(Float)
+        /// 1 where a position must not be seen: above the diagonal.
+        case causalMask
+        /// Cosines of each position's angles, those of a head's first half and again for the second.
+        case cosines
+        case sines
+    }
+
+    /// One tensor of an entry.
+    struct Part: Sendable {
+        let role: TensorRole
+        let tensor: Tensor
+    }
+
+    /// A tensor in device memory.
+    struct Entry: Sendable {
+        let name: String
+        let source: Source
+        let element: AscendElement
+        let rows: Int
+        let columns: Int
+        /// Bytes before it in the arena.
+        let offset: Int
+
+        var byteCount: Int { rows * columns * element.byteCount }
+    }
+
+    /// A matrix, or several that multiply the same inputs, and what surrounds the product.
+    struct Linear: Sendable {
+        /// How inputs become integers; nil for a product of floats.
+        let inputs: Inputs?
+        /// (outputs, inputs)
+        let weight: AscendTensor
+        /// Added to the outputs.
+        let bias: AscendTensor?
+        /// Outputs of all its matrices.
+        let outputs: Int
+
+        enum Inputs: Sendable {
+            /// Each row by its own scale; products are multiplied by `scale` (outputs).
+            case perToken(scale: AscendTensor)
+            /// By one scale and offset known before; `addend` (outputs) of integers is added to the sums.
+            case fixed(factor: AscendTensor, offset: AscendTensor, scale: AscendTensor, addend: AscendTensor?)
+        }
+    }
+
+    private(set) var entries: [Entry] = []
+    private var layout = AscendArenaLayout()
+    /// Type of float matrices, activations, keys and values.
+    let element: AscendElement
+    private let checkpoint: any Checkpoint
+    private let present: Set<TensorRole>
+    private let model: ModelConfiguration
+
+    /// Bytes of all entries in device memory.
+    var byteCount: Int { layout.byteCount }
+
+    /// Nothing yet; the program of the forward pass asks for what it needs.
+    init(_ checkpoint: any Checkpoint, element: AscendElement) {
+        self.checkpoint = checkpoint
+        self.element = element
+        model = checkpoint.configuration
+        present = Set(model.tensorRoles)
+    }
+
+    /// A norm's weight.
+    ///
+    /// - Throws: as `Checkpoint.tensor`.
+    mutating func norm(_ role: TensorRole) throws(EngineError) -> AscendTensor {
+        let part = Part(role: role, tensor: try checkpoint.tensor(role))
+        return try vector("\(role)", .tensors([part]), element, count: part.tensor.columns)
+    }
+
+    /// The norm's weight if the family has it.
+    mutating func optionalNorm(_ layer: Int, _ role: TensorRole.LayerRole) throws(EngineError) -> AscendTensor? {
+        present.contains(.layer(layer, role)) ? try norm(.layer(layer, role)) : nil
+    }
+
+    /// The embedding as a table of floats.
+    mutating func embedding() throws(EngineError) -> AscendTensor {
+        try table("\(TensorRole.tokenEmbedding)", [try part(.tokenEmbedding)], element)
+    }
+
+    /// The matrix behind the last norm; `embedding` where it is the same.
+    mutating func output(sharing embedding: AscendTensor) throws(EngineError) -> Linear {
+        let role = model.tiesEmbeddings ? TensorRole.tokenEmbedding : .output
+        if model.tiesEmbeddings, try part(role).tensor.integers == nil {
+            return Linear(inputs: nil, weight: embedding, bias: nil, outputs: model.vocabularySize)
+        }
+        return try linear([(role, nil)])
+    }
+
+    /// Matrices of a layer that multiply the same inputs.
+    mutating func linear(
+        _ layer: Int, _ members: [(TensorRole.LayerRole, bias: TensorRole.LayerRole)]
+    ) throws(EngineError) -> Linear {
+        try linear(members.map { (.layer(layer, $0.0), .layer(layer, $0.bias)) })
+    }
+
+    /// The mask of attention: what a position later than a query's own is marked by, in a square that the operator moves
+    /// along the diagonal.
+    mutating func causalMask() throws(EngineError) -> AscendTensor {
+        let side = Self.maskSide
+        return try add("causal mask", .causalMask, .int8, rows: side, columns: side)
+    }
+
+    /// Cosines and sines of every position, by which rows are looked up.
+    mutating func rotaryTables() throws(EngineError) -> (cosines: AscendTensor, sines: AscendTensor) {
+        let (rows, columns) = (model.contextLength, model.headDimension)
+        return (
+            try add("cosines", .cosines, element, rows: rows, columns: columns),
+            try add("sines", .sines, element, rows: rows, columns: columns)
+        )
+    }
+
+    /// Rows and columns of the mask, as the attention operator demands.
+    static let maskSide = 2_048
+
+    // MARK: - Entries
+
+    private func part(_ role: TensorRole) throws(EngineError) -> Part {
+        Part(role: role, tensor: try checkpoint.tensor(role))
+    }
+
+    private mutating func linear(_ members: [(TensorRole, bias: TensorRole?)]) throws(EngineError) -> Linear {
+        var matrices: [Part] = []
+        for member in members { matrices.append(try part(member.0)) }
+        let name = members.map { "\($0.0)" }.joined(separator: ", ")
+        let forms = matrices.map(\.tensor.integers)
+        guard forms.allSatisfy({ ($0 == nil) == (forms[0] == nil) && $0?.inputs == forms[0]?.inputs }) else {
+            throw EngineError(
+                .unsupportedModel,
+                "\(name): quantized differently, or only in part; the NPU back end multiplies them as one")
+        }
+        let weight = try table(name, matrices, forms[0] == nil ? element : .int8)
+        let outputs = matrices.reduce(0) { $0 + $1.tensor.rows }
+        return Linear(
+            inputs: try inputs(name, matrices, outputs), weight: weight,
+            bias: try bias(name, members.compactMap(\.bias), outputs), outputs: outputs)
+    }
+
+    private mutating func inputs(
+        _ name: String, _ matrices: [Part], _ outputs: Int
+    ) throws(EngineError) -> Linear.Inputs? {
+        guard let meaning = matrices[0].tensor.integers else { return nil }
+        let scale = try vector("scales of \(name)", .scales(matrices), .float32, count: outputs)
+        guard case .fixed(let inputScale, let offset) = meaning.inputs else { return .perToken(scale: scale) }
+        let hasAddends = matrices.contains { $0.tensor.integers?.addends.isEmpty == false }
+        return .fixed(
+            factor: try vector("input factor of \(name)", .inputFactor(1 / inputScale), element, count: 1),
+            offset: try vector("input offset of \(name)", .inputOffset(offset), element, count: 1),
+            scale: scale,
+            addend: hasAddends
+                ? try vector("addends of \(name)", .addends(matrices), .int32, count: outputs) : nil)
+    }
+
+    private mutating func bias(
+        _ name: String, _ roles: [TensorRole], _ outputs: Int
+    ) throws(EngineError) -> AscendTensor? {
+        let roles = roles.filter(present.contains)
+        guard !roles.isEmpty else { return nil }
+        var parts: [Part] = []
+        for role in roles { parts.append(try part(role)) }
+        precondition(parts.reduce(0) { $0 + $1.tensor.columns } == outputs, "all of a group have a bias, or none")
+        return try vector("bias of \(name)", .tensors(parts), element, count: outputs)
+    }
+
+    private mutating func table(
+        _ name: String, _ parts: [Part], _ element: AscendElement
+    ) throws(EngineError) -> AscendTensor {
+        try add(
+            name, .tensors(parts), element, rows: parts.reduce(0) { $0 + $1.tensor.rows },
+            columns: parts[0].tensor.columns)
+    }
+
+    private mutating func vector(
+        _ name: String, _ source: Source, _ element: AscendElement, count: Int
+    ) throws(EngineError) -> AscendTensor {
+        try add(name, source, element, rows: 1, columns: count).reshaped([.fixed(count)])
+    }
+
+    private mutating func add(
+        _ name: String, _ source: Source, _ element: AscendElement, rows: Int, columns: Int
+    ) throws(EngineError) -> AscendTensor {
+        let offset = try layout.reserve(element, rows, columns)
+        entries.append(
+            Entry(name: name, source: source, element: element, rows: rows, columns: columns, offset: offset))
+        return AscendTensor(.weight(entries.count - 1), element, [.fixed(rows), .fixed(columns)])
+    }
+}

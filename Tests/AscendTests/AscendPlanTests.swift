@@ -1,0 +1,78 @@
+import LMEngine
+import TestKit
+import Testing
+
+@Suite("What an NPU is asked to do")
+struct AscendPlanTests {
+    @Test("A layer takes at most fourteen operators in bfloat16", arguments: AscendModel.allCases)
+    func launches(_ model: AscendModel) throws {
+        let operators = try AscendBackend.operatorsOfLayer(model.checkpoint())
+        #expect(operators.count <= 14, "\(operators)")
+        #expect(operators.last == "AddRmsNorm", "the norm behind a layer is one call with the sum before it")
+        #expect(operators.count { $0 == "FusedInferAttentionScoreV3" } == 1)
+        #expect(operators.count { $0 == "Mm" } == 4, "matrices of equal inputs are one")
+    }
+
+    @Test("What the operators do not compute is refused by name")
+    func refusals() {
+        func refusal(_ change: (inout ModelConfiguration) -> Void) -> String? {
+            var model = AscendModel.llama.configuration()
+            change(&model)
+            do throws(EngineError) {
+                try AscendBackend.check(QuantizedCheckpoint(model, .bf16))
+                return nil
+            } catch {
+                return error.code == .unsupportedModel ? error.message : "wrong code: \(error)"
+            }
+        }
+        #expect(refusal { _ in } == nil)
+        #expect(refusal { $0.layers[1].attentionWindow = 8 }?.contains("an attention window") == true)
+        #expect(refusal { $0.attentionSoftcap = 50 }?.contains("soft caps") == true)
+        #expect(refusal { $0.activation = .geluTanh }?.contains("SiLU") == true)
+        #expect(refusal { $0.hasPostNorms = true }?.contains("norms behind") == true)
+        #expect(refusal { $0.embeddingScale = 2 }?.contains("scaled embeddings") == true)
+        #expect(refusal { $0.rotaryDimension = 32 }?.contains("only a part") == true)
+        #expect(refusal { ($0.headDimension, $0.rotaryDimension) = (72, 72) }?.contains("72") == true)
+        #expect(
+            refusal { ($0.headDimension, $0.rotaryDimension, $0.keyValueHeadCount) = (32, 32, 4) }?
+                .contains("a key for each query") == true)
+    }
+
+    @Test("Float32 is refused, the other types are not")
+    func types() throws {
+        let checkpoint = AscendModel.llama.checkpoint()
+        for type in [DataType.auto, .bfloat16, .float16] { try AscendBackend.check(checkpoint, dataType: type) }
+        #expect(throws: EngineError.self) { try AscendBackend.check(checkpoint, dataType: .float32) }
+    }
+
+    @Test("A batch is padded to the smallest size that holds it, and larger ones to none")
+    func buckets() throws {
+        let buckets = try BatchBuckets([8, 1, 4, 8])
+        #expect(buckets.sizes == [1, 4, 8])
+        #expect((1...9).map { buckets.size(for: $0) } == [1, 4, 4, 4, 8, 8, 8, 8, nil])
+        #expect(BatchBuckets.none.size(for: 1) == nil)
+        #expect(throws: EngineError.self) { try BatchBuckets([0]) }
+        #expect(throws: EngineError.self) { try BatchBuckets([BatchBuckets.largest + 1]) }
+        #expect(throws: EngineError.self) { try BatchBuckets(Array(1...BatchBuckets.maximumCount + 1)) }
+    }
+
+    @Test(
+        "Codes of the runtime mean what is to happen next",
+        arguments: [
+            (107_019, AscendError.Consequence.retry), (507_012, .retry), (207_001, .outOfMemory),
+            (207_018, .outOfMemory),
+            (507_046, .rebuild), (507_014, .rebuild), (507_015, .rebuild), (507_018, .rebuild), (507_034, .rebuild),
+            (507_048, .rebuild), (361_001, .rebuild), (507_010, .lost), (507_899, .lost), (507_901, .lost),
+            (207_004, .lost), (507_054, .lost), (507_042, .lost), (561_003, .unsupported), (207_000, .unsupported),
+            (161_002, .misuse), (107_002, .misuse),
+        ])
+    func consequences(_ code: Int, _ consequence: AscendError.Consequence) {
+        let error = AscendError("aclrtX", code: Int32(code), text: "EE9999: words")
+        #expect(error.consequence == consequence)
+        #expect(error.losesDevice == [.rebuild, .lost].contains(consequence))
+        let code: EngineError.Code =
+            error.losesDevice ? .deviceLost : consequence == .unsupported ? .deviceUnavailable : .backend
+        #expect(error.stepError.code == code)
+        #expect(error.message.hasPrefix("the Ascend NPU: aclrtX returned \(error.code) (EE9999: words)"))
+    }
+}
