@@ -21,8 +21,9 @@ struct BenchCommand {
     }
 
     func run() throws {
-        _ = try DeviceChoice(settings.model.device)
+        let wish = try DeviceChoice(settings.model)
         let source = try ModelSource(settings.model)
+        let device = try wish.settled(for: source, settings.model).device
         source.announce()
         let blockSize = 16
         let workloads = settings.batches.map { batch in
@@ -34,7 +35,7 @@ struct BenchCommand {
             try StandardStream.output.write("threads  batch  kind     tokens/s\n")
         }
         for threads in settings.threads.isEmpty ? [availableProcessorCount()] : settings.threads {
-            let backend = try source.makeBackend(settings.model, threads: threads)
+            let backend = try source.makeBackend(settings.model, on: device, threads: threads)
             do {
                 let blockCount = workloads.map(\.blockCount).max() ?? 1
                 try backend.allocateKeyValueCache(blockCount: blockCount, blockSize: blockSize)

@@ -1,41 +1,72 @@
-import Glibc
+import LMEngine
 import LMSupport
 
 /// Which device computes, and why.
 struct DeviceChoice {
+    /// What was chosen.
+    enum Device: String {
+        case cpu, npu
+    }
+
+    /// What was chosen.
+    let device: Device
     /// For people: what was chosen and why.
     let explanation: String
+    private let isAskedFor: Bool
 
-    /// Decides what `--device` means on this machine.
+    private init(_ device: Device, isAskedFor: Bool, _ reason: String) {
+        self.device = device
+        self.isAskedFor = isAskedFor
+        explanation = "\(device.rawValue) (\(reason))"
+    }
+
+    /// Decides what `--device` means on this machine, before a model is opened.
     ///
     /// - Throws: one sentence with what was looked for, where, and the fix, when the device is not here.
-    init(_ requested: ModelSettings.Device) throws(ProgramError) {
-        let missing = Self.missingForNPU()
-        switch (requested, missing) {
-        case (.cpu, _): explanation = "cpu (as asked for)"
-        case (.auto, let missing?): explanation = "cpu (no Ascend NPU: \(missing))"
-        case (.auto, nil): explanation = "cpu (there is an Ascend NPU, but this build has no back end for it)"
-        case (.npu, let missing?):
-            throw ProgramError(
-                .failure,
-                "--device npu: \(missing); install the Ascend driver and CANN, source their set_env.sh, "
-                    + "or use --device cpu")
-        case (.npu, nil):
-            throw ProgramError(
-                .failure,
-                "--device npu: the driver and libascendcl.so are here, but this build has no Ascend back end; "
-                    + "use --device cpu")
+    init(_ settings: ModelSettings) throws(ProgramError) {
+        if settings.backend == .reference {
+            guard settings.device != .npu else {
+                throw .usage("--backend reference computes on the CPU; leave it out, or use --device cpu")
+            }
+            self.init(.cpu, isAskedFor: true, "as --backend reference says")
+            return
+        }
+        switch settings.device {
+        case .cpu: self.init(.cpu, isAskedFor: true, "as asked for")
+        case .auto:
+            if let missing = AscendBackend.missing {
+                self.init(.cpu, isAskedFor: false, "no Ascend NPU: \(missing)")
+            } else {
+                self.init(.npu, isAskedFor: false, "there is one")
+            }
+        case .npu:
+            if let missing = AscendBackend.missing {
+                throw ProgramError(
+                    .failure,
+                    "--device npu: \(missing); install the Ascend driver and CANN, source their set_env.sh, "
+                        + "or use --device cpu")
+            }
+            self.init(.npu, isAskedFor: true, "as asked for")
         }
     }
 
-    /// What an Ascend NPU needs and this machine lacks; nil when both are here.
-    private static func missingForNPU() -> String? {
-        let devices = "/dev/davinci_manager"
-        guard access(devices, F_OK) == 0 else { return "found no \(devices)" }
-        let home = environmentValue("ASCEND_HOME_PATH") ?? "/usr/local/Ascend/ascend-toolkit/latest"
-        let folders =
-            (environmentValue("LD_LIBRARY_PATH") ?? "").split(separator: ":").map(String.init) + ["\(home)/lib64"]
-        let isFound = folders.contains { access("\($0)/libascendcl.so", R_OK) == 0 }
-        return isFound ? nil : "found no libascendcl.so in \(folders.joined(separator: ", "))"
+    /// The choice for a model: the CPU where the NPU does not run it, unless the NPU was asked for.
+    ///
+    /// - Throws: why the NPU that was asked for does not run it.
+    func settled(
+        for source: ModelSource, _ settings: ModelSettings, hasAdapters: Bool = false
+    ) throws(ProgramError) -> DeviceChoice {
+        guard device == .npu else { return self }
+        do throws(EngineError) {
+            try AscendBackend.check(source.checkpoint, dataType: settings.dataType)
+            if hasAdapters {
+                throw EngineError(
+                    .unsupportedModel, "--lora is not supported by the NPU back end; use --device cpu")
+            }
+            return self
+        } catch {
+            guard !isAskedFor else { throw ProgramError(error) }
+            return DeviceChoice(.cpu, isAskedFor: false, "the NPU does not run it: \(error.message)")
+        }
     }
 }

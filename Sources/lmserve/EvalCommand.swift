@@ -65,7 +65,7 @@ struct EvalCommand {
 
     func run() throws {
         guard !file.isEmpty else { throw ProgramError.usage("--perplexity is missing: which text?") }
-        _ = try DeviceChoice(model.device)
+        let wish = try DeviceChoice(model)
         let text = try InputText.text(try InputText.bytes(of: file, limit: Self.textLimit), source: file)
         let source = try ModelSource(model)
         let contextLength = source.checkpoint.configuration.contextLength
@@ -74,7 +74,7 @@ struct EvalCommand {
             throw ProgramError.usage("--context: the model was trained for \(contextLength) tokens")
         }
         source.announce()
-        let backend = try source.makeBackend(model)
+        let backend = try source.makeBackend(model, on: try wish.settled(for: source, model).device)
         StandardStream.error.note("back end: \(backend.summary)")
         let row: Row
         do throws(EngineError) {

@@ -61,22 +61,23 @@ struct ModelSource {
     ///
     /// - Parameter threads: instead of what the settings say.
     func makeBackend(
-        _ settings: ModelSettings, threads: Int? = nil, adapters: [Adapter] = []
+        _ settings: ModelSettings, on device: DeviceChoice.Device, threads: Int? = nil, adapters: [Adapter] = []
     ) throws(ProgramError) -> any Backend {
         let threads = threads ?? settings.threads ?? availableProcessorCount()
         let progress = ProgressLine()
         defer { progress.clear() }
+        func show(_ fraction: Double) { progress.show("loading \(name): \(Int(fraction * 100)) %") }
         do throws(EngineError) {
-            switch settings.backend {
-            case .reference:
+            switch (settings.backend, device) {
+            case (.reference, _):
                 return try ReferenceBackend(
                     checkpoint: checkpoint, dataType: settings.dataType, adapters: adapters)
-            case .cpu:
+            case (.cpu, .cpu):
                 return try CPUBackend(
-                    checkpoint: checkpoint, threads: threads, dataType: settings.dataType, adapters: adapters
-                ) { fraction in
-                    progress.show("loading \(name): \(Int(fraction * 100)) %")
-                }
+                    checkpoint: checkpoint, threads: threads, dataType: settings.dataType, adapters: adapters,
+                    progress: show)
+            case (.cpu, .npu):
+                return try AscendBackend(checkpoint: checkpoint, dataType: settings.dataType, progress: show)
             }
         } catch {
             throw ProgramError(error)

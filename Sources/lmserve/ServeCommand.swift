@@ -12,14 +12,16 @@ struct ServeCommand {
         let tls = try tlsFiles()
         let limits = try limits()
         if tls != nil || settings.apiKeyFile != nil { keepMemoryOutOfDumps() }
-        StandardStream.error.note("device: \(try DeviceChoice(settings.model.device).explanation)")
+        let wish = try DeviceChoice(settings.model)
         let source = try ModelSource(settings.model)
         source.announce()
+        let choice = try wish.settled(for: source, settings.model, hasAdapters: !settings.adapters.isEmpty)
+        StandardStream.error.note("device: \(choice.explanation)")
         let defaults = try generationDefaults(source)
         let template = try ChatTemplateChoice(named: settings.chatTemplate).template(for: source)
         let name = settings.servedModelName ?? source.name
         let adapters = try AdapterOption.open(settings.adapters, for: source, named: name)
-        let engine = try startEngine(source, adapters)
+        let engine = try startEngine(source, choice, adapters)
         defer { engine.shutdown() }
 
         let server: InferenceServer
@@ -30,7 +32,7 @@ struct ServeCommand {
             configuration.agent = "lmserve/\(productVersion)"
             configuration.keys = try settings.apiKeyFile.map { (path) throws(ServerError) in try APIKeys(file: path) }
             configuration.limits = limits
-            let model = try served(source, engine, name: name, template, defaults)
+            let model = try served(source, choice, engine, name: name, template, defaults)
             let adapted = adapters.enumerated().map { model.adapted(by: $0, name: $1.name) }
             server = try InferenceServer(model: model, adapted: adapted, configuration: configuration)
         } catch let error as ServerError {
@@ -94,10 +96,13 @@ struct ServeCommand {
         return limits
     }
 
-    private func startEngine(_ source: ModelSource, _ adapters: [Adapter]) throws(ProgramError) -> InferenceEngine {
-        let backend = try source.makeBackend(settings.model, adapters: adapters)
+    private func startEngine(
+        _ source: ModelSource, _ choice: DeviceChoice, _ adapters: [Adapter]
+    ) throws(ProgramError) -> InferenceEngine {
+        let backend = try source.makeBackend(settings.model, on: choice.device, adapters: adapters)
         StandardStream.error.note("back end: \(backend.summary)")
         var options = EngineOptions()
+        if choice.device == .npu { options.blockSize = AscendBackend.preferredBlockSize }
         options.maxModelLength = settings.maxModelLength
         options.maxNumSeqs = settings.maxNumSeqs
         options.maxNumBatchedTokens = settings.maxNumBatchedTokens
@@ -132,14 +137,14 @@ struct ServeCommand {
     }
 
     private func served(
-        _ source: ModelSource, _ engine: InferenceEngine, name: String, _ template: ChatTemplate?,
-        _ defaults: GenerationDefaults
+        _ source: ModelSource, _ choice: DeviceChoice, _ engine: InferenceEngine, name: String,
+        _ template: ChatTemplate?, _ defaults: GenerationDefaults
     ) throws(EngineError) -> ServedModel {
         ServedModel(
             name: name, engine: engine,
             tokenizer: source.checkpoint.tokenizer, configuration: source.checkpoint.configuration,
             template: template, defaults: defaults,
             format: settings.model.dataType.stored(try source.checkpoint.tensor(.layer(0, .query)).type).rawValue,
-            device: "cpu")
+            device: choice.device.rawValue)
     }
 }
