@@ -56,7 +56,7 @@ enum { HANDLES = 16, PATH_BYTES = 512 };
 typedef struct {
     void *handles[HANDLES];
     size_t count;
-    asc_lookup_function lookup;
+    asc_exports_function exports;
 } opened;
 
 static bool open_library(const char *path, opened *libraries, asc_report *report) {
@@ -152,7 +152,7 @@ static void open_kind(asc_kind kind, opened *libraries, asc_report *report) {
     const char *single = getenv("LM_ASCEND_LIBRARY");
     if (single && *single) {
         if (open_library(single, libraries, report)) {
-            libraries->lookup = (asc_lookup_function)dlsym(libraries->handles[0], "asc_lookup");
+            libraries->exports = (asc_exports_function)dlsym(libraries->handles[0], "asc_exports");
         } else {
             const char *error = dlerror();
             append(report, "", "LM_ASCEND_LIBRARY: ");
@@ -174,7 +174,7 @@ static void open_kind(asc_kind kind, opened *libraries, asc_report *report) {
 // MARK: - Loading
 
 static void *find(const opened *libraries, const char *name) {
-    if (libraries->lookup) return libraries->lookup(name);
+    if (libraries->exports && !libraries->exports(name)) return NULL;
     for (size_t i = 0; i < libraries->count; i++) {
         void *function = dlsym(libraries->handles[i], name);
         if (function) return function;

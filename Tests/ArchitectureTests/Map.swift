@@ -34,6 +34,7 @@ struct Map {
             "lmserve": Room("lmserve", ["LMServer", "LMEngine", "LMSupport"], system: tools),
             "lmcall": Room("lmcall", ["LMClient", "LMConformance", "LMJSON", "LMSupport"], system: tools),
             "lmload": Room("lmload", ["LMClient", "LMSupport"], system: tools),
+            "AscendSim": Room("AscendSim", ["CAscend"], system: bare),
             "WireServer": Room("WireServer", ["LMServer", "LMEngine", "CAllocations"], system: bare),
         ]
     }()

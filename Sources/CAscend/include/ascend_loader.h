@@ -16,7 +16,7 @@
 // then the driver's.
 //
 // LM_ASCEND_LIBRARY names one library to take everything from in place of all these: a simulated device. Such a library
-// may export an `asc_lookup_function` as "asc_lookup": it is asked in place of the linker, so that one file can look like
+// may export an `asc_exports_function` as "asc_exports": it says which functions to take, so that one file can look like
 // several releases.
 
 #include "ascend_collectives.h"
@@ -53,8 +53,8 @@ typedef struct {
     asc_report reports[ASC_KINDS];  ///< by `asc_kind`
 } asc_libraries;
 
-/// The function of a name, or NULL: what a library named by LM_ASCEND_LIBRARY may export as "asc_lookup".
-typedef void *(*asc_lookup_function)(const char *name);
+/// Whether a function is to be taken: what a library named by LM_ASCEND_LIBRARY may export as "asc_exports".
+typedef bool (*asc_exports_function)(const char *name);
 
 /// Opens what there is and fills `libraries`; never fails, absent functions are NULL. Libraries stay open for the life of
 /// the process (they keep threads of their own), so call it once.

@@ -1,0 +1,148 @@
+internal import CAscend
+internal import Glibc
+
+/// x / sqrt(mean(x²) + epsilon) × gamma of one row; also returns the factor.
+func normalise(_ x: [Float], _ gamma: [Float], _ epsilon: Double) -> (y: [Float], factor: Float) {
+    var squares: Float = 0
+    for value in x { squares += value * value }
+    let factor = 1 / (squares / Float(x.count) + Float(epsilon)).squareRoot()
+    return (zip(x, gamma).map { $0 * factor * $1 }, factor)
+}
+
+/// 8-bit integers of one row and their scale, half to even.
+func quantise(_ x: [Float]) -> (quants: [Float], scale: Float) {
+    var largest: Float = 0
+    for value in x { largest = max(largest, abs(value)) }
+    let scale = largest / 127
+    return (x.map { scale == 0 ? 0 : min(max(($0 / scale).rounded(.toNearestOrEven), -128), 127) }, scale)
+}
+
+func silu(_ value: Float) -> Float { value / (1 + expf(-value)) }
+
+/// The logarithms of softmax of one row.
+func logSoftmax(_ x: [Float]) -> [Float] {
+    var largest = -Float.infinity
+    for value in x { largest = max(largest, value) }
+    var sum: Float = 0
+    for value in x { sum += expf(value - largest) }
+    let shift = largest + logf(sum)
+    return x.map { $0 - shift }
+}
+
+func softmax(_ x: [Float]) -> [Float] {
+    var largest = -Float.infinity
+    for value in x { largest = max(largest, value) }
+    var values = x.map { expf($0 - largest) }
+    let sum = values.reduce(0, +)
+    for index in values.indices { values[index] /= sum }
+    return values
+}
+
+/// Indices of the largest values, descending; of equal ones the first.
+func largest(_ x: [Float], _ count: Int) -> [Int] {
+    if count == 1 {
+        var best = 0
+        for index in x.indices where x[index] > x[best] { best = index }
+        return [best]
+    }
+    // Most of the values are below a bound that a few passes find; only the rest is sorted.
+    let sorted = x.indices.sorted { x[$0] > x[$1] || (x[$0] == x[$1] && $0 < $1) }
+    return Array(sorted.prefix(count))
+}
+
+extension View {
+    /// The last dimension of a row as floats.
+    func row(_ index: Int) -> [Float] {
+        [Float](unsafeUninitializedCapacity: columns) { buffer, initialized in
+            if let start = buffer.baseAddress { read(row: index, into: start) }
+            initialized = columns
+        }
+    }
+
+    func write(row: Int, _ values: [Float]) {
+        values.withUnsafeBufferPointer { if let start = $0.baseAddress { write(row: row, start) } }
+    }
+
+    /// As a tensor of other dimensions sees it: dimensions of 1 repeat.
+    func broadcast(to dims: [Int]) -> View {
+        var tensor = tensor
+        let missing = dims.count - tensor.dims.count
+        var strides = [Int](repeating: 0, count: missing) + tensor.strides
+        for (axis, size) in tensor.dims.enumerated() where size == 1 { strides[missing + axis] = 0 }
+        tensor.dims = dims
+        tensor.strides = strides
+        return View(tensor: tensor, base: base)
+    }
+}
+
+extension Plan {
+    /// Whether `small` can be repeated to `large`.
+    func broadcasts(_ small: Operand, to large: [Int]) throws(Failure) {
+        let missing = large.count - small.dims.count
+        let fits =
+            missing >= 0
+            && small.dims.enumerated().allSatisfy { $0.element == 1 || $0.element == large[missing + $0.offset] }
+        try require(fits, "\(small.name) \(small.dims) cannot be repeated to \(large)")
+    }
+
+    func last(_ dim: Int64, _ operand: Operand) throws(Failure) {
+        try require(
+            dim == -1 || dim == Int64(operand.dims.count - 1), "dim \(dim): only the last dimension is simulated")
+    }
+}
+
+/// What an attribute string says; NULL is empty.
+func text(_ pointer: UnsafePointer<CChar>?) -> String { pointer.map { String(cString: $0) } ?? "" }
+
+extension Plan {
+    /// The cost of vector work: elements of these tensors moved, and so many operations for each of the first.
+    func vector(_ operands: Operand..., operations: Int) -> Cost {
+        Cost(
+            bytes: operands.reduce(0) { $0 + $1.tensor.count * $1.type.bytes },
+            vectorOperations: Double(operations * (operands.first?.tensor.count ?? 0)))
+    }
+}
+
+extension View {
+    /// A row of another view of the same type, as it is.
+    func copy(row: Int, from source: View, row other: Int) {
+        let size = tensor.type.bytes
+        let (to, from) = (offset(ofRow: row), source.offset(ofRow: other))
+        let (step, otherStep) = (tensor.strides.last ?? 1, source.tensor.strides.last ?? 1)
+        if step == 1 && otherStep == 1 {
+            memmove(base + to * size, source.base + from * size, columns * size)
+            return
+        }
+        for column in 0..<columns {
+            memcpy(base + (to + column * step) * size, source.base + (from + column * otherStep) * size, size)
+        }
+    }
+
+    /// All elements of a view of equal shape in the type of this one.
+    func convert(from source: View) {
+        if tensor.type == source.tensor.type {
+            for row in 0..<rows { copy(row: row, from: source, row: row) }
+        } else if tensor.type.isFloat || source.tensor.type.isFloat {
+            // Towards integers the fraction is cut off.
+            let values = source.floats()
+            write(tensor.type.isFloat ? values : values.map { $0.rounded(.towardZero) })
+        } else {
+            write(source.integers())
+        }
+    }
+}
+
+/// Keeps the `count` largest (0 or less: all) and of those the fewest whose probabilities reach `share`; the rest is -infinity.
+func filter(_ x: [Float], count: Int, share: Float) -> [Float] {
+    let order = largest(x, x.count)
+    let kept = count <= 0 || count >= x.count ? order : order.filter { x[$0] >= x[order[count - 1]] }
+    var line = [Float](repeating: -.infinity, count: x.count)
+    let chances = softmax(kept.map { x[$0] })
+    var sum: Float = 0
+    for (index, place) in kept.enumerated() {
+        if index > 0 && sum >= share { break }
+        sum += chances[index]
+        line[place] = x[place]
+    }
+    return line
+}

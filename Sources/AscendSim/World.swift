@@ -1,0 +1,186 @@
+internal import Glibc
+
+/// The simulated machine. Everything in it and in what it holds is touched only between `enter` and its end, or by a
+/// stream's thread that holds `lock`.
+final class World: @unchecked Sendable {  // Protected by `lock`.
+    let lock = Lock()
+    var settings: Settings
+    let memory = DeviceMemory()
+    var devices: [Device] = []
+    var isInitialised = false
+    /// Handles that are alive; their objects are retained by it.
+    var handles: [UInt: AnyObject] = [:]
+    private var nextHandle: UInt = 1 << 20
+    /// Host memory whose copies may be asynchronous: base to bytes.
+    var pinned: [UInt: Int] = [:]
+    var faults: [Fault] = []
+    var trace = Trace(path: nil)
+    /// Captures that forbid unsafe calls on every thread.
+    var globalCaptures = 0
+    var groups: [String: CollectiveGroup] = [:]
+
+    init() {
+        do {
+            settings = try Settings()
+        } catch {
+            report(error.message)
+            exit(2)
+        }
+        start()
+    }
+
+    /// Reads the settings again and forgets all state but memory that is allocated.
+    func restart() throws(Failure) {
+        lock.lock()
+        defer { lock.unlock() }
+        for device in devices { device.stop() }
+        settings = try Settings()
+        for device in devices.indices { memory.dropAll(device: device) }
+        handles = [:]
+        pinned = [:]
+        isInitialised = false
+        globalCaptures = 0
+        groups = [:]
+        thread().forget()
+        start()
+        lock.wakeAll()
+    }
+
+    private func start() {
+        faults = settings.faults
+        trace = Trace(path: settings.tracePath)
+        devices = (0..<settings.deviceCount).map { Device($0, seed: settings.seed) }
+    }
+
+    // MARK: Calls
+
+    /// Runs one call of the runtime: traced, struck by faults, refused before `aclInit`.
+    func enter(
+        _ name: String, needsInit: Bool = true, _ body: (World, ThreadState) throws(Failure) -> Void
+    ) -> Int32 {
+        lock.lock()
+        defer { lock.unlock() }
+        let thread = thread()
+        thread.clock += Cost.call
+        var detached: Failure?
+        do {
+            try strike(name, &detached)
+            try require(isInitialised || !needsInit, 100001, "\(name): aclInit was not called")
+            try body(self, thread)
+            trace.write(name, thread.note)
+            thread.note = ""
+            if let detached { thread.context?.device.fail(detached) }
+            return 0
+        } catch {
+            thread.message = "E\(error.code / 100000)9999: \(error.message)"
+            thread.lastError = error.code
+            thread.note = ""
+            trace.write(name, "-> \(error.code) \(error.message)")
+            return error.code
+        }
+    }
+
+    private func strike(_ name: String, _ detached: inout Failure?) throws(Failure) {
+        for index in faults.indices where faults[index].strikes(name) {
+            switch faults[index].kind {
+            case .fail(let code, true, _): detached = Failure(code, "\(name): planted fault")
+            case .fail(let code, false, _): throw Failure(code, "\(name): planted fault")
+            case .hang(let milliseconds):
+                lock.unlock()
+                usleep(milliseconds * 1000)
+                lock.lock()
+            case .nan, .outOfMemory, .lost: break
+            }
+        }
+    }
+
+    // MARK: Handles
+
+    /// A new handle of an object. A number that is never given again, so that a stale one is always told.
+    func register(_ object: AnyObject) -> UnsafeMutableRawPointer? {
+        nextHandle += 64
+        handles[nextHandle] = object
+        return UnsafeMutableRawPointer(bitPattern: nextHandle)
+    }
+
+    func object<Object: AnyObject>(
+        _ pointer: UnsafeRawPointer?, _ type: Object.Type, _ code: Int32, _ what: String
+    ) throws(Failure) -> Object {
+        guard let pointer else { throw Failure(code, "\(what) is NULL") }
+        guard let object = handles[UInt(bitPattern: pointer)] as? Object else {
+            throw Failure(code, "\(what) is not a live \(Object.self)")
+        }
+        return object
+    }
+
+    func forget(_ pointer: UnsafeRawPointer?) {
+        handles[UInt(bitPattern: pointer)] = nil
+    }
+
+    // MARK: The calling thread
+
+    /// State of the calling thread.
+    func thread() -> ThreadState {
+        if let pointer = pthread_getspecific(threadKey) {
+            return Unmanaged<ThreadState>.fromOpaque(pointer).takeUnretainedValue()
+        }
+        let state = ThreadState()
+        pthread_setspecific(threadKey, Unmanaged.passRetained(state).toOpaque())
+        return state
+    }
+
+    private let threadKey: pthread_key_t = {
+        var key = pthread_key_t()
+        pthread_key_create(&key) { pointer in
+            if let pointer { Unmanaged<ThreadState>.fromOpaque(pointer).release() }
+        }
+        return key
+    }()
+}
+
+let world = World()
+
+/// What the runtime keeps for each thread of the program.
+final class ThreadState {
+    var context: Context?
+    /// What `aclGetRecentErrMsg` will say.
+    var message: String?
+    /// What it said last, kept until its next call.
+    var spoken: UnsafeMutablePointer<CChar>?
+    var lastError: Int32 = 0
+    var captureMode: UInt32 = 0
+    /// Captures of this thread that forbid unsafe calls on it.
+    var localCaptures = 0
+    /// Microseconds of simulated time on the host.
+    var clock = 0.0
+    /// For the trace, about the call that is under way.
+    var note = ""
+
+    func forget() {
+        context = nil
+        message = nil
+        lastError = 0
+        captureMode = 0
+        localCaptures = 0
+        clock = 0
+    }
+
+    deinit { free(spoken) }
+}
+
+/// A file with a line per call.
+struct Trace {
+    private let file: UnsafeMutablePointer<FILE>?
+
+    init(path: String?) {
+        file = path.flatMap { fopen($0, "w") }
+        if let file { setvbuf(file, nil, Int32(_IOLBF), 0) }
+    }
+
+    var isOn: Bool { file != nil }
+
+    func write(_ call: String, _ note: String) {
+        guard let file else { return }
+        fputs(note.isEmpty ? "\(call)\n" : "\(call) \(note)\n", file)
+    }
+}
