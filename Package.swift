@@ -90,7 +90,7 @@ let package = Package(
         tests("ProtocolTests", ["LMProtocol"]),
         tests("TransportTests", ["LMTransport"]),
         tests("KernelTests", ["CKernels"]),
-        tests("AscendTests", ["LMEngine"]),
+        tests("AscendTests", ["ProgramKit", "LMEngine"]),
         tests("AscendSimTests", ["CAscend", "ProgramKit"]),
         tests("EngineTests", ["LMEngine", "LMJSON"]),
         tests("SchedulingTests", ["LMEngine"]),

@@ -77,7 +77,10 @@ struct ModelSource {
                     checkpoint: checkpoint, threads: threads, dataType: settings.dataType, adapters: adapters,
                     progress: show)
             case (.cpu, .npu):
-                return try AscendBackend(checkpoint: checkpoint, dataType: settings.dataType, progress: show)
+                let batches = settings.enforcesEager ? .none : try BatchBuckets(settings.graphBatchSizes)
+                return try AscendBackend(
+                    checkpoint: checkpoint, dataType: settings.dataType, batches: batches,
+                    notice: { StandardStream.error.note("NPU: \($0)") }, progress: show)
             }
         } catch {
             throw ProgramError(error)

@@ -133,6 +133,8 @@ struct ModelSettings {
     var backend = BackendChoice.cpu
     var dataType = DataType.auto
     var threads: Int?
+    var graphBatchSizes = BatchBuckets.standard.sizes
+    var enforcesEager = false
     var quantization = Quantization.none
     var quantizesHead = false
     var quantizationReportFile: String?
@@ -165,6 +167,14 @@ struct ModelSettings {
             .value(
                 "--threads", as: .integer(in: 1...1024), to: path.appending(path: \.threads),
                 "compute threads (default one per core)"),
+            .value(
+                "--graph-batch-sizes", as: .list(of: .integer(in: 1...BatchBuckets.largest)),
+                to: path.appending(path: \.graphBatchSizes),
+                "on an NPU, numbers of sequences for which decoding is captured as a graph; a batch is padded to the "
+                    + "next (default \(BatchBuckets.standard.sizes.map { "\($0)" }.joined(separator: ",")))"),
+            .flag(
+                "--enforce-eager", set: path.appending(path: \.enforcesEager),
+                "on an NPU, launch every operator by itself: slower, for finding faults"),
             .value(
                 "--quantization", as: .choice(), to: path.appending(path: \.quantization),
                 "'w8a8' turns a float model's matrices to 8-bit integers while it loads, and keeps the result beside "

@@ -1,3 +1,5 @@
+internal import CAscend
+
 /// Where the tensors of a step are: what turns a program's views into addresses and numbers.
 struct AscendAddresses {
     let weights: UnsafeMutableRawPointer
@@ -27,6 +29,27 @@ struct AscendAddresses {
         case .blockSize: Int64(cache.blockSize)
         default: Int64(size.count(of: extent))
         }
+    }
+
+    /// The library's object for a view in a step of `size`, to be destroyed by the caller.
+    ///
+    /// - Throws: when the library makes none.
+    func object(_ tensor: AscendTensor, _ size: AscendStepSize) throws(AscendError) -> OpaquePointer {
+        let lengths = tensor.shape.map { length(of: $0, size) }
+        var strides = [Int64](repeating: 1, count: lengths.count)
+        if let own = tensor.strides {
+            strides = own.map { Int64($0) }
+        } else {
+            for index in lengths.indices.dropLast().reversed() {
+                strides[index] = strides[index + 1] * lengths[index + 1]
+            }
+        }
+        var storage = zip(lengths, strides).reduce(Int64(tensor.offset) + 1) { $0 + ($1.0 - 1) * $1.1 }
+        let object = AscendLibraries.shared.objects.aclCreateTensor?(
+            lengths, UInt64(lengths.count), aclDataType(tensor.element.rawValue), strides, Int64(tensor.offset),
+            ACL_FORMAT_ND, &storage, 1, address(of: tensor.place))
+        guard let object else { throw .objectNotMade("aclCreateTensor") }
+        return object
     }
 }
 

@@ -14,6 +14,9 @@ final class AscendArena {
     private var pieces: [(handle: aclrtDrvMemHandle, address: UnsafeMutableRawPointer)]?
     private var granularity = 0
 
+    /// Whether what is in the arena stays where it is.
+    var isVirtual: Bool { pieces != nil }
+
     /// - Parameter capacity: bytes the arena may grow to.
     init(_ device: AscendDevice, capacity: Int) {
         self.device = device
@@ -49,7 +52,7 @@ final class AscendArena {
 
     /// Makes sure that the first `count` bytes have memory.
     ///
-    /// A plain allocation may move, with its contents lost: nothing on the device may be using them.
+    /// A plain allocation moves, with its contents lost; the stream is waited for before that.
     ///
     /// - Throws: what the runtime returned, out of memory above all.
     func ensure(_ count: Int) throws(AscendError) {
@@ -88,6 +91,7 @@ final class AscendArena {
 
     private func allocate(_ count: Int) throws(AscendError) {
         if let base {
+            try device.synchronize(timeout: AscendSession.timeout)
             self.base = nil
             byteCount = 0
             try libraries.call("aclrtFree", libraries.runtime.aclrtFree) { $0(base) }

@@ -12,6 +12,8 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
     private let deviceName: String
     private var session: AscendSession?
     private var cache: AscendCacheShape?
+    private let batches: BatchBuckets
+    private let notice: @Sendable (String) -> Void
     private var recovery = AscendRecovery()
     private var sampler: Sampler
     private var row: [Float]
@@ -21,19 +23,25 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
     /// - Parameters:
     ///   - device: number of the NPU among those that this process sees.
     ///   - dataType: of float matrices, activations, keys and values; float32 is none of an NPU.
+    ///   - batches: numbers of sequences for which a decoding step is captured as a graph; others, and all with none, are
+    ///     launched operator by operator.
+    ///   - notice: told, for people, what works less well than it should; on the thread that computes.
     ///   - progress: called on this thread with the share of weights copied, 0...1.
     /// - Throws: `EngineError.deviceUnavailable` when CANN or the device is not there, `unsupportedModel` for what it does
     ///   not run, `invalidModel`, `insufficientMemory`.
     public init(
-        checkpoint: any Checkpoint, device: Int = 0, dataType: DataType = .auto,
-        progress: (Double) -> Void = { _ in }
+        checkpoint: any Checkpoint, device: Int = 0, dataType: DataType = .auto, batches: BatchBuckets = .standard,
+        notice: @escaping @Sendable (String) -> Void = { _ in }, progress: (Double) -> Void = { _ in }
     ) throws(EngineError) {
         let model = checkpoint.configuration
         if let missing = Self.missing { throw EngineError(.deviceUnavailable, "no Ascend NPU: \(missing)") }
         let weights: AscendWeights
         (program, weights) = try Self.plan(checkpoint, dataType)
+        self.batches = AscendGraph.isSupported ? batches : .none
+        self.notice = notice
         let session = try AscendSession(
-            deviceIndex: Int32(clamping: device), model, weights, program, progress: progress)
+            deviceIndex: Int32(clamping: device), model, weights, program, largestBatch: self.batches.sizes.last ?? 0,
+            notice: notice, progress: progress)
         deviceName = session.device.name
         (self.checkpoint, self.model, self.weights, self.session) = (checkpoint, model, weights, session)
         deviceIndex = Int32(clamping: device)
@@ -106,22 +114,29 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
     public func execute(_ plan: borrowing StepPlan, into result: inout StepResult) throws(EngineError) {
         result.removeAll()
         guard plan.rowCount > 0 else { return }
-        let outputs = try run(plan)
+        let needsLogits = !plan.samples.allSatisfy(\.wantsLikeliest)
+        let outputs = try run(plan, withLogits: needsLogits)
         appendFaults(outputs, rows: plan.rowCount, to: &result)
         for index in 0..<plan.hiddenRows.count * model.embeddingLength {
             result.hiddenStates.append(weights.element.load(outputs.hiddenStates, index))
         }
         for (sample, task) in plan.samples.enumerated() {
-            fill(from: outputs.logits, sample)
-            row.withUnsafeMutableBufferPointer { sampler.sample($0, task, into: &result) }
+            if let logits = outputs.logits {
+                fill(from: logits, sample)
+                row.withUnsafeMutableBufferPointer { sampler.sample($0, task, into: &result) }
+            } else {
+                let isFinite = outputs.isFinite(row: Int(task.row))
+                result.tokens.append(isFinite ? outputs.likeliest[sample] : StepResult.nonFinite)
+                result.logprobCounts.append(0)
+            }
         }
     }
 
     /// The logits of `plan.samples`, in order, without sampling: for comparison with other back ends.
     package func forward(_ plan: borrowing StepPlan) throws(EngineError) -> [[Float]] {
-        let outputs = try run(plan)
+        guard let logits = try run(plan, withLogits: true).logits else { preconditionFailure("logits were asked for") }
         return plan.samples.indices.map { sample in
-            fill(from: outputs.logits, sample)
+            fill(from: logits, sample)
             return row
         }
     }
@@ -131,10 +146,8 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
     }
 
     /// A row that is not finite anywhere is not finite before the last norm: it attends to its own key and value.
-    private func appendFaults(_ outputs: AscendSession.Outputs, rows: Int, to result: inout StepResult) {
-        for row in 0..<rows {
-            let deviation = outputs.inverseDeviations[row]
-            guard !(deviation.isFinite && deviation > 0) else { continue }
+    private func appendFaults(_ outputs: AscendOutputs, rows: Int, to result: inout StepResult) {
+        for row in 0..<rows where !outputs.isFinite(row: row) {
             result.faults.append(
                 StepResult.Fault(
                     row: Int32(row),
@@ -145,13 +158,11 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
 
     // MARK: - The device
 
-    private func run(_ plan: borrowing StepPlan) throws(EngineError) -> AscendSession.Outputs {
+    private func run(_ plan: borrowing StepPlan, withLogits: Bool) throws(EngineError) -> AscendOutputs {
         let session = try liveSession()
-        let size = AscendStepSize(
-            rows: plan.rowCount, samples: plan.samples.count, hiddenRows: plan.hiddenRows.count,
-            sequences: plan.sequenceCount, blockTableStride: max(1, plan.blockTableStride))
+        let batch = plan.onlyDecodes ? batches.size(for: plan.rowCount) : nil
         do throws(AscendError) {
-            let outputs = try session.run(plan, size)
+            let outputs = try session.run(plan, withLogits: withLogits, batch: batch)
             recovery.succeeded()
             return outputs
         } catch {
@@ -172,7 +183,9 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
                 .deviceLost, "the NPU was lost and is set up anew in a moment; the next attempt is not due yet")
         }
         do throws(EngineError) {
-            let session = try AscendSession(deviceIndex: deviceIndex, model, weights, program) { _ in }
+            let session = try AscendSession(
+                deviceIndex: deviceIndex, model, weights, program, largestBatch: batches.sizes.last ?? 0,
+                notice: notice, progress: { _ in })
             if let cache { try ascend { () throws(AscendError) in try session.allocate(cache) } }
             self.session = session
             return session
@@ -180,5 +193,27 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
             recovery.failed()
             throw EngineError(.deviceLost, error.message)
         }
+    }
+}
+
+extension AscendOutputs {
+    /// Whether all of a row's hidden state is finite.
+    fileprivate func isFinite(row: Int) -> Bool { inverseDeviations[row].isFinite && inverseDeviations[row] > 0 }
+}
+
+extension StepPlan {
+    /// Whether every sequence has one row, and each is sampled.
+    fileprivate var onlyDecodes: Bool {
+        rowCount == sequenceCount && samples.count == rowCount && hiddenRows.isEmpty
+            && samples.enumerated().allSatisfy { Int($1.row) == $0 }
+    }
+}
+
+extension SampleTask {
+    /// Whether the token of the largest logit is all that is asked for.
+    fileprivate var wantsLikeliest: Bool {
+        parameters.isGreedy && parameters.logprobs == nil && bannedTokens.isEmpty && expected == nil
+            && parameters.repetitionPenalty == 1 && parameters.presencePenalty == 0
+            && parameters.frequencyPenalty == 0
     }
 }

@@ -20,6 +20,8 @@ enum AscendCall: Sendable {
     case storeKeyValue(
         key: AscendTensor, value: AscendTensor, keyCache: AscendTensor, valueCache: AscendTensor, slots: AscendTensor)
     case attention(AscendAttention)
+    /// y = the index of each row's largest element
+    case argMax(x: AscendTensor, y: AscendTensor)
     case swiGlu(x: AscendTensor, y: AscendTensor)
     /// y = x as 8-bit integers with a scale for each row.
     case dynamicQuant(x: AscendTensor, y: AscendTensor, scale: AscendTensor)
@@ -43,6 +45,7 @@ enum AscendCall: Sendable {
         case .rotaryPositionEmbedding: ["RotaryPositionEmbedding"]
         case .storeKeyValue: ["ScatterPaKvCache", "InplaceIndexCopy"]
         case .attention: ["FusedInferAttentionScoreV3"]
+        case .argMax: ["ArgMax"]
         case .swiGlu: ["SwiGlu"]
         case .dynamicQuant: ["DynamicQuant"]
         case .ascendQuant: ["AscendQuant"]

@@ -24,12 +24,7 @@ final class AscendDevice {
         var context: aclrtContext?
         try libraries.call("aclrtGetCurrentContext", runtime.aclrtGetCurrentContext) { $0(&context) }
         self.context = context
-        var stream: aclrtStream?
-        let flags = UInt32(ACL_STREAM_FAST_LAUNCH | ACL_STREAM_FAST_SYNC)
-        try libraries.call("aclrtCreateStreamWithConfig", runtime.aclrtCreateStreamWithConfig) {
-            $0(&stream, 0, flags)
-        }
-        self.stream = stream
+        stream = try makeStream()
         thread = pthread_self()
     }
 
@@ -64,15 +59,30 @@ final class AscendDevice {
         thread = own
     }
 
-    /// Ends the stream. `isForced` is for a device that does not answer any more: nothing is waited for.
+    /// A stream beside the device's own.
+    ///
+    /// - Throws: what the runtime returned.
+    func makeStream() throws(AscendError) -> aclrtStream? {
+        var stream: aclrtStream?
+        let flags = UInt32(ACL_STREAM_FAST_LAUNCH | ACL_STREAM_FAST_SYNC)
+        try libraries.call("aclrtCreateStreamWithConfig", libraries.runtime.aclrtCreateStreamWithConfig) {
+            $0(&stream, 0, flags)
+        }
+        return stream
+    }
+
+    /// Ends a stream. `isForced` is for a device that does not answer any more: nothing is waited for.
     ///
     /// Failures are of no use here: what is left goes away with the reset.
-    func stop(isForced: Bool) {
-        _ = try? enter()
-        guard let stream else { return }
+    func end(_ stream: aclrtStream, isForced: Bool) {
         let runtime = libraries.runtime
         _ = isForced ? runtime.aclrtDestroyStreamForce?(stream) : runtime.aclrtDestroyStream?(stream)
-        self.stream = nil
+    }
+
+    /// Ends the device's own stream.
+    func stop(isForced: Bool) {
+        if let stream { end(stream, isForced: isForced) }
+        stream = nil
     }
 
     /// Gives the device back.

@@ -33,6 +33,12 @@ package struct AscendError: Error, Sendable, Equatable {
         AscendError(call, code: featureNotSupported, text: "the installed CANN does not have this function")
     }
 
+    /// A function that makes an object made none.
+    static func objectNotMade(_ call: String) -> AscendError {
+        AscendError(call, code: innerNullPointer, text: "no object was made")
+    }
+
+    private static let innerNullPointer: Int32 = 561_103
     private static let featureNotSupported: Int32 = 207_000
 
     /// Codes of the runtime (`aclError`) and of operators (`aclnnStatus`) by what they mean for the work at hand.

@@ -1,27 +1,22 @@
 internal import CAscend
 
-/// Puts the calls of a program on the device's stream: tensors are made, the operator checks and plans (stage 1), gets its
-/// workspace and is enqueued (stage 2).
+/// Puts the calls of a program on a stream: tensors are made, the operator checks and plans (stage 1), gets its workspace
+/// and is enqueued (stage 2).
 struct AscendLauncher {
     let addresses: AscendAddresses
     let size: AscendStepSize
-    /// Ends of each sequence's rows, counted from the first row of the step.
-    let rowEnds: [Int64]
-    /// Tokens in the cache of each sequence.
-    let contextLengths: [Int64]
+    let lengths: AscendLengths
     let epsilon: Double
-    let device: AscendDevice
-    let workspace: AscendArena
+    let operators: AscendOperators
     private let libraries = AscendLibraries.shared
     private var tensors: [OpaquePointer] = []
 
     init(
-        _ addresses: AscendAddresses, _ size: AscendStepSize, rowEnds: [Int64], contextLengths: [Int64],
-        epsilon: Double, device: AscendDevice, workspace: AscendArena
+        _ addresses: AscendAddresses, _ size: AscendStepSize, _ lengths: AscendLengths, epsilon: Double,
+        _ operators: AscendOperators
     ) {
-        (self.addresses, self.size, self.epsilon) = (addresses, size, epsilon)
-        (self.rowEnds, self.contextLengths) = (rowEnds, contextLengths)
-        (self.device, self.workspace) = (device, workspace)
+        (self.addresses, self.size, self.lengths, self.epsilon) = (addresses, size, lengths, epsilon)
+        self.operators = operators
     }
 
     /// Enqueues one call.
@@ -43,7 +38,9 @@ struct AscendLauncher {
             try launchRotary(x, cosines, sines, y)
         case .storeKeyValue(let key, let value, let keys, let values, let slots):
             try launchStore(key, value, keys, values, slots)
-        case .attention(let attention): try launchAttention(attention)
+        case .attention(let attention):
+            try AscendAttentionTask(attention, addresses, size).launch(lengths, operators)
+        case .argMax(let x, let y): try launchArgMax(x, y)
         case .swiGlu(let x, let y): try launchSwiGlu(x, y)
         case .dynamicQuant(let x, let y, let scale): try launchDynamicQuant(x, y, scale)
         case .ascendQuant(let x, let factor, let offset, let y): try launchQuant(x, factor, offset, y)
@@ -52,40 +49,10 @@ struct AscendLauncher {
         }
     }
 
-    // MARK: - Both stages
-
-    private typealias Executor = OpaquePointer
-
-    /// Runs an operator's stage 1 and enqueues it.
-    private func run<Plan>(
-        _ name: String, _ plan: Plan?, _ launch: asc_launch?,
-        _ stage: (Plan, UnsafeMutablePointer<UInt64>, UnsafeMutablePointer<Executor?>) -> Int32
-    ) throws(AscendError) {
-        var byteCount: UInt64 = 0
-        var executor: Executor?
-        try libraries.call("\(name)GetWorkspaceSize", plan) { stage($0, &byteCount, &executor) }
-        try workspace.ensure(Int(clamping: byteCount))
-        let memory = byteCount == 0 ? nil : workspace.base
-        try libraries.call(name, launch) { $0(memory, byteCount, executor, device.stream) }
-    }
-
     // MARK: - Objects
 
     private mutating func make(_ tensor: AscendTensor) throws(AscendError) -> OpaquePointer {
-        let lengths = tensor.shape.map { addresses.length(of: $0, size) }
-        var strides = [Int64](repeating: 1, count: lengths.count)
-        if let own = tensor.strides {
-            strides = own.map { Int64($0) }
-        } else {
-            for index in lengths.indices.dropLast().reversed() {
-                strides[index] = strides[index + 1] * lengths[index + 1]
-            }
-        }
-        var storage = [zip(lengths, strides).reduce(Int64(tensor.offset) + 1) { $0 + ($1.0 - 1) * $1.1 }]
-        let object = libraries.objects.aclCreateTensor?(
-            lengths, UInt64(lengths.count), aclDataType(tensor.element.rawValue), strides, Int64(tensor.offset),
-            ACL_FORMAT_ND, &storage, 1, addresses.address(of: tensor.place))
-        guard let object else { throw missingObject("aclCreateTensor") }
+        let object = try addresses.object(tensor, size)
         tensors.append(object)
         return object
     }
@@ -102,10 +69,6 @@ struct AscendLauncher {
         tensors.removeAll(keepingCapacity: true)
     }
 
-    private func missingObject(_ name: String) -> AscendError {
-        AscendError(name, code: Int32(ACLNN_ERR_INNER_NULLPTR), text: "no object was made")
-    }
-
     // MARK: - Operators
 
     private mutating func launchIndexSelect(
@@ -113,7 +76,7 @@ struct AscendLauncher {
     ) throws(AscendError) {
         let (source, indices, out) = (try make(source), try make(indices), try make(out))
         let table = libraries.operators
-        try run("aclnnIndexSelect", table.aclnnIndexSelectGetWorkspaceSize, table.aclnnIndexSelect) {
+        try operators.run("aclnnIndexSelect", table.aclnnIndexSelectGetWorkspaceSize, table.aclnnIndexSelect) {
             $0(source, 0, indices, out, $1, $2)
         }
     }
@@ -123,7 +86,7 @@ struct AscendLauncher {
     ) throws(AscendError) {
         let (x, gamma, y, deviation) = (try make(x), try make(gamma), try make(y), try make(deviation))
         let table = libraries.operators
-        try run("aclnnRmsNorm", table.aclnnRmsNormGetWorkspaceSize, table.aclnnRmsNorm) {
+        try operators.run("aclnnRmsNorm", table.aclnnRmsNormGetWorkspaceSize, table.aclnnRmsNorm) {
             $0(x, gamma, epsilon, y, deviation, $1, $2)
         }
     }
@@ -135,7 +98,7 @@ struct AscendLauncher {
         let (x1, x2, gamma) = (try make(x1), try make(x2), try make(gamma))
         let (y, deviation, sum) = (try make(y), try make(deviation), try make(sum))
         let table = libraries.operators
-        try run("aclnnAddRmsNorm", table.aclnnAddRmsNormGetWorkspaceSize, table.aclnnAddRmsNorm) {
+        try operators.run("aclnnAddRmsNorm", table.aclnnAddRmsNormGetWorkspaceSize, table.aclnnAddRmsNorm) {
             $0(x1, x2, gamma, epsilon, y, deviation, sum, $1, $2)
         }
     }
@@ -151,7 +114,7 @@ struct AscendLauncher {
         let (y, scale, sum) = (try make(y), try make(scale), try make(sum))
         let (secondY, secondScale) = (try make(unusedQuants), try make(unusedScale))
         let table = libraries.operators
-        try run(
+        try operators.run(
             "aclnnAddRmsNormDynamicQuant", table.aclnnAddRmsNormDynamicQuantGetWorkspaceSize,
             table.aclnnAddRmsNormDynamicQuant
         ) { $0(x1, x2, gamma, nil, nil, epsilon, y, secondY, sum, scale, secondScale, $1, $2) }
@@ -162,19 +125,18 @@ struct AscendLauncher {
     ) throws(AscendError) {
         let (x, weight, y) = (try make(x), try make(weight), try make(y))
         let table = libraries.operators
-        try run("aclnnMm", table.aclnnMmGetWorkspaceSize, table.aclnnMm) { $0(x, weight, y, 0, $1, $2) }
+        try operators.run("aclnnMm", table.aclnnMmGetWorkspaceSize, table.aclnnMm) { $0(x, weight, y, 0, $1, $2) }
     }
 
     private mutating func launchAdd(_ x: AscendTensor, _ other: AscendTensor) throws(AscendError) {
-        let element = x.element
         let (x, other) = (try make(x), try make(other))
-        var one = element == .bfloat16 ? TensorType.bf16.oneBits : TensorType.f16.oneBits
-        guard let factor = libraries.objects.aclCreateScalar?(&one, aclDataType(element.rawValue)) else {
-            throw missingObject("aclCreateScalar")
+        var one: Float = 1
+        guard let factor = libraries.objects.aclCreateScalar?(&one, ACL_FLOAT) else {
+            throw .objectNotMade("aclCreateScalar")
         }
         defer { _ = libraries.objects.aclDestroyScalar?(factor) }
         let table = libraries.operators
-        try run("aclnnInplaceAdd", table.aclnnInplaceAddGetWorkspaceSize, table.aclnnInplaceAdd) {
+        try operators.run("aclnnInplaceAdd", table.aclnnInplaceAddGetWorkspaceSize, table.aclnnInplaceAdd) {
             $0(x, other, factor, $1, $2)
         }
     }
@@ -182,7 +144,7 @@ struct AscendLauncher {
     private mutating func launchCopy(_ target: AscendTensor, _ source: AscendTensor) throws(AscendError) {
         let (target, source) = (try make(target), try make(source))
         let table = libraries.operators
-        try run("aclnnInplaceCopy", table.aclnnInplaceCopyGetWorkspaceSize, table.aclnnInplaceCopy) {
+        try operators.run("aclnnInplaceCopy", table.aclnnInplaceCopyGetWorkspaceSize, table.aclnnInplaceCopy) {
             $0(target, source, $1, $2)
         }
     }
@@ -192,7 +154,7 @@ struct AscendLauncher {
     ) throws(AscendError) {
         let (x, cosines, sines, y) = (try make(x), try make(cosines), try make(sines), try make(y))
         let table = libraries.operators
-        try run(
+        try operators.run(
             "aclnnRotaryPositionEmbedding", table.aclnnRotaryPositionEmbeddingGetWorkspaceSize,
             table.aclnnRotaryPositionEmbedding
         ) { $0(x, cosines, sines, 0, y, $1, $2) }
@@ -209,7 +171,7 @@ struct AscendLauncher {
         }
         let (key, value, slots) = (try make(key), try make(value), try make(slots))
         let (keys, values) = (try make(keys), try make(values))
-        try run(
+        try operators.run(
             "aclnnScatterPaKvCache", table.aclnnScatterPaKvCacheGetWorkspaceSize, table.aclnnScatterPaKvCache
         ) { $0(key, keys, slots, value, values, nil, nil, nil, nil, nil, nil, nil, $1, $2) }
     }
@@ -225,65 +187,25 @@ struct AscendLauncher {
             try make(cache.reshaped([.fixed(slotCount), .fixed(width)])), try make(slots)
         )
         let table = libraries.operators
-        try run("aclnnInplaceIndexCopy", table.aclnnInplaceIndexCopyGetWorkspaceSize, table.aclnnInplaceIndexCopy) {
+        try operators.run(
+            "aclnnInplaceIndexCopy", table.aclnnInplaceIndexCopyGetWorkspaceSize, table.aclnnInplaceIndexCopy
+        ) {
             $0(cache, 0, slots, rows, $1, $2)
         }
-    }
-
-    private mutating func launchAttention(_ call: AscendAttention) throws(AscendError) {
-        let (query, mask, tables) = (try make(call.query), try make(call.mask), try make(call.blockTables))
-        let out: OpaquePointer = try make(call.out)
-        let objects = libraries.objects
-        let keys = try list(call.keyCache)
-        defer { _ = objects.aclDestroyTensorList?(keys) }
-        let values = try list(call.valueCache)
-        defer { _ = objects.aclDestroyTensorList?(values) }
-        guard let ends = objects.aclCreateIntArray?(rowEnds, UInt64(rowEnds.count)) else {
-            throw missingObject("aclCreateIntArray")
-        }
-        defer { _ = objects.aclDestroyIntArray?(ends) }
-        guard let lengths = objects.aclCreateIntArray?(contextLengths, UInt64(contextLengths.count)) else {
-            throw missingObject("aclCreateIntArray")
-        }
-        defer { _ = objects.aclDestroyIntArray?(lengths) }
-        let table = libraries.operators
-        let everything = Int64(Int32.max)
-        let blockSize = Int64(addresses.cache.blockSize)
-        try run(
-            "aclnnFusedInferAttentionScoreV3", table.aclnnFusedInferAttentionScoreV3GetWorkspaceSize,
-            table.aclnnFusedInferAttentionScoreV3
-        ) {
-            $0(
-                query, keys, values, nil, mask, ends, lengths, nil, nil, nil, nil, nil, nil, nil, tables, nil, nil, nil,
-                nil, nil, nil, nil, nil, nil, nil, nil, nil, Int64(call.headCount), call.scale, everything, everything,
-                Self.layout, Int64(call.keyValueHeadCount), 3, 0, blockSize, 0, false, 0, 0, out, nil, $1, $2)
-        }
-    }
-
-    /// Attributes must stay where they are behind stage 1.
-    private static nonisolated(unsafe) let layout: UnsafeMutablePointer<CChar> = {  // never written after this
-        let text = UnsafeMutablePointer<CChar>.allocate(capacity: 4)
-        for (index, byte) in "TND".utf8.enumerated() { text[index] = CChar(byte) }
-        text[3] = 0
-        return text
-    }()
-
-    /// A list of one tensor, which the list destroys.
-    private mutating func list(_ tensor: AscendTensor) throws(AscendError) -> OpaquePointer {
-        let member: OpaquePointer = try make(tensor)
-        tensors.removeLast()
-        var members: OpaquePointer? = member
-        guard let list = libraries.objects.aclCreateTensorList?(&members, 1) else {
-            tensors.append(member)
-            throw missingObject("aclCreateTensorList")
-        }
-        return list
     }
 
     private mutating func launchSwiGlu(_ x: AscendTensor, _ y: AscendTensor) throws(AscendError) {
         let (x, y) = (try make(x), try make(y))
         let table = libraries.operators
-        try run("aclnnSwiGlu", table.aclnnSwiGluGetWorkspaceSize, table.aclnnSwiGlu) { $0(x, -1, y, $1, $2) }
+        try operators.run("aclnnSwiGlu", table.aclnnSwiGluGetWorkspaceSize, table.aclnnSwiGlu) { $0(x, -1, y, $1, $2) }
+    }
+
+    private mutating func launchArgMax(_ x: AscendTensor, _ y: AscendTensor) throws(AscendError) {
+        let (x, y) = (try make(x), try make(y))
+        let table = libraries.operators
+        try operators.run("aclnnArgMax", table.aclnnArgMaxGetWorkspaceSize, table.aclnnArgMax) {
+            $0(x, -1, false, y, $1, $2)
+        }
     }
 
     private mutating func launchDynamicQuant(
@@ -291,7 +213,7 @@ struct AscendLauncher {
     ) throws(AscendError) {
         let (x, y, scale) = (try make(x), try make(y), try make(scale))
         let table = libraries.operators
-        try run("aclnnDynamicQuant", table.aclnnDynamicQuantGetWorkspaceSize, table.aclnnDynamicQuant) {
+        try operators.run("aclnnDynamicQuant", table.aclnnDynamicQuantGetWorkspaceSize, table.aclnnDynamicQuant) {
             $0(x, nil, y, scale, $1, $2)
         }
     }
@@ -301,7 +223,7 @@ struct AscendLauncher {
     ) throws(AscendError) {
         let (x, factor, offset, y) = (try make(x), try make(factor), try make(offset), try make(y))
         let table = libraries.operators
-        try run("aclnnAscendQuant", table.aclnnAscendQuantGetWorkspaceSize, table.aclnnAscendQuant) {
+        try operators.run("aclnnAscendQuant", table.aclnnAscendQuantGetWorkspaceSize, table.aclnnAscendQuant) {
             $0(x, factor, offset, false, Self.rounding, ACL_INT8.rawValue, y, $1, $2)
         }
     }
@@ -323,19 +245,14 @@ struct AscendLauncher {
         let y: OpaquePointer = try make(y)
         let table = libraries.operators
         guard table.aclnnQuantMatmulV5GetWorkspaceSize != nil else {
-            return try run("aclnnQuantMatmulV4", table.aclnnQuantMatmulV4GetWorkspaceSize, table.aclnnQuantMatmulV4) {
+            return try operators.run(
+                "aclnnQuantMatmulV4", table.aclnnQuantMatmulV4GetWorkspaceSize, table.aclnnQuantMatmulV4
+            ) {
                 $0(x, weight, scale, nil, tokenScale, bias, false, true, y, $1, $2)
             }
         }
-        try run("aclnnQuantMatmulV5", table.aclnnQuantMatmulV5GetWorkspaceSize, table.aclnnQuantMatmulV5) {
+        try operators.run("aclnnQuantMatmulV5", table.aclnnQuantMatmulV5GetWorkspaceSize, table.aclnnQuantMatmulV5) {
             $0(x, weight, tokenScale, scale, nil, nil, nil, nil, bias, false, true, 0, y, $1, $2)
         }
-    }
-}
-
-extension TensorType {
-    /// One in a float type of 16 bits.
-    fileprivate var oneBits: UInt16 {
-        self == .bf16 ? UInt16(truncatingIfNeeded: Float(1).bitPattern >> 16) : Float16(1).bitPattern
     }
 }

@@ -13,6 +13,8 @@ struct AscendProgram: Sendable {
     let inverseDeviation: AscendTensor
     /// (rows, vocabulary)
     private(set) var logits: AscendTensor
+    /// (samples) the token of each row's largest logit
+    let likeliest: AscendTensor
     /// (rows, embedding)
     let wanted: AscendTensor
 
@@ -30,6 +32,8 @@ struct AscendProgram: Sendable {
         logits = AscendTensor(.activation(.logits), weights.element, [.samples, .fixed(model.vocabularySize)])
         wanted = AscendTensor(
             .activation(.wanted), weights.element, [.hiddenRows, .fixed(model.embeddingLength)])
+        likeliest = AscendTensor(.activation(.likeliest), .int32, [.samples])
+        widths[AscendActivation.likeliest.rawValue] = 1
         widths[AscendActivation.inverseDeviation.rawValue] = 1
 
         let embedding = try weights.embedding()
@@ -150,6 +154,7 @@ struct AscendProgram: Sendable {
         head.append(.indexSelect(source: normed, indices: input(.sampledRows, .samples), out: sampled))
         logits = use(.logits, model.vocabularySize, .samples)
         multiply(sampled, output, into: logits, in: \.head)
+        head.append(.argMax(x: logits, y: likeliest))
         _ = use(.wanted, model.embeddingLength, .hiddenRows)
         hidden.append(.indexSelect(source: normed, indices: input(.hiddenRows, .hiddenRows), out: wanted))
     }
@@ -256,7 +261,7 @@ extension AscendActivation {
     /// What its rows are counted by.
     var rows: AscendExtent {
         switch self {
-        case .sampled, .logits: .samples
+        case .sampled, .logits, .likeliest: .samples
         case .wanted: .hiddenRows
         default: .rows
         }
@@ -266,6 +271,7 @@ extension AscendActivation {
     func element(_ element: AscendElement) -> AscendElement {
         switch self {
         case .quants: .int8
+        case .likeliest: .int32
         case .quantScales, .inverseDeviation: .float32
         default: element
         }

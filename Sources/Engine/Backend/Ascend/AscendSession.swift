@@ -7,44 +7,60 @@ final class AscendSession {
     private let weights: AscendWeights
     private let model: ModelConfiguration
     private let weightMemory: AscendArena
-    private let stepMemory: AscendArena
     private let workspace: AscendArena
+    /// Steps as they come.
+    private let steps: AscendStepArena
+    /// Steps that decode, padded; captured graphs hold addresses in it.
+    private let batches: AscendStepArena
+    private var graphs: [Int: AscendGraph] = [:]
+    private var updateStream: aclrtStream?
+    private var graphsFailed = false
+    private let notice: (String) -> Void
     private var keyValueMemory: AscendArena?
     private var cache: AscendCacheShape?
-    private var layout: AscendStepMemory?
-    private var hostInputs: AscendHostBuffer?
-    private var hostOutputs: AscendHostBuffer?
 
     /// Sets the device up and copies the weights to it.
     ///
-    /// - Parameter progress: called with the share copied, 0...1.
+    /// - Parameters:
+    ///   - largestBatch: what decoding steps may be padded to.
+    ///   - notice: told, for people, what does not work as it should.
+    ///   - progress: called with the share copied, 0...1.
     /// - Throws: `EngineError` of the device or of the checkpoint.
     init(
         deviceIndex: Int32, _ model: ModelConfiguration, _ weights: AscendWeights, _ program: AscendProgram,
-        progress: (Double) -> Void
+        largestBatch: Int, notice: @escaping (String) -> Void, progress: (Double) -> Void
     ) throws(EngineError) {
-        (self.model, self.weights, self.program) = (model, weights, program)
-        device = try ascend { () throws(AscendError) in try AscendDevice(index: deviceIndex) }
+        (self.model, self.weights, self.program, self.notice) = (model, weights, program, notice)
+        let device = try ascend { () throws(AscendError) in try AscendDevice(index: deviceIndex) }
+        self.device = device
         weightMemory = AscendArena(device, capacity: weights.byteCount)
-        stepMemory = AscendArena(device, capacity: Self.largestStepByteCount)
-        workspace = AscendArena(device, capacity: Self.largestStepByteCount)
+        workspace = AscendArena(device, capacity: AscendStepArena.largestByteCount)
+        func arena(_ rows: Int) -> AscendStepArena {
+            AscendStepArena(
+                device, program, weights.element,
+                smallest: AscendStepSize(
+                    rows: rows, samples: rows, hiddenRows: 1, sequences: rows, blockTableStride: 16))
+        }
+        steps = arena(16)
+        batches = arena(max(1, largestBatch))
         do {
             try load(progress)
         } catch {
-            close(isForced: true)
+            close(isForced: error.code == .deviceLost)
             throw error
         }
     }
 
-    /// Addresses to reserve for what steps need; memory is put there as it is needed.
-    private static let largestStepByteCount = 64 << 30
-
     /// Gives the device back. `isForced` when it does not answer any more.
     func close(isForced: Bool) {
+        try? device.enter()
+        graphs.removeAll()
+        if let updateStream { device.end(updateStream, isForced: isForced) }
+        updateStream = nil
         device.stop(isForced: isForced)
-        for arena in [weightMemory, stepMemory, workspace, keyValueMemory] { arena?.release() }
-        hostInputs?.release()
-        hostOutputs?.release()
+        for arena in [weightMemory, workspace, keyValueMemory] { arena?.release() }
+        steps.release()
+        batches.release()
         device.close(isForced: isForced)
     }
 
@@ -110,6 +126,7 @@ final class AscendSession {
     ///
     /// - Throws: what the runtime returned.
     func allocate(_ cache: AscendCacheShape) throws(AscendError) {
+        graphs.removeAll()
         keyValueMemory?.release()
         let arena = AscendArena(device, capacity: cache.byteCount)
         keyValueMemory = arena
@@ -119,106 +136,66 @@ final class AscendSession {
 
     // MARK: - Steps
 
-    /// What a step left in host memory.
-    struct Outputs {
-        /// (rows) see `AscendProgram.inverseDeviation`
-        let inverseDeviations: UnsafePointer<Float>
-        /// (samples, vocabulary) in the pass's type
-        let logits: UnsafeRawPointer
-        /// (hidden rows, embedding) in the pass's type
-        let hiddenStates: UnsafeRawPointer
-    }
-
-    /// Computes a step of `size`, which a plan fills or is padded to, and waits for it.
+    /// Computes the step of a plan and waits for it.
     ///
+    /// - Parameters:
+    ///   - withLogits: whether logits are wanted, and not only the likeliest tokens.
+    ///   - batch: what the step is padded to and prepared for, if it is one that decodes; nil to run it as it is.
     /// - Throws: `AscendError`, after which nothing the step wrote is to be trusted.
-    func run(_ plan: borrowing StepPlan, _ size: AscendStepSize) throws(AscendError) -> Outputs {
+    func run(
+        _ plan: borrowing StepPlan, withLogits: Bool, batch: Int?
+    ) throws(AscendError) -> AscendOutputs {
         guard let cache else { preconditionFailure("the KV pool is there before the first step") }
         try device.enter()
-        let layout = try reserve(size)
-        guard let hostInputs, let source = hostInputs.bytes.baseAddress, let base = stepMemory.base else {
-            preconditionFailure("steps have memory")
+        let arena = batch == nil ? steps : batches
+        var size = AscendStepSize(plan, paddedTo: batch)
+        if try !arena.reserve(size) && batch != nil { graphs.removeAll() }
+        if batch != nil { size.blockTableStride = arena.layout?.capacity.blockTableStride ?? size.blockTableStride }
+        try arena.upload(plan, size, cache)
+        let lengths = try AscendLengths(plan, paddedTo: size.sequences)
+        if let batch, let graph = graphs[batch] {
+            try graph.replay(lengths)
+        } else {
+            var launcher = try launcher(size, arena, lengths, cache)
+            for call in program.calls(size) { try launcher.launch(call) }
         }
-        plan.write(size, layout, cache, to: hostInputs.bytes)
-        try device.upload(source, to: base, count: layout.usedInputByteCount(size))
-        var launcher = try launcher(plan, size, layout, cache)
-        for call in program.trunk { try launcher.launch(call) }
-        if size.samples > 0 { for call in program.head { try launcher.launch(call) } }
-        if size.hiddenRows > 0 { for call in program.hidden { try launcher.launch(call) } }
-        let outputs = try download(size, layout, launcher.addresses)
+        let outputs = try arena.download(size, withLogits: withLogits)
         try device.synchronize(timeout: Self.timeout)
+        if let batch, graphs[batch] == nil, !graphsFailed { try capture(batch, size, lengths, cache) }
         return outputs
     }
 
     private func launcher(
-        _ plan: borrowing StepPlan, _ size: AscendStepSize, _ layout: AscendStepMemory, _ cache: AscendCacheShape
+        _ size: AscendStepSize, _ arena: AscendStepArena, _ lengths: AscendLengths, _ cache: AscendCacheShape
     ) throws(AscendError) -> AscendLauncher {
-        guard let weights = weightMemory.base, let keyValues = keyValueMemory?.base, let steps = stepMemory.base else {
+        guard let weightBase = weightMemory.base, let keyValues = keyValueMemory?.base, let layout = arena.layout else {
             preconditionFailure("everything has memory before the first step")
         }
         let addresses = AscendAddresses(
-            weights: weights, weightOffsets: self.weights.entries.map(\.offset),
-            activations: steps + layout.inputByteCount, inputs: steps, keyValues: keyValues, cache: cache,
+            weights: weightBase, weightOffsets: weights.entries.map(\.offset),
+            activations: arena.base + layout.inputByteCount, inputs: arena.base, keyValues: keyValues, cache: cache,
             memory: layout)
-        var ends = plan.rowStart.dropFirst().map { Int64($0) }
-        var lengths = plan.contextLengths.map { Int64($0) }
-        while ends.count < size.sequences {
-            ends.append(Int64(plan.rowCount + ends.count + 1 - plan.sequenceCount))
-            lengths.append(1)
-        }
         return AscendLauncher(
-            addresses, size, rowEnds: ends, contextLengths: lengths, epsilon: Double(model.normEpsilon),
-            device: device, workspace: workspace)
+            addresses, size, lengths, epsilon: Double(model.normEpsilon),
+            AscendOperators(stream: device.stream, workspace: workspace))
     }
 
-    /// Makes room for steps of `size`; only one that is larger than all before takes memory, and then twice its own.
-    private func reserve(_ size: AscendStepSize) throws(AscendError) -> AscendStepMemory {
-        if let layout, layout.holds(size) { return layout }
-        let old = layout?.capacity
-        var capacity = AscendStepSize(rows: 16, samples: 16, hiddenRows: 1, sequences: 16, blockTableStride: 16)
-        if let old { capacity = old }
-        capacity.grow(toHold: size)
-        let layout: AscendStepMemory
-        do throws(EngineError) {
-            layout = try AscendStepMemory(program, weights.element, capacity: capacity)
+    /// Captures the step that has just run, for those that follow. Without graphs everything works, only slower: a
+    /// failure is told once.
+    private func capture(
+        _ batch: Int, _ size: AscendStepSize, _ lengths: AscendLengths, _ cache: AscendCacheShape
+    ) throws(AscendError) {
+        do throws(AscendError) {
+            guard workspace.isVirtual else { throw .absent("aclrtReserveMemAddress") }
+            if updateStream == nil { updateStream = try device.makeStream() }
+            graphs[batch] = try AscendGraph(
+                program.calls(size), launcher(size, batches, lengths, cache), updateStream: updateStream)
         } catch {
-            throw AscendError("a step", code: Int32(ACL_ERROR_RT_MEMORY_ALLOCATION), text: error.message)
+            guard !error.losesDevice else { throw error }
+            graphsFailed = true
+            notice(
+                "steps are not captured as graphs from now on, and take more time on the host: \(error.message)")
         }
-        try stepMemory.ensure(layout.inputByteCount + layout.activationByteCount)
-        hostInputs?.release()
-        hostOutputs?.release()
-        (hostInputs, hostOutputs) = (nil, nil)
-        hostInputs = try AscendHostBuffer(byteCount: layout.inputByteCount)
-        hostOutputs = try AscendHostBuffer(byteCount: outputByteCount(capacity))
-        self.layout = layout
-        return layout
-    }
-
-    private func outputByteCount(_ size: AscendStepSize) -> Int {
-        let element = weights.element.byteCount
-        return size.rows * MemoryLayout<Float>.stride + size.samples * model.vocabularySize * element
-            + size.hiddenRows * model.embeddingLength * element
-    }
-
-    private func download(
-        _ size: AscendStepSize, _ layout: AscendStepMemory, _ addresses: AscendAddresses
-    ) throws(AscendError) -> Outputs {
-        guard let target = hostOutputs?.bytes.baseAddress else { preconditionFailure("steps have memory") }
-        let element = weights.element.byteCount
-        let logits = target + size.rows * MemoryLayout<Float>.stride
-        let logitsByteCount = size.samples * model.vocabularySize * element
-        let hidden = logits + logitsByteCount
-        let hiddenByteCount = size.hiddenRows * model.embeddingLength * element
-        let parts = [
-            (program.inverseDeviation.place, target, size.rows * MemoryLayout<Float>.stride),
-            (program.logits.place, logits, logitsByteCount), (program.wanted.place, hidden, hiddenByteCount),
-        ]
-        for (place, target, count) in parts where count > 0 {
-            try device.download(addresses.address(of: place), to: target, count: count)
-        }
-        return Outputs(
-            inverseDeviations: UnsafePointer(target.assumingMemoryBound(to: Float.self)),
-            logits: UnsafeRawPointer(logits), hiddenStates: UnsafeRawPointer(hidden))
     }
 }
 
@@ -228,13 +205,17 @@ func ascend<Result>(_ body: () throws(AscendError) -> Result) throws(EngineError
 }
 
 extension AscendStepSize {
-    /// Doubles what is too small for `size`.
-    mutating func grow(toHold size: AscendStepSize) {
-        func grown(_ own: Int, _ needed: Int) -> Int { needed > own ? max(needed, 2 * own) : own }
-        rows = grown(rows, size.rows)
-        samples = grown(samples, size.samples)
-        hiddenRows = grown(hiddenRows, size.hiddenRows)
-        blockTableStride = grown(blockTableStride, size.blockTableStride)
-        sequences = grown(sequences, size.sequences)
+    /// What a plan needs, or the sizes of a batch that it is padded to.
+    fileprivate init(_ plan: borrowing StepPlan, paddedTo batch: Int?) {
+        self.init(
+            rows: batch ?? plan.rowCount, samples: batch ?? plan.samples.count, hiddenRows: plan.hiddenRows.count,
+            sequences: batch ?? plan.sequenceCount, blockTableStride: max(1, plan.blockTableStride))
+    }
+}
+
+extension AscendProgram {
+    /// The calls of a step of `size`.
+    fileprivate func calls(_ size: AscendStepSize) -> [AscendCall] {
+        trunk + (size.samples > 0 ? head : []) + (size.hiddenRows > 0 ? hidden : [])
     }
 }

@@ -6,6 +6,9 @@ struct AscendStepMemory: Sendable {
     let activationByteCount: Int
     /// Bytes of inputs, on the device as on the host.
     let inputByteCount: Int
+    /// Bytes of what the host reads.
+    let outputByteCount: Int
+    private var outputs = [Int](repeating: 0, count: AscendActivation.allCases.count)
     private var activations = [Int](repeating: 0, count: AscendActivation.allCases.count)
     private var inputs = [Int](repeating: 0, count: AscendInput.allCases.count)
 
@@ -16,11 +19,16 @@ struct AscendStepMemory: Sendable {
         for activation in AscendActivation.allCases {
             let width = program.widths[activation.rawValue]
             guard width > 0 else { continue }
-            // The few rows of quantized logits stand where those of all rows do.
-            let rows = activation.rows == .rows ? capacity.rows : capacity.count(of: activation.rows)
-            activations[activation.rawValue] = try layout.reserve(activation.element(element), rows, width)
+            activations[activation.rawValue] = try layout.reserve(
+                activation.element(element), capacity.count(of: activation.rows), width)
         }
         activationByteCount = layout.byteCount
+        var outputLayout = AscendArenaLayout()
+        for output in AscendActivation.outputs {
+            outputs[output.rawValue] = try outputLayout.reserve(
+                output.element(element), capacity.count(of: output.rows), program.widths[output.rawValue])
+        }
+        outputByteCount = outputLayout.byteCount
         var inputLayout = AscendArenaLayout()
         for input in AscendInput.allCases {
             inputs[input.rawValue] = try inputLayout.reserve(.int32, capacity.count(of: input))
@@ -34,10 +42,13 @@ struct AscendStepMemory: Sendable {
     /// Bytes before an input.
     func offset(of input: AscendInput) -> Int { inputs[input.rawValue] }
 
+    /// Bytes before an output in the host's memory.
+    func outputOffset(of output: AscendActivation) -> Int { outputs[output.rawValue] }
+
     /// Whether a step of `size` fits.
     func holds(_ size: AscendStepSize) -> Bool {
         size.rows <= capacity.rows && size.samples <= capacity.samples && size.hiddenRows <= capacity.hiddenRows
-            && size.sequences * size.blockTableStride <= capacity.sequences * capacity.blockTableStride
+            && size.sequences <= capacity.sequences && size.blockTableStride <= capacity.blockTableStride
     }
 
     /// Bytes from the first input of a step of `size` to the end of its last.

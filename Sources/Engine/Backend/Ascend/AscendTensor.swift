@@ -87,6 +87,8 @@ enum AscendActivation: Int, Sendable, CaseIterable {
     /// The rows behind the last norm that are sampled, or wanted as they are.
     case sampled, wanted
     case logits
+    /// The likeliest token of each sampled row.
+    case likeliest
 }
 
 /// Arrays of integers that the host hands to each step, in the order in which they lie.

@@ -1,21 +1,23 @@
 /// Batch sizes that decoding steps are padded to, so that each is prepared once.
-package struct BatchBuckets: Sendable, Equatable {
+public struct BatchBuckets: Sendable, Equatable {
     /// Ascending, without repeats.
-    package let sizes: [Int]
+    public let sizes: [Int]
 
     /// What serves most loads.
-    package static let standard = BatchBuckets(validated: [1, 2, 4, 8, 16, 32])
+    public static let standard = BatchBuckets(validated: [1, 2, 4, 8, 16, 32])
     /// No step is padded.
-    package static let none = BatchBuckets(validated: [])
+    public static let none = BatchBuckets(validated: [])
     /// The largest size that is accepted: each prepared size holds streams of the device.
-    package static let largest = 512
+    public static let largest = 512
     /// Most sizes.
-    package static let maximumCount = 32
+    public static let maximumCount = 32
 
     private init(validated sizes: [Int]) { self.sizes = sizes }
 
+    /// Sorts sizes and drops repeats.
+    ///
     /// - Throws: `EngineError.invalidRequest` for a size out of range, or too many.
-    package init(_ sizes: [Int]) throws(EngineError) {
+    public init(_ sizes: [Int]) throws(EngineError) {
         let ordered = Set(sizes).sorted()
         if let wrong = ordered.first(where: { !(1...Self.largest).contains($0) }) {
             throw EngineError(

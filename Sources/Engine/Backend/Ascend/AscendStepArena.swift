@@ -1,0 +1,126 @@
+internal import CAscend
+
+/// Device and host memory of steps, one after the other.
+final class AscendStepArena {
+    private(set) var layout: AscendStepMemory?
+    private let arena: AscendArena
+    private let program: AscendProgram
+    private let element: AscendElement
+    private let device: AscendDevice
+    private var hostInputs: AscendHostBuffer?
+    private var hostOutputs: AscendHostBuffer?
+    private var smallest: AscendStepSize
+
+    /// - Parameter smallest: what there shall be room for in any case.
+    init(_ device: AscendDevice, _ program: AscendProgram, _ element: AscendElement, smallest: AscendStepSize) {
+        (self.device, self.program, self.element, self.smallest) = (device, program, element, smallest)
+        arena = AscendArena(device, capacity: Self.largestByteCount)
+    }
+
+    /// Addresses to reserve; memory is put there as it is needed.
+    static let largestByteCount = 64 << 30
+
+    /// Where inputs, and behind them activations, begin on the device.
+    var base: UnsafeMutableRawPointer {
+        guard let base = arena.base else { preconditionFailure("room was made") }
+        return base
+    }
+
+    /// Gives everything back.
+    func release() {
+        arena.release()
+        hostInputs?.release()
+        hostOutputs?.release()
+        (hostInputs, hostOutputs, layout) = (nil, nil, nil)
+    }
+
+    /// Makes room for steps of `size`; only one that is larger than all before takes memory, and then twice its own.
+    ///
+    /// - Returns: whether everything is where it was.
+    /// - Throws: what the runtime returned.
+    func reserve(_ size: AscendStepSize) throws(AscendError) -> Bool {
+        if let layout, layout.holds(size) { return true }
+        var capacity = layout?.capacity ?? smallest
+        capacity.grow(toHold: size)
+        let layout: AscendStepMemory
+        do throws(EngineError) {
+            layout = try AscendStepMemory(program, element, capacity: capacity)
+        } catch {
+            throw AscendError("a step", code: Int32(ACL_ERROR_RT_MEMORY_ALLOCATION), text: error.message)
+        }
+        try arena.ensure(layout.inputByteCount + layout.activationByteCount)
+        hostInputs?.release()
+        hostOutputs?.release()
+        (hostInputs, hostOutputs, self.layout) = (nil, nil, nil)
+        hostInputs = try AscendHostBuffer(byteCount: layout.inputByteCount)
+        hostOutputs = try AscendHostBuffer(byteCount: layout.outputByteCount)
+        self.layout = layout
+        return false
+    }
+
+    /// Puts the copy of a plan's arrays on the stream.
+    ///
+    /// - Throws: what the runtime returned.
+    func upload(_ plan: borrowing StepPlan, _ size: AscendStepSize, _ cache: AscendCacheShape) throws(AscendError) {
+        guard let layout, let hostInputs, let source = hostInputs.bytes.baseAddress else {
+            preconditionFailure("room was made")
+        }
+        plan.write(size, layout, cache, to: hostInputs.bytes)
+        try device.upload(source, to: base, count: layout.usedInputByteCount(size))
+    }
+
+    /// Puts the copies of what a step yields on the stream. They are there once the stream was waited for.
+    ///
+    /// - Parameter withLogits: whether logits are wanted, and not only the likeliest tokens.
+    /// - Throws: what the runtime returned.
+    func download(
+        _ size: AscendStepSize, withLogits: Bool
+    ) throws(AscendError) -> AscendOutputs {
+        guard let layout, let target = hostOutputs?.bytes.baseAddress else { preconditionFailure("room was made") }
+        for output in AscendActivation.outputs where output != .logits || withLogits {
+            let count =
+                size.count(of: output.rows) * program.widths[output.rawValue]
+                * output.element(element).byteCount
+            guard count > 0 else { continue }
+            try device.download(
+                base + layout.inputByteCount + layout.offset(of: output), to: target + layout.outputOffset(of: output),
+                count: count)
+        }
+        func place(_ output: AscendActivation) -> UnsafeRawPointer {
+            UnsafeRawPointer(target + layout.outputOffset(of: output))
+        }
+        return AscendOutputs(
+            inverseDeviations: place(.inverseDeviation).assumingMemoryBound(to: Float.self),
+            likeliest: place(.likeliest).assumingMemoryBound(to: Int32.self),
+            logits: withLogits ? place(.logits) : nil, hiddenStates: place(.wanted))
+    }
+}
+
+/// What a step left in host memory, until the next one.
+struct AscendOutputs {
+    /// (rows) see `AscendProgram.inverseDeviation`
+    let inverseDeviations: UnsafePointer<Float>
+    /// (samples)
+    let likeliest: UnsafePointer<Int32>
+    /// (samples, vocabulary) in the pass's type; nil when they were not asked for
+    let logits: UnsafeRawPointer?
+    /// (hidden rows, embedding) in the pass's type
+    let hiddenStates: UnsafeRawPointer
+}
+
+extension AscendActivation {
+    /// Those that the host reads.
+    static let outputs: [AscendActivation] = [.inverseDeviation, .likeliest, .logits, .wanted]
+}
+
+extension AscendStepSize {
+    /// Doubles what is too small for `size`.
+    fileprivate mutating func grow(toHold size: AscendStepSize) {
+        func grown(_ own: Int, _ needed: Int) -> Int { needed > own ? max(needed, 2 * own) : own }
+        rows = grown(rows, size.rows)
+        samples = grown(samples, size.samples)
+        hiddenRows = grown(hiddenRows, size.hiddenRows)
+        blockTableStride = grown(blockTableStride, size.blockTableStride)
+        sequences = grown(sequences, size.sequences)
+    }
+}

@@ -1,0 +1,38 @@
+import LMEngine
+import TestKit
+import Testing
+
+extension SimulatedDevice {
+    @Suite("The forward pass on the simulated device")
+    struct ForwardPassTests {
+        @Test("Logits are the reference's within the rounding of bfloat16", arguments: AscendModel.allCases)
+        func logits(_ model: AscendModel) throws {
+            let checkpoint = model.checkpoint()
+            let backend = try Simulator.backend(checkpoint)
+            let reference = try ReferenceBackend(checkpoint: checkpoint, dataType: .bfloat16)
+            try reference.allocateKeyValueCache(blockCount: 64, blockSize: 16)
+            let planner = StepPlanner(sequenceCount: 3)
+            let texts = (0..<3).map { randomTokens(40, seed: UInt64($0 + 1)) }
+            // Prefill, chunked prefill and decoding, together in a step.
+            let steps = [
+                [(0, texts[0], 0..<17), (1, texts[1], 0..<5)],
+                [(0, texts[0], 17..<18), (1, texts[1], 5..<33), (2, texts[2], 0..<1)],
+                [(0, texts[0], 18..<19), (1, texts[1], 33..<34), (2, texts[2], 1..<2)],
+            ]
+            for step in steps {
+                let plan = planner.plan(step)
+                let own = try backend.forward(plan)
+                let expected = reference.forward(plan)
+                for (sample, logits) in own.enumerated() {
+                    let width = logits.count
+                    let row = Array(expected[sample * width..<(sample + 1) * width])
+                    #expect(distance(logits, row) < 0.06, "sample \(sample) of \(step)")
+                }
+            }
+        }
+    }
+}
+
+/// All that runs on the simulated device.
+@Suite("On a simulated NPU", .serialized)
+enum SimulatedDevice {}

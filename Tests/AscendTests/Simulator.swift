@@ -1,0 +1,86 @@
+import Glibc
+import LMEngine
+import ProgramKit
+import TestKit
+import Testing
+
+/// The simulated device in place of CANN, for the whole process. It is one, and so the suites that use it run one test
+/// after the other.
+enum Simulator {
+    /// Makes the library known to the loader, before anything asks for it.
+    static let start: Void = {
+        guard let path = try? Programs.path("libAscendSim.so") else {
+            preconditionFailure("the simulated device is built with the tests")
+        }
+        setenv("LM_ASCEND_LIBRARY", path, 0)
+    }()
+
+    /// A back end on the simulated device, with a KV pool.
+    static func backend(
+        _ checkpoint: any Checkpoint, dataType: DataType = .auto, batches: BatchBuckets = .none,
+        blockCount: Int = 64, blockSize: Int = 16,
+        notice: @escaping @Sendable (String) -> Void = { Issue.record("\($0)") }
+    ) throws -> AscendBackend {
+        start
+        #expect(AscendBackend.missing == nil)
+        let backend = try AscendBackend(
+            checkpoint: checkpoint, dataType: dataType, batches: batches, notice: notice)
+        try backend.allocateKeyValueCache(blockCount: blockCount, blockSize: blockSize)
+        return backend
+    }
+}
+
+/// Plans for sequences whose blocks lie apart.
+struct StepPlanner {
+    var blockSize = 16
+    /// Blocks of each sequence; theirs are interleaved.
+    var blocksPerSequence = 4
+    var sequenceCount: Int
+
+    /// A plan that computes some positions of some sequences, with the last row of each sampled.
+    func plan(
+        _ shares: [(sequence: Int, tokens: [Int32], positions: Range<Int>)],
+        sampling: SamplingParameters = StepPlanner.greedy
+    ) -> StepPlan {
+        var plan = StepPlan()
+        plan.blockTableStride = blocksPerSequence
+        for share in shares {
+            let blocks = (0..<blocksPerSequence).map { Int32($0 * sequenceCount + share.sequence) }
+            for position in share.positions {
+                plan.tokens.append(share.tokens[position])
+                plan.positions.append(Int32(position))
+                plan.slots.append(blocks[position / blockSize] * Int32(blockSize) + Int32(position % blockSize))
+            }
+            plan.rowStart.append(Int32(plan.rowCount))
+            plan.contextLengths.append(Int32(share.positions.upperBound))
+            plan.blockTables += blocks
+            plan.samples.append(
+                SampleTask(
+                    row: Int32(plan.rowCount - 1), parameters: sampling,
+                    history: Array(share.tokens[..<share.positions.upperBound]),
+                    promptLength: share.positions.upperBound, bannedTokens: []))
+        }
+        return plan
+    }
+
+    /// The largest logit wins.
+    static let greedy: SamplingParameters = {
+        var parameters = SamplingParameters()
+        (parameters.temperature, parameters.seed) = (0, 1)
+        return parameters
+    }()
+}
+
+/// Tokens without an order.
+func randomTokens(_ count: Int, seed: UInt64, below limit: Int = 320) -> [Int32] {
+    var random = TestRandom(seed: seed)
+    return (0..<count).map { _ in Int32(random.below(limit)) }
+}
+
+/// How far two rows of logits are apart, relative to the spread of the second.
+func distance(_ a: [Float], _ b: [Float]) -> Float {
+    let difference = zip(a, b).map { ($0 - $1).magnitude }.max() ?? 0
+    let mean = b.reduce(0, +) / Float(b.count)
+    let spread = (b.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Float(b.count)).squareRoot()
+    return difference / spread
+}
