@@ -22,6 +22,13 @@ func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
         name: name, dependencies: dependencies, path: "Sources/" + name, swiftSettings: settings)
 }
 
+/// Stands in for a machine. Optimised in every build: tests run whole models on it.
+func simulator(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .target(
+        name: name, dependencies: dependencies, path: "Sources/" + name,
+        swiftSettings: settings + [.unsafeFlags(["-O"])])
+}
+
 /// A program of Benchmarks, built with the rest so that it cannot fall behind.
 func benchmark(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .executableTarget(
@@ -61,10 +68,7 @@ let package = Package(
         room("Support"),
 
         .target(name: "CAscend", path: "Sources/CAscend"),
-        // Optimised in every build: it stands in for a machine, and whole models run on it in tests.
-        .target(
-            name: "AscendSim", dependencies: ["CAscend"], path: "Sources/AscendSim",
-            swiftSettings: settings + [.unsafeFlags(["-O"])]),
+        simulator("AscendSim", ["CAscend"]),
         .target(name: "CKernels", path: "Sources/CKernels"),
         .target(name: "CLinux", path: "Sources/CLinux"),
         .systemLibrary(

@@ -21,7 +21,7 @@ enum Rules {
         var problems: [String] = []
         if manifest.contains(".package(") { problems.append("Package.swift: no package dependencies") }
         var declared: Set<String> = []
-        for match in manifest.matches(of: /(?:room|program|benchmark)\("(\w+)"(?:, \[([^\]]*)\])?\)/) {
+        for match in manifest.matches(of: /(?:room|program|benchmark|simulator)\("(\w+)"(?:, \[([^\]]*)\])?\)/) {
             let folder = String(match.1)
             declared.insert(folder)
             let listed = (match.2 ?? "").split(separator: ",").map { $0.filter { $0.isLetter || $0.isNumber } }

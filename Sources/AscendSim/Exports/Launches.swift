@@ -214,3 +214,39 @@ public import CAscend
 ) -> aclnnStatus {
     launch("aclnnApplyTopKTopP", workspace, workspaceSize, executor, stream)
 }
+
+@c @implementation public func aclnnDynamicQuant(
+    _ workspace: UnsafeMutableRawPointer?, _ workspaceSize: UInt64, _ executor: OpaquePointer?, _ stream: aclrtStream?
+) -> aclnnStatus {
+    launch("aclnnDynamicQuant", workspace, workspaceSize, executor, stream)
+}
+
+@c @implementation public func aclnnAscendQuant(
+    _ workspace: UnsafeMutableRawPointer?, _ workspaceSize: UInt64, _ executor: OpaquePointer?, _ stream: aclrtStream?
+) -> aclnnStatus {
+    launch("aclnnAscendQuant", workspace, workspaceSize, executor, stream)
+}
+
+@c @implementation public func aclnnTransQuantParamV2(
+    _ workspace: UnsafeMutableRawPointer?, _ workspaceSize: UInt64, _ executor: OpaquePointer?, _ stream: aclrtStream?
+) -> aclnnStatus {
+    launch("aclnnTransQuantParamV2", workspace, workspaceSize, executor, stream)
+}
+
+@c @implementation public func aclnnTransMatmulWeight(
+    _ workspace: UnsafeMutableRawPointer?, _ workspaceSize: UInt64, _ executor: OpaquePointer?, _ stream: aclrtStream?
+) -> aclnnStatus {
+    launch("aclnnTransMatmulWeight", workspace, workspaceSize, executor, stream)
+}
+
+@c @implementation public func aclnnNpuFormatCast(
+    _ workspace: UnsafeMutableRawPointer?, _ workspaceSize: UInt64, _ executor: OpaquePointer?, _ stream: aclrtStream?
+) -> aclnnStatus {
+    launch("aclnnNpuFormatCast", workspace, workspaceSize, executor, stream)
+}
+
+@c @implementation public func aclnnDequantSwigluQuant(
+    _ workspace: UnsafeMutableRawPointer?, _ workspaceSize: UInt64, _ executor: OpaquePointer?, _ stream: aclrtStream?
+) -> aclnnStatus {
+    launch("aclnnDequantSwigluQuant", workspace, workspaceSize, executor, stream)
+}

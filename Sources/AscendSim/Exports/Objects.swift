@@ -145,7 +145,7 @@ private func ask(_ name: String, _ handle: OpaquePointer?, _ body: (TensorObject
     }
 }
 
-private func answer(
+func answer(
     _ values: [Int], _ pointer: UnsafeMutablePointer<UnsafeMutablePointer<Int64>?>?,
     _ count: UnsafeMutablePointer<UInt64>?
 ) throws(Failure) {

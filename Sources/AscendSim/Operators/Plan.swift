@@ -183,6 +183,9 @@ struct Plan {
         try require(!profile.is310P || tensor.type != ACL_BF16, "\(name): BF16 is not supported by \(profile.name)")
     }
 
+    /// The operator writes to the whole storage of this one.
+    func coverStorage(_ operand: Operand) { executor.parameters[operand.index]?.coversStorage = true }
+
     // MARK: Checks
 
     func require(_ condition: Bool, _ message: @autoclosure () -> String) throws(Failure) {

@@ -132,6 +132,28 @@ extension View {
     }
 }
 
+extension View {
+    /// Puts a matrix into tiles, in place or elsewhere; what pads them is 0.
+    func tile(into tiles: [Int], at target: UnsafeMutableRawPointer? = nil) {
+        let size = tensor.type.bytes
+        let bytes = tiles.reduce(1, *) * size
+        withUnsafeTemporaryAllocation(byteCount: bytes, alignment: 64) { scratch in
+            guard let scratch = scratch.baseAddress else { return }
+            memset(scratch, 0, bytes)
+            let width = tiles[3]
+            for row in 0..<dims[0] {
+                let start = offset(ofRow: row)
+                for column in 0..<dims[1] {
+                    let place = ((column / width * tiles[1] + row / 16) * 16 + row % 16) * width + column % width
+                    let element = start + column * tensor.strides[1]
+                    memcpy(scratch + place * size, base + element * size, size)
+                }
+            }
+            memcpy(target ?? base, scratch, bytes)
+        }
+    }
+}
+
 /// Keeps the `count` largest (0 or less: all) and of those the fewest whose probabilities reach `share`; the rest is -infinity.
 func filter(_ x: [Float], count: Int, share: Float) -> [Float] {
     let order = largest(x, x.count)

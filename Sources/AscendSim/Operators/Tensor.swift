@@ -10,6 +10,8 @@ struct Tensor {
     var format: aclFormat
     var storage: [Int]
     var address: UInt
+    /// Whether the operator uses the storage behind the view too.
+    var coversStorage = false
 
     var count: Int { dims.reduce(1, *) }
     var isTiled: Bool { format == ACL_FORMAT_FRACTAL_NZ }
@@ -23,7 +25,7 @@ struct Tensor {
 
     /// Elements from the start of the storage to behind the last one of the view.
     var reach: Int {
-        if isTiled { return storage.reduce(1, *) }
+        if isTiled || coversStorage { return storage.reduce(1, *) }
         if count == 0 { return 0 }
         return offset + zip(dims, strides).reduce(0) { $0 + ($1.0 - 1) * $1.1 } + 1
     }
@@ -140,6 +142,12 @@ extension World {
 }
 
 extension Tensor {
+    /// The storage of a matrix of these dimensions in tiles.
+    static func tiles(of dims: [Int], _ type: aclDataType) -> [Int] {
+        let width = 32 / type.bytes
+        return [(dims[1] + width - 1) / width, (dims[0] + 15) / 16, 16, width]
+    }
+
     /// Rows, columns and elements of a row of a tile as the storage of a matrix in tiles says them; `isTransposed` when the view is
     /// the transpose of what is stored.
     struct Tiles {
@@ -163,7 +171,6 @@ extension Tensor {
     }
 
     fileprivate func checkTiles() throws(Failure) {
-        let width = 32 / type.bytes
         guard dims.count >= 2, storage.count == dims.count + 2 else {
             throw .invalid("aclCreateTensor: storage \(storage) is not that of \(dims) in tiles")
         }
@@ -172,7 +179,7 @@ extension Tensor {
         guard matrix[0] > 1, matrix[1] > 1 else {
             throw .invalid("aclCreateTensor: a dimension of 1 cannot be in tiles")
         }
-        let wanted = [(matrix[1] + width - 1) / width, (matrix[0] + 15) / 16, 16, width]
+        let wanted = Tensor.tiles(of: matrix, type)
         guard Array(storage.suffix(4)) == wanted else {
             throw .invalid("aclCreateTensor: \(matrix) of \(type.name) in tiles is stored as \(wanted), not \(storage)")
         }

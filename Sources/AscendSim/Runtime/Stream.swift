@@ -27,7 +27,9 @@ struct Task {
 }
 
 /// A queue of tasks and the thread that runs them in order.
-final class Stream: @unchecked Sendable {  // Protected by the world's lock; kernels run without it and hold their own memory.
+///
+/// Protected by the world's lock; kernels run without it, on memory that they found while they held it.
+final class Stream: @unchecked Sendable {
     let device: Device
     weak var context: Context?
     private var queue: [Task] = []
