@@ -24,3 +24,47 @@ enum AscendModel: String, CaseIterable, CustomStringConvertible {
         QuantizedCheckpoint(configuration(layers: layers), .bf16)
     }
 }
+
+extension AscendModel {
+    /// How 8-bit matrices take their inputs.
+    enum Integers: CaseIterable {
+        case perToken, fixed
+    }
+
+    /// Its weights with matrices of 8-bit integers.
+    func checkpoint(_ integers: Integers) throws -> any Checkpoint {
+        let base = QuantizedCheckpoint(configuration(), .f32)
+        let dynamic = try W8A8Checkpoint(base, options: W8A8Checkpoint.Options())
+        return integers == .perToken ? dynamic : FixedInputs(base: dynamic)
+    }
+}
+
+/// The same integers for inputs whose scale and offset are known before.
+private struct FixedInputs: Checkpoint {
+    let base: any Checkpoint
+    var configuration: ModelConfiguration { base.configuration }
+    var tokenizer: any Tokenizer { base.tokenizer }
+    var chatTemplate: ChatTemplateSource? { nil }
+    var weightByteCount: Int { base.weightByteCount }
+
+    func tensor(_ role: TensorRole) throws(EngineError) -> Tensor {
+        let tensor = try base.tensor(role)
+        guard let integers = tensor.integers else { return tensor }
+        let (scale, offset): (Float, Float) = (0.03125, 3)
+        let addends = (0..<tensor.rows).map { row in
+            -Int32(offset) * tensor.bytes[row * tensor.columns..<(row + 1) * tensor.columns]
+                .reduce(0) { $0 + Int32(Int8(bitPattern: $1)) }
+        }
+        return Tensor(
+            name: tensor.name, type: .i8, rows: tensor.rows, columns: tensor.columns, bytes: tensor.bytes,
+            owner: Owner(tensor),
+            integers: IntegerProduct(
+                inputs: .fixed(scale: scale, offset: offset), scales: integers.scales.map { $0 * scale },
+                addends: addends))
+    }
+
+    private final class Owner {
+        let tensor: Tensor
+        init(_ tensor: Tensor) { self.tensor = tensor }
+    }
+}

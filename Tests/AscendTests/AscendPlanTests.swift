@@ -13,6 +13,14 @@ struct AscendPlanTests {
         #expect(operators.count { $0 == "Mm" } == 4, "matrices of equal inputs are one")
     }
 
+    @Test("A layer of 8-bit matrices takes at most sixteen", arguments: AscendModel.allCases)
+    func launchesOfIntegers(_ model: AscendModel) throws {
+        let operators = try AscendBackend.operatorsOfLayer(model.checkpoint(.perToken))
+        #expect(operators.count <= 16, "\(operators)")
+        #expect(operators.count { $0 == "AddRmsNormDynamicQuant" } == 1, "sum, norm and quantization are one")
+        #expect(operators.contains("Mm") == false)
+    }
+
     @Test("What the operators do not compute is refused by name")
     func refusals() {
         func refusal(_ change: (inout ModelConfiguration) -> Void) -> String? {

@@ -7,8 +7,21 @@ extension SimulatedDevice {
     struct ForwardPassTests {
         @Test("Logits are the reference's within the rounding of bfloat16", arguments: AscendModel.allCases)
         func logits(_ model: AscendModel) throws {
-            let checkpoint = model.checkpoint()
-            let backend = try Simulator.backend(checkpoint)
+            try compare(model.checkpoint(), within: 0.06)
+        }
+
+        @Test("With 8-bit matrices they are so too, whichever way inputs are quantized", arguments: AscendModel.allCases)
+        func integers(_ model: AscendModel) throws {
+            for integers in AscendModel.Integers.allCases {
+                let checkpoint = try model.checkpoint(integers)
+                #expect(try checkpoint.tensor(.layer(0, .query)).type == .i8)
+                // Inputs are rounded to bfloat16 before they become integers, some of which then are others.
+                try compare(checkpoint, within: 0.3)
+            }
+        }
+
+        private func compare(_ checkpoint: any Checkpoint, within bound: Float) throws {
+            let backend = try Simulator.backend(checkpoint, dataType: .bfloat16)
             let reference = try ReferenceBackend(checkpoint: checkpoint, dataType: .bfloat16)
             try reference.allocateKeyValueCache(blockCount: 64, blockSize: 16)
             let planner = StepPlanner(sequenceCount: 3)
@@ -26,7 +39,7 @@ extension SimulatedDevice {
                 for (sample, logits) in own.enumerated() {
                     let width = logits.count
                     let row = Array(expected[sample * width..<(sample + 1) * width])
-                    #expect(distance(logits, row) < 0.06, "sample \(sample) of \(step)")
+                    #expect(distance(logits, row) < bound, "sample \(sample) of \(step)")
                 }
             }
         }

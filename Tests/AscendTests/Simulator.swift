@@ -12,7 +12,7 @@ enum Simulator {
         guard let path = try? Programs.path("libAscendSim.so") else {
             preconditionFailure("the simulated device is built with the tests")
         }
-        setenv("LM_ASCEND_LIBRARY", path, 0)
+        setenv("LM_ASCEND_LIBRARY", path, 1)
     }()
 
     /// A back end on the simulated device, with a KV pool.
