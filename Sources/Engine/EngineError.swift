@@ -4,7 +4,7 @@
 /// wrong, where, and what to do about it.
 public struct EngineError: Error, Sendable, Equatable, CustomStringConvertible {
     /// What kind of failure this is.
-    public enum Code: Sendable, Equatable {
+    public enum Code: Sendable, Hashable {
         /// A field of the request is out of range or contradicts another.
         case invalidRequest
         /// Prompt plus requested tokens can never fit the context or the KV pool.

@@ -8,12 +8,20 @@ import Testing
 /// after the other.
 enum Simulator {
     /// Makes the library known to the loader, before anything asks for it.
-    static let start: Void = {
-        guard let path = try? Programs.path("libAscendSim.so") else {
-            preconditionFailure("the simulated device is built with the tests")
-        }
+    static let start: @convention(c) () -> Int32 = {
+        guard let path = try? Programs.path("libAscendSim.so"), let library = dlopen(path, RTLD_NOW),
+            let restart = dlsym(library, "asc_sim_restart")
+        else { preconditionFailure("libAscendSim.so is missing; build all products first") }
         setenv("LM_ASCEND_LIBRARY", path, 1)
+        return unsafeBitCast(restart, to: (@convention(c) () -> Int32).self)
     }()
+
+    /// Starts the machine anew with settings LM_ASCENDSIM_…; no back end may be left.
+    static func restart(_ settings: [String: String] = [:]) throws {
+        for name in ["FAULTS", "TRACE", "HBM_BYTES"] { unsetenv("LM_ASCENDSIM_" + name) }
+        for (name, value) in settings { setenv("LM_ASCENDSIM_" + name, value, 1) }
+        try #require(start() == 0)
+    }
 
     /// A back end on the simulated device, with a KV pool.
     static func backend(
@@ -21,7 +29,7 @@ enum Simulator {
         blockCount: Int = 64, blockSize: Int = 16,
         notice: @escaping @Sendable (String) -> Void = { Issue.record("\($0)") }
     ) throws -> AscendBackend {
-        start
+        _ = start
         #expect(AscendBackend.missing == nil)
         let backend = try AscendBackend(
             checkpoint: checkpoint, dataType: dataType, batches: batches, notice: notice)

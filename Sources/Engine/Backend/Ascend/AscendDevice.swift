@@ -79,6 +79,14 @@ final class AscendDevice {
         _ = isForced ? runtime.aclrtDestroyStreamForce?(stream) : runtime.aclrtDestroyStream?(stream)
     }
 
+    /// Puts another stream in the place of the device's own: one whose capture failed may be of no use any more.
+    ///
+    /// - Throws: what the runtime returned.
+    func renewStream() throws(AscendError) {
+        stop(isForced: true)
+        stream = try makeStream()
+    }
+
     /// Ends the device's own stream.
     func stop(isForced: Bool) {
         if let stream { end(stream, isForced: isForced) }

@@ -193,6 +193,8 @@ final class AscendSession {
         } catch {
             guard !error.losesDevice else { throw error }
             graphsFailed = true
+            graphs.removeAll()
+            try device.renewStream()
             notice(
                 "steps are not captured as graphs from now on, and take more time on the host: \(error.message)")
         }

@@ -1,0 +1,125 @@
+import Glibc
+import LMEngine
+import Synchronization
+import TestKit
+import Testing
+
+extension SimulatedDevice {
+    @Suite("Faults of the simulated device")
+    struct FaultTests {
+        private static let planner = StepPlanner(sequenceCount: 2)
+        private static let prompts = [randomTokens(11, seed: 5), randomTokens(3, seed: 6)]
+
+        /// What two sequences yield when everything that a failed step leaves is computed once more, as the scheduler does.
+        private func generate(
+            _ backend: AscendBackend, count: Int = 6, attempts: Int = 3
+        ) throws -> (texts: [[Int32]], errors: [EngineError.Code]) {
+            var (texts, errors) = (Self.prompts, [EngineError.Code]())
+            var computed = [0, 0]
+            var result = StepResult()
+            while texts[0].count < Self.prompts[0].count + count {
+                let plan = Self.planner.plan(texts.indices.map { ($0, texts[$0], computed[$0]..<texts[$0].count) })
+                do throws(EngineError) {
+                    try backend.execute(plan, into: &result)
+                    #expect(result.faults.isEmpty)
+                    computed = texts.map(\.count)
+                    for sequence in texts.indices { texts[sequence].append(result.tokens[sequence]) }
+                } catch {
+                    errors.append(error.code)
+                    computed = [0, 0]
+                    guard errors.count <= attempts else { throw error }
+                }
+            }
+            return (texts, errors)
+        }
+
+        @Test(
+            "A step that fails is computed anew, on a device set up anew where it was lost",
+            arguments: [
+                ("fail call=aclnnMm nth=12 code=507015 async=true", EngineError.Code.deviceLost),
+                ("fail call=aclnnFusedInferAttentionScoreV3 nth=3 code=507014", .deviceLost),
+                ("fail call=aclnnSwiGlu nth=3 code=507899", .deviceLost),
+                ("fail call=aclnnAddRmsNorm nth=5 code=361001", .deviceLost),
+                ("fail call=aclnnIndexSelect nth=6 code=107020", .backend),
+                ("fail call=aclnnMm nth=9 code=207018", .backend),
+            ])
+        func recovery(_ script: String, _ code: EngineError.Code) throws {
+            let checkpoint = AscendModel.qwen3.checkpoint()
+            try Simulator.restart()
+            let expected = try generate(Simulator.backend(checkpoint))
+            #expect(expected.errors.isEmpty)
+            try Simulator.restart(["FAULTS": script])
+            let backend = try Simulator.backend(checkpoint)
+            let struck = try generate(backend)
+            #expect(struck.errors == [code], "the script strikes once")
+            #expect(struck.texts == expected.texts)
+        }
+
+        @Test("A device that stays lost is tried again, at longer and longer intervals, until it is back")
+        func staysLost() throws {
+            let checkpoint = AscendModel.llama.checkpoint()
+            try Simulator.restart()
+            let expected = try generate(Simulator.backend(checkpoint))
+            try Simulator.restart(["FAULTS": "lost after=130"])
+            let backend = try Simulator.backend(checkpoint)
+            var codes: Set<EngineError.Code> = []
+            do { _ = try generate(backend, attempts: 20) } catch let error as EngineError { codes.insert(error.code) }
+            #expect(codes == [.deviceLost])
+            try Simulator.restart()
+            var texts: [[Int32]]?
+            for _ in 0..<100 where texts == nil {
+                usleep(100_000)
+                texts = try? generate(backend, attempts: 0).texts
+            }
+            #expect(texts == expected.texts)
+        }
+
+        @Test("A device lost while graphs are replayed loses them, and captures them again")
+        func graphs() throws {
+            let checkpoint = AscendModel.llama.checkpoint()
+            try Simulator.restart()
+            let expected = try generate(Simulator.backend(checkpoint, batches: .standard), count: 12)
+            try Simulator.restart(["FAULTS": "fail call=aclmdlRIExecuteAsync nth=4 code=507011"])
+            let struck = try generate(Simulator.backend(checkpoint, batches: .standard), count: 12)
+            #expect(struck.errors == [.deviceLost])
+            #expect(struck.texts == expected.texts)
+        }
+
+        @Test(
+            "Where a step cannot be captured, it is launched instead, and that is said once",
+            arguments: [
+                "fail call=aclmdlRICaptureBegin every=true code=207008", "fail call=aclmdlRICaptureEnd nth=1 code=207008",
+                "fail call=aclmdlRICaptureTaskGrpEnd nth=2 code=207000",
+            ])
+        func captureFails(_ script: String) throws {
+            let checkpoint = AscendModel.llama.checkpoint()
+            try Simulator.restart()
+            let expected = try generate(Simulator.backend(checkpoint))
+            try Simulator.restart(["FAULTS": script])
+            let notices = Mutex<[String]>([])
+            let backend = try Simulator.backend(checkpoint, batches: .standard) { text in
+                notices.withLock { $0.append(text) }
+            }
+            let struck = try generate(backend)
+            #expect(struck.errors.isEmpty)
+            #expect(struck.texts == expected.texts)
+            #expect(notices.withLock { $0.count } == 1)
+        }
+
+        @Test("A row that is not finite is a fault of its sequence alone")
+        func nonFinite() throws {
+            let checkpoint = AscendModel.llama.checkpoint()
+            try Simulator.restart()
+            let expected = try generate(Simulator.backend(checkpoint), count: 1)
+            // Rows 0..<11 are the first sequence's, 11..<14 the second's.
+            try Simulator.restart(["FAULTS": "nan op=aclnnMm row=12 nth=2"])
+            let backend = try Simulator.backend(checkpoint)
+            var result = StepResult()
+            let plan = Self.planner.plan(Self.prompts.indices.map { ($0, Self.prompts[$0], 0..<Self.prompts[$0].count) })
+            try backend.execute(plan, into: &result)
+            #expect(result.faults.map(\.row).first == 12 && result.faults.allSatisfy { $0.row >= 12 })
+            #expect(result.tokens[0] == expected.texts[0].last)
+            #expect(result.tokens[1] == StepResult.nonFinite, "its last row saw the damaged one")
+        }
+    }
+}
