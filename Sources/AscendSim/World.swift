@@ -18,6 +18,8 @@ final class World: @unchecked Sendable {  // Protected by `lock`.
     /// Captures that forbid unsafe calls on every thread.
     var globalCaptures = 0
     var groups: [String: CollectiveGroup] = [:]
+    /// Groups that were begun, for their names.
+    var rootCount = 0
 
     init() {
         do {
@@ -33,7 +35,7 @@ final class World: @unchecked Sendable {  // Protected by `lock`.
     func restart() throws(Failure) {
         lock.lock()
         defer { lock.unlock() }
-        for device in devices { device.stop() }
+        for device in devices { device.reset() }
         settings = try Settings()
         for device in devices.indices { memory.dropAll(device: device) }
         handles = [:]
@@ -69,7 +71,9 @@ final class World: @unchecked Sendable {  // Protected by `lock`.
             try body(self, thread)
             trace.write(name, thread.note)
             thread.note = ""
-            if let detached { thread.context?.device.fail(detached) }
+            if let detached, let device = thread.context?.device {
+                if Device.stays(detached.code) { device.fail(detached) } else { device.pending = detached }
+            }
             return 0
         } catch {
             thread.message = "E\(error.code / 100000)9999: \(error.message)"
@@ -81,15 +85,20 @@ final class World: @unchecked Sendable {  // Protected by `lock`.
     }
 
     private func strike(_ name: String, _ detached: inout Failure?) throws(Failure) {
-        for index in faults.indices where faults[index].strikes(name) {
+        for index in faults.indices {
             switch faults[index].kind {
-            case .fail(let code, true, _): detached = Failure(code, "\(name): planted fault")
-            case .fail(let code, false, _): throw Failure(code, "\(name): planted fault")
+            case .fail(let code, let isAsync, _):
+                guard faults[index].strikes(name) else { continue }
+                let failure = Failure(code, "\(name): planted fault")
+                guard isAsync else { throw failure }
+                detached = failure
             case .hang(let milliseconds):
+                guard faults[index].strikes(name) else { continue }
                 lock.unlock()
                 usleep(milliseconds * 1000)
                 lock.lock()
-            case .nan, .outOfMemory, .lost: break
+            // Struck where the operator runs, memory is allocated and tasks are counted.
+            case .nan, .outOfMemory, .lost: continue
             }
         }
     }

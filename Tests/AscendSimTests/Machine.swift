@@ -16,7 +16,9 @@ struct CallFailure: Error, Equatable {
 final class Machine {
     let api: UnsafeMutablePointer<asc_libraries>
     let stream: aclrtStream?
-    private static let settings = ["SOC", "CANN", "DELAY_US", "HBM_BYTES", "FAULTS", "TRACE", "SEED", "DEVICES"]
+    private static let settings = [
+        "SOC", "CANN", "DELAY_US", "HBM_BYTES", "FAULTS", "TRACE", "SEED", "DEVICES", "COMPUTE",
+    ]
     private static let restart: @convention(c) () -> Int32 = {
         guard let path = try? Programs.path("libAscendSim.so"), let handle = dlopen(path, RTLD_NOW),
             let function = dlsym(handle, "asc_sim_restart")

@@ -250,3 +250,33 @@ public import CAscend
 ) -> aclnnStatus {
     launch("aclnnDequantSwigluQuant", workspace, workspaceSize, executor, stream)
 }
+
+@c @implementation public func aclnnMoeGatingTopKSoftmax(
+    _ workspace: UnsafeMutableRawPointer?, _ workspaceSize: UInt64, _ executor: OpaquePointer?, _ stream: aclrtStream?
+) -> aclnnStatus {
+    launch("aclnnMoeGatingTopKSoftmax", workspace, workspaceSize, executor, stream)
+}
+
+@c @implementation public func aclnnMoeInitRoutingV2(
+    _ workspace: UnsafeMutableRawPointer?, _ workspaceSize: UInt64, _ executor: OpaquePointer?, _ stream: aclrtStream?
+) -> aclnnStatus {
+    launch("aclnnMoeInitRoutingV2", workspace, workspaceSize, executor, stream)
+}
+
+@c @implementation public func aclnnGroupedMatmulV4(
+    _ workspace: UnsafeMutableRawPointer?, _ workspaceSize: UInt64, _ executor: OpaquePointer?, _ stream: aclrtStream?
+) -> aclnnStatus {
+    launch("aclnnGroupedMatmulV4", workspace, workspaceSize, executor, stream)
+}
+
+@c @implementation public func aclnnGroupedMatmulV5(
+    _ workspace: UnsafeMutableRawPointer?, _ workspaceSize: UInt64, _ executor: OpaquePointer?, _ stream: aclrtStream?
+) -> aclnnStatus {
+    launch("aclnnGroupedMatmulV5", workspace, workspaceSize, executor, stream)
+}
+
+@c @implementation public func aclnnMoeFinalizeRoutingV2(
+    _ workspace: UnsafeMutableRawPointer?, _ workspaceSize: UInt64, _ executor: OpaquePointer?, _ stream: aclrtStream?
+) -> aclnnStatus {
+    launch("aclnnMoeFinalizeRoutingV2", workspace, workspaceSize, executor, stream)
+}

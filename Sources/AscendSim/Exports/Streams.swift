@@ -331,6 +331,10 @@ extension World {
         let target = stream.enqueued
         let isDone = lock.wait(milliseconds: milliseconds) { stream.completed >= target }
         if let failure = stream.device.failure { throw failure }
+        if let failure = stream.device.pending {
+            stream.device.pending = nil
+            throw failure
+        }
         if let failure = stream.failure {
             stream.failure = nil
             throw failure

@@ -78,30 +78,39 @@ func multiply(_ x: [Float], rows: Int, _ factor: Factor) -> [Float] {
     return y
 }
 
-/// Exact products of 8-bit integers, modulo 2^32.
-func multiplyIntegers(_ x: [Int32], rows: Int, _ factor: Factor) -> [Int32] {
-    let (k, n) = (factor.inputs, factor.outputs)
+/// Exact products of 8-bit integers, modulo 2^32. Sums of 1024 products are whole numbers that a 32-bit float holds exactly, so
+/// that the loops for floats do.
+func multiplyIntegers(_ x: [Float], rows: Int, _ factor: Factor) -> [Int32] {
+    let (k, n, run) = (factor.inputs, factor.outputs, 1024)
     var y = [Int32](repeating: 0, count: rows * n)
-    var line = [Float](repeating: 0, count: max(k, n))
-    var whole = [Int32](repeating: 0, count: max(k, n))
-    let count = factor.rowsAreOutputs ? k : n
+    var part = [Float](repeating: 0, count: factor.rowsAreOutputs ? 0 : rows * n)
+    var line = [Float](repeating: 0, count: max(k, n, 1))
     x.withUnsafeBufferPointer { x in
-        y.withUnsafeMutableBufferPointer { y in
-            for index in 0..<(factor.rowsAreOutputs ? n : k) {
-                line.withUnsafeMutableBufferPointer { line in
-                    if let line = line.baseAddress { factor.read(index, into: line) }
-                }
-                for i in 0..<count { whole[i] = Int32(line[i]) }
-                whole.withUnsafeBufferPointer { whole in
+        line.withUnsafeMutableBufferPointer { line in
+            guard let x = x.baseAddress, let line = line.baseAddress else { return }
+            if factor.rowsAreOutputs {
+                for output in 0..<n {
+                    factor.read(output, into: line)
                     for row in 0..<rows {
-                        if factor.rowsAreOutputs {
-                            var sum: Int32 = 0
-                            for i in 0..<k { sum &+= x[row * k + i] &* whole[i] }
-                            y[row * n + index] = sum
-                        } else {
-                            let value = x[row * k + index]
-                            for i in 0..<n { y[row * n + i] &+= value &* whole[i] }
+                        for start in stride(from: 0, to: k, by: run) {
+                            let sum = dot(x + row * k + start, line + start, min(run, k - start))
+                            y[row * n + output] &+= Int32(sum)
                         }
+                    }
+                }
+                return
+            }
+            part.withUnsafeMutableBufferPointer { part in
+                for input in 0..<k {
+                    factor.read(input, into: line)
+                    for row in 0..<rows {
+                        let value = x[row * k + input]
+                        for output in 0..<n { part[row * n + output] += value * line[output] }
+                    }
+                    guard (input + 1) % run == 0 || input + 1 == k else { continue }
+                    for index in part.indices {
+                        y[index] &+= Int32(part[index])
+                        part[index] = 0
                     }
                 }
             }
@@ -224,8 +233,8 @@ extension Plan {
 extension Contents {
     fileprivate func compute(_ product: IntegerProduct, _ outputs: Int) {
         let a = product.a
-        let x = self[a].floats().map { Int32($0) }
-        let sums = multiplyIntegers(x, rows: a.rows, Factor(self[product.b], isTransposed: product.isTransposed))
+        let sums = multiplyIntegers(
+            self[a].floats(), rows: a.rows, Factor(self[product.b], isTransposed: product.isTransposed))
         let scales = self.scales(product.scale)
         let tokens = product.tokens.map { self[$0].floats() }
         let isEarly = product.bias?.type == ACL_INT32

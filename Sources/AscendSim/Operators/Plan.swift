@@ -66,6 +66,7 @@ final class Executor {
                 // Nobody may count on what an operator leaves there.
                 place.initializeMemory(as: UInt8.self, repeating: 0xA5, count: min(bytes, 4096))
             }
+            guard world.settings.computes else { return { () throws(Failure) in } }
             let poisoned = world.poisonedRow(of: name)
             return { () throws(Failure) in
                 try run?(Contents(name: name, views: views))

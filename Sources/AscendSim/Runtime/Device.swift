@@ -12,7 +12,8 @@ final class Device {
     var events = 0
     /// Why nothing runs any more; a reset takes it away.
     private(set) var failure: Failure?
-    private(set) var isStopped = false
+    /// A planted failure that the next synchronisation tells, once.
+    var pending: Failure?
     var tasks = 0
 
     init(_ id: Int, seed: UInt64) {
@@ -43,12 +44,7 @@ final class Device {
         uses = 0
         primary = nil
         failure = nil
-    }
-
-    /// The library starts again without this device.
-    func stop() {
-        isStopped = true
-        reset()
+        pending = nil
     }
 }
 

@@ -143,10 +143,36 @@ final class DeviceMemory {
     private func unback(_ index: Int) {
         let extent = extents.remove(at: index)
         used[extent.device, default: 0] -= extent.charged
-        let whole = (extent.bytes + 4095) / 4096 * 4096
-        mmap(
-            UnsafeMutableRawPointer(bitPattern: extent.base &+ distance), whole, PROT_NONE,
-            MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0)
+        gone.append(extent)
+        if computing == 0 { discard() }
+    }
+
+    // MARK: Kernels at work
+
+    /// Kernels that compute right now. What they found stays backed until none does, even when it was freed meanwhile.
+    private var computing = 0
+    private var gone: [Extent] = []
+
+    func beginComputing() { computing += 1 }
+
+    func endComputing() {
+        computing -= 1
+        if computing == 0 { discard() }
+    }
+
+    private func discard() {
+        for extent in gone {
+            let whole = (extent.bytes + 4095) / 4096 * 4096
+            // Memory that was mapped there again since is not touched.
+            if extents.contains(where: { $0.base < extent.base + UInt(whole) && extent.base < $0.base + UInt($0.bytes) }
+            ) {
+                continue
+            }
+            mmap(
+                UnsafeMutableRawPointer(bitPattern: extent.base &+ distance), whole, PROT_NONE,
+                MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0)
+        }
+        gone = []
     }
 
     // MARK: Reserved addresses

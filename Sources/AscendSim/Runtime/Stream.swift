@@ -165,10 +165,13 @@ final class Stream: @unchecked Sendable {
     private func run(_ kernel: Kernel, gap: Double) throws(Failure) {
         if device.failure != nil || failure != nil { return }
         device.tasks += 1
-        for fault in world.faults {
-            if case .lost(let tasks) = fault.kind, device.tasks > tasks {
-                throw Failure(507010, "the device is lost")
-            }
+        let isLost = world.faults.firstIndex { fault in
+            if case .lost(let tasks) = fault.kind { device.tasks > tasks } else { false }
+        }
+        if let isLost {
+            // Once: a device that was reset works again.
+            world.faults.remove(at: isLost)
+            throw Failure(507010, "the device is lost")
         }
         let compute = try kernel.bind(world)
         let (time, bound) = kernel.cost.time(on: world.settings.profile)
@@ -177,8 +180,12 @@ final class Stream: @unchecked Sendable {
         if world.trace.isOn {
             world.trace.write("task", "\(kernel.name) at \(Int(begin)) us, \(tenths(time)) us, bound by \(bound)")
         }
+        world.memory.beginComputing()
         world.lock.unlock()
-        defer { world.lock.lock() }
+        defer {
+            world.lock.lock()
+            world.memory.endComputing()
+        }
         try compute()
     }
 }
