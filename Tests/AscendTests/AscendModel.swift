@@ -52,7 +52,8 @@ private struct FixedInputs: Checkpoint {
         guard let integers = tensor.integers else { return tensor }
         let (scale, offset): (Float, Float) = (0.03125, 3)
         let addends = (0..<tensor.rows).map { row in
-            -Int32(offset) * tensor.bytes[row * tensor.columns..<(row + 1) * tensor.columns]
+            -Int32(offset)
+                * tensor.bytes[row * tensor.columns..<(row + 1) * tensor.columns]
                 .reduce(0) { $0 + Int32(Int8(bitPattern: $1)) }
         }
         return Tensor(

@@ -88,7 +88,8 @@ extension SimulatedDevice {
         @Test(
             "Where a step cannot be captured, it is launched instead, and that is said once",
             arguments: [
-                "fail call=aclmdlRICaptureBegin every=true code=207008", "fail call=aclmdlRICaptureEnd nth=1 code=207008",
+                "fail call=aclmdlRICaptureBegin every=true code=207008",
+                "fail call=aclmdlRICaptureEnd nth=1 code=207008",
                 "fail call=aclmdlRICaptureTaskGrpEnd nth=2 code=207000",
             ])
         func captureFails(_ script: String) throws {
@@ -115,7 +116,8 @@ extension SimulatedDevice {
             try Simulator.restart(["FAULTS": "nan op=aclnnMm row=12 nth=2"])
             let backend = try Simulator.backend(checkpoint)
             var result = StepResult()
-            let plan = Self.planner.plan(Self.prompts.indices.map { ($0, Self.prompts[$0], 0..<Self.prompts[$0].count) })
+            let plan = Self.planner.plan(
+                Self.prompts.indices.map { ($0, Self.prompts[$0], 0..<Self.prompts[$0].count) })
             try backend.execute(plan, into: &result)
             #expect(result.faults.map(\.row).first == 12 && result.faults.allSatisfy { $0.row >= 12 })
             #expect(result.tokens[0] == expected.texts[0].last)

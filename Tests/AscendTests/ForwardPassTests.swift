@@ -10,7 +10,8 @@ extension SimulatedDevice {
             try compare(model.checkpoint(), within: 0.06)
         }
 
-        @Test("With 8-bit matrices they are so too, whichever way inputs are quantized", arguments: AscendModel.allCases)
+        @Test(
+            "With 8-bit matrices they are so too, whichever way inputs are quantized", arguments: AscendModel.allCases)
         func integers(_ model: AscendModel) throws {
             for integers in AscendModel.Integers.allCases {
                 let checkpoint = try model.checkpoint(integers)
