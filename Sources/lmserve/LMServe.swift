@@ -11,6 +11,7 @@ import LMSupport
             switch arguments.first {
             case "bench": exitProgram(try bench(rest))
             case "eval": exitProgram(try eval(rest))
+            case "doctor": exitProgram(try doctor(rest))
             case "inspect": exitProgram(try inspect(rest))
             case "key": exitProgram(try key(rest))
             case "limits": exitProgram(try limits(rest))
@@ -39,6 +40,17 @@ import LMSupport
             try command.run()
         }
         return .success
+    }
+
+    private static func doctor(_ arguments: [String]) throws -> ExitCode {
+        switch try DoctorCommand.table.parse(arguments, into: DoctorCommand()) {
+        case .show(let text):
+            try StandardStream.output.write(text)
+            return .success
+        case .run(let command, let rest):
+            try refuse(rest.positionals)
+            return try command.run()
+        }
     }
 
     private static func inspect(_ arguments: [String]) throws -> ExitCode {

@@ -38,6 +38,7 @@ struct ServeSettings {
                        lmserve bench --model PATH|NAME [OPTIONS]
                        lmserve eval --perplexity FILE --model PATH|NAME [OPTIONS]
                        lmserve inspect MODEL [OPTIONS]
+                       lmserve doctor --npu [--model PATH|NAME]
                        lmserve key new NAME [OPTIONS]
                        lmserve limits
                 """,

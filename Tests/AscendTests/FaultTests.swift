@@ -41,7 +41,7 @@ extension SimulatedDevice {
                 ("fail call=aclnnSwiGlu nth=3 code=507899", .deviceLost),
                 ("fail call=aclnnAddRmsNorm nth=5 code=361001", .deviceLost),
                 ("fail call=aclnnIndexSelect nth=6 code=107020", .backend),
-                ("fail call=aclnnMm nth=9 code=207018", .backend),
+                ("fail call=aclnnMm nth=9 code=207018", .backend), ("lost after=130", .deviceLost),
             ])
         func recovery(_ script: String, _ code: EngineError.Code) throws {
             let checkpoint = AscendModel.qwen3.checkpoint()
@@ -60,7 +60,9 @@ extension SimulatedDevice {
             let checkpoint = AscendModel.llama.checkpoint()
             try Simulator.restart()
             let expected = try generate(Simulator.backend(checkpoint))
-            try Simulator.restart(["FAULTS": "lost after=130"])
+            try Simulator.restart([
+                "FAULTS": "lost after=130; fail call=aclrtSetDevice nth=2 every=true code=207004"
+            ])
             let backend = try Simulator.backend(checkpoint)
             var codes: Set<EngineError.Code> = []
             do { _ = try generate(backend, attempts: 20) } catch let error as EngineError { codes.insert(error.code) }

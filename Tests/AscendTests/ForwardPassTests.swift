@@ -21,6 +21,33 @@ extension SimulatedDevice {
             }
         }
 
+        @Test("Greedy tokens found on the device are those of the largest logits, and hidden states the reference's")
+        func outputs() throws {
+            let checkpoint = AscendModel.qwen2.checkpoint()
+            let backend = try Simulator.backend(checkpoint)
+            let reference = try ReferenceBackend(checkpoint: checkpoint, dataType: .bfloat16)
+            try reference.allocateKeyValueCache(blockCount: 64, blockSize: 16)
+            let planner = StepPlanner(sequenceCount: 2)
+            let texts = (0..<2).map { randomTokens(20, seed: UInt64($0 + 30)) }
+            var plan = planner.plan([(0, texts[0], 0..<20), (1, texts[1], 0..<7)])
+            let logits = try backend.forward(plan)
+            var (own, expected) = (StepResult(), StepResult())
+            plan.hiddenRows = [3, 19, 26]
+            try backend.execute(plan, into: &own)
+            try reference.execute(plan, into: &expected)
+            #expect(own.tokens == logits.map { row in Int32(row.indices.max { row[$0] < row[$1] } ?? -1) })
+            #expect(own.hiddenStates.count == 3 * 96)
+            #expect(distance(own.hiddenStates, expected.hiddenStates) < 0.06)
+            #expect(own.faults.isEmpty)
+            // What needs the logits is sampled on the host, by the same rules as elsewhere.
+            var parameters = StepPlanner.greedy
+            parameters.logprobs = 2
+            var detailed = StepResult()
+            try backend.execute(planner.plan([(0, texts[0], 0..<20)], sampling: parameters), into: &detailed)
+            #expect(detailed.tokens == [own.tokens[0]])
+            #expect(detailed.logprobs.map(\.token).first == own.tokens[0] && detailed.logprobCounts == [3])
+        }
+
         private func compare(_ checkpoint: any Checkpoint, within bound: Float) throws {
             let backend = try Simulator.backend(checkpoint, dataType: .bfloat16)
             let reference = try ReferenceBackend(checkpoint: checkpoint, dataType: .bfloat16)

@@ -1,11 +1,46 @@
+import Foundation
 import LMEngine
-import Synchronization
 import TestKit
 import Testing
 
 extension SimulatedDevice {
     @Suite("Captured steps on the simulated device")
     struct GraphTests {
+        @Test("A replayed step is one call, five for each layer's lengths, and copies; it makes and allocates nothing")
+        func calls() throws {
+            let folder = try TemporaryFolder()
+            let trace = folder.path + "/trace"
+            try Simulator.restart(["TRACE": trace])
+            try decodeNineTokens()
+            try Simulator.restart()
+            let text = try String(contentsOf: URL(fileURLWithPath: trace), encoding: .utf8)
+            let calls = text.split(separator: "\n").map { $0.prefix { $0 != " " } }.filter { $0 != "task" }
+            let replays = calls.indices.filter { calls[$0] == "aclmdlRIExecuteAsync" }
+            #expect(replays.count == 8, "the first step is launched and then captured")
+            let step = calls[replays[6]..<replays[7]]
+            #expect(
+                step.count { $0.hasPrefix("aclmdlRI") || $0.hasPrefix("aclnn") || $0 == "aclrtRecordEvent" } == 1 + 5
+                    * 3)
+            let others = Set(step.filter { !$0.hasPrefix("aclmdlRI") && !$0.hasPrefix("aclnn") })
+            #expect(
+                others == [
+                    "aclrtRecordEvent", "aclrtMemcpyAsync", "aclrtSynchronizeStreamWithTimeout", "aclCreateIntArray",
+                    "aclDestroyIntArray",
+                ])
+            #expect(step.count { $0 == "aclrtMemcpyAsync" } == 3, "inputs, deviations and tokens; no logits")
+            #expect(step.count { $0 == "aclrtSynchronizeStreamWithTimeout" } == 1)
+        }
+
+        private func decodeNineTokens() throws {
+            let backend = try Simulator.backend(AscendModel.llama.checkpoint(layers: 3), batches: .standard)
+            let tokens = randomTokens(9, seed: 2)
+            let planner = StepPlanner(sequenceCount: 1)
+            var result = StepResult()
+            for position in 0..<9 {
+                try backend.execute(planner.plan([(0, tokens, position..<position + 1)]), into: &result)
+            }
+        }
+
         @Test("Replayed steps give the bits of launched ones for every batch size from 1 to 33", arguments: [3])
         func bits(_ decoded: Int) throws {
             let checkpoint = AscendModel.qwen2.checkpoint()

@@ -95,6 +95,25 @@ struct ServerTests {
         #expect(try server.statistic("steps_failed_total") == 1)
     }
 
+    @Test("The doctor finds every operator on a sound device, compares logits, and names what is missing")
+    func doctor() throws {
+        let library = try #require(Self.simulator)
+        let folder = try Self.folder()
+        let arguments = ["doctor", "--npu", "--model", folder.path]
+        let sound = try Programs.run("lmserve", arguments, environment: ["LM_ASCEND_LIBRARY": library])
+        #expect(sound.status == 0, "\(sound.output)\(sound.errors)")
+        #expect(sound.output.contains("device 0") && sound.output.contains("logits of"))
+        #expect(!sound.output.contains("FAIL"))
+        let wrong = try Programs.run(
+            "lmserve", arguments,
+            environment: ["LM_ASCEND_LIBRARY": library, "LM_ASCENDSIM_FAULTS": "nan op=aclnnSwiGlu row=31"])
+        #expect(wrong.status == 1 && wrong.output.contains("FAIL"), "\(wrong.output)")
+        let nothing = try Programs.run(
+            "lmserve", ["doctor", "--npu"], environment: ["LM_ASCEND_LIBRARY": "/nonexistent.so"])
+        #expect(nothing.status == 1)
+        #expect(nothing.output.contains("FAIL  runtime") && nothing.output.contains("/nonexistent.so"))
+    }
+
     @Test("A model that the NPU does not run goes to the CPU with auto, and is refused by name with npu")
     func refusals() throws {
         let library = try #require(Self.simulator)

@@ -60,7 +60,7 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
     package static func operatorsOfLayer(
         _ checkpoint: any Checkpoint, dataType: DataType = .auto
     ) throws(EngineError) -> [String] {
-        try plan(checkpoint, dataType).program.lastLayer.map { $0.operators[0] }
+        try plan(checkpoint, dataType).program.lastLayer.map { $0.kind.names[0] }
     }
 
     private static func plan(

@@ -32,8 +32,36 @@ enum AscendCall: Sendable {
         x: AscendTensor, weight: AscendTensor, scale: AscendTensor, tokenScale: AscendTensor?, bias: AscendTensor?,
         y: AscendTensor)
 
-    /// The operators' names in the library, of which the first that is there is called.
-    var operators: [String] {
+    /// What is called.
+    var kind: AscendOperator {
+        switch self {
+        case .indexSelect: .indexSelect
+        case .rmsNorm: .rmsNorm
+        case .addRmsNorm: .addRmsNorm
+        case .addRmsNormDynamicQuant: .addRmsNormDynamicQuant
+        case .matmul: .matmul
+        case .inplaceAdd: .inplaceAdd
+        case .inplaceCopy: .inplaceCopy
+        case .rotaryPositionEmbedding: .rotaryPositionEmbedding
+        case .storeKeyValue: .storeKeyValue
+        case .attention: .attention
+        case .argMax: .argMax
+        case .swiGlu: .swiGlu
+        case .dynamicQuant: .dynamicQuant
+        case .ascendQuant: .ascendQuant
+        case .quantMatmul: .quantMatmul
+        }
+    }
+}
+
+/// The operators that calls are made of.
+enum AscendOperator: CaseIterable {
+    case indexSelect, rmsNorm, addRmsNorm, addRmsNormDynamicQuant, matmul, inplaceAdd,
+        inplaceCopy, rotaryPositionEmbedding, storeKeyValue, attention, argMax, swiGlu,
+        dynamicQuant, ascendQuant, quantMatmul
+
+    /// Their names in the library without the prefix, of which the first that is there is called.
+    var names: [String] {
         switch self {
         case .indexSelect: ["IndexSelect"]
         case .rmsNorm: ["RmsNorm"]

@@ -16,6 +16,22 @@ final class AscendLibraries: @unchecked Sendable {  // immutable after init
     var objects: asc_objects { _read { yield libraries.pointee.objects } }
     var operators: asc_operators { _read { yield libraries.pointee.operators } }
 
+    /// Whether both stages of an operator are there.
+    func hasOperator(_ name: String) -> Bool {
+        var found = 0
+        var index = 0
+        while let function = asc_name(index) {
+            let text = String(cString: function)
+            if text == "aclnn\(name)" || text == "aclnn\(name)GetWorkspaceSize",
+                asc_function(libraries, index) != nil
+            {
+                found += 1
+            }
+            index += 1
+        }
+        return found == 2
+    }
+
     /// What became of the libraries of a kind, for people.
     func report(_ kind: asc_kind) -> (isFound: Bool, text: String, found: Int, wanted: Int) {
         withUnsafeBytes(of: &libraries.pointee.reports) { bytes in

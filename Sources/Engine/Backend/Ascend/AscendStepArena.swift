@@ -18,7 +18,7 @@ final class AscendStepArena {
     }
 
     /// Addresses to reserve; memory is put there as it is needed.
-    static let largestByteCount = 64 << 30
+    static let largestByteCount = 8 << 30
 
     /// Where inputs, and behind them activations, begin on the device.
     var base: UnsafeMutableRawPointer {

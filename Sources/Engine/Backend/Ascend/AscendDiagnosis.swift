@@ -1,0 +1,68 @@
+internal import CAscend
+
+/// What of an NPU is on this machine, step by step, as far as it goes: for whoever sets one up.
+public struct AscendDiagnosis: Sendable {
+    /// One thing that was looked at.
+    public struct Finding: Sendable {
+        /// What was looked at.
+        public let subject: String
+        /// What was found.
+        public let text: String
+        /// Whether the back end can work with it.
+        public let isGood: Bool
+    }
+
+    /// In the order in which one needs the other; what cannot be looked at without an earlier one is not in the list.
+    public private(set) var findings: [Finding] = []
+
+    /// Whether the back end can work.
+    public var isGood: Bool { findings.allSatisfy(\.isGood) }
+
+    /// Looks at libraries, operators and the first device.
+    public init() {
+        let libraries = AscendLibraries.shared
+        for (kind, name) in [(ASC_RUNTIME, "runtime"), (ASC_OBJECTS, "objects"), (ASC_OPERATORS_KIND, "operators")] {
+            let report = libraries.report(kind)
+            let counts = "\(report.found) of \(report.wanted) functions"
+            note(name, report.isFound ? "\(report.text): \(counts)" : "found no \(report.text)", report.isFound)
+        }
+        guard isGood else { return }
+        noteOperators()
+        note(
+            "graphs", AscendGraph.isSupported ? "can be captured" : "cannot be captured; every operator is launched",
+            true)
+        do throws(AscendError) {
+            try noteDevice(libraries)
+        } catch {
+            note("device", error.message, false)
+        }
+    }
+
+    private mutating func note(_ subject: String, _ text: String, _ isGood: Bool) {
+        findings.append(Finding(subject: subject, text: text, isGood: isGood))
+    }
+
+    private mutating func noteOperators() {
+        for kind in AscendOperator.allCases {
+            let found = kind.names.first(where: AscendLibraries.shared.hasOperator)
+            note(kind.names[0], found ?? "none of \(kind.names.joined(separator: ", "))", found != nil)
+        }
+    }
+
+    private mutating func noteDevice(_ libraries: AscendLibraries) throws(AscendError) {
+        let count = try AscendDevice.count()
+        note("devices", "\(count)", count > 0)
+        guard count > 0 else { return }
+        let runtime = libraries.runtime
+        var (major, minor, patch): (Int32, Int32, Int32) = (0, 0, 0)
+        try libraries.call("aclrtGetVersion", runtime.aclrtGetVersion) { $0(&major, &minor, &patch) }
+        note("runtime version", "\(major).\(minor).\(patch)", true)
+        let device = try AscendDevice(index: 0)
+        defer {
+            device.stop(isForced: false)
+            device.close(isForced: false)
+        }
+        let memory = try device.memory()
+        note("device 0", "\(device.name), \(memory.free >> 20) of \(memory.total >> 20) MiB free", true)
+    }
+}
