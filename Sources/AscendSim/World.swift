@@ -38,6 +38,7 @@ final class World: @unchecked Sendable {  // Protected by `lock`.
         for device in devices { device.reset() }
         settings = try Settings()
         for device in devices.indices { memory.dropAll(device: device) }
+        memory.restart()
         handles = [:]
         pinned = [:]
         isInitialised = false

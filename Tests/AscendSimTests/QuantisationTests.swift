@@ -102,23 +102,27 @@ extension SimulatorTests {
 
         @Test func theScaleOf64BitsIsCutTo19() throws {
             let machine = try Machine()
-            let a = try machine.floats([Float](repeating: 1, count: 32), [1, 32], ACL_INT8)
+            // 63 in each output, and a scale of 1 + 2^-11, of which 1 remains.
+            let a = try machine.floats([32] + [Float](repeating: 1, count: 31), [1, 32], ACL_INT8)
             let b = try machine.floats([Float](repeating: 1, count: 32 * 16), [32, 16], ACL_INT8)
-            let exact: Float = 1.000_976_6  // 1 + 2^-10, whose last bits do not survive with more digits
-            let scale = try machine.floats([Float](repeating: exact.nextUp, count: 16), [16], ACL_FLOAT)
+            let exact = Float(bitPattern: 0x3F80_1000)
+            let scale = try machine.floats([Float](repeating: exact, count: 16), [16], ACL_FLOAT)
             let words = try machine.empty(ACL_INT64, [16])
             try machine.run(machine.operators.aclnnTransQuantParamV2) {
                 machine.operators.aclnnTransQuantParamV2GetWorkspaceSize(scale.handle, nil, words.handle, $0, $1)
             }
-            let first = try machine.download(words.place, 1, UInt64(0))[0]
-            #expect(first == UInt64(exact.nextUp.bitPattern & 0xFFFF_E000) | 1 << 46)
-            let out = try machine.empty(ACL_FLOAT16, [1, 16])
-            try machine.run(machine.operators.aclnnQuantMatmulV4) {
-                machine.operators.aclnnQuantMatmulV4GetWorkspaceSize(
-                    a.handle, b.handle, words.handle, nil, nil, nil, false, false, out.handle, $0, $1)
+            #expect(try machine.download(words.place, 1, UInt64(0)) == [0x3F80_0000 | 1 << 46])
+            // The plain bits of the float, as quantised models hold them, are cut as well.
+            let bits = [Int64](repeating: Int64(exact.bitPattern), count: 16)
+            let plain = machine.tensor(ACL_INT64, [16], at: try machine.upload(bits))
+            for scale in [words.handle, plain] {
+                let out = try machine.empty(ACL_FLOAT16, [1, 16])
+                try machine.run(machine.operators.aclnnQuantMatmulV4) {
+                    machine.operators.aclnnQuantMatmulV4GetWorkspaceSize(
+                        a.handle, b.handle, scale, nil, nil, nil, false, false, out.handle, $0, $1)
+                }
+                #expect(try machine.read(out) == [Float](repeating: 63, count: 16))
             }
-            let kept = Float(bitPattern: exact.nextUp.bitPattern & 0xFFFF_E000)
-            #expect(try machine.read(out)[0] == Float(Float16(32 * kept)))
         }
 
         @Test func fusedNormAndGateQuantise() throws {

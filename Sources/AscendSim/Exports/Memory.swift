@@ -29,7 +29,7 @@ private func allocate(
         try require(policy.rawValue <= 7, 107000, "\(name): policy \(policy.rawValue) is not one of the list")
         let bytes = (size + 31) / 32 * 32 + extra
         try world.requireRoom(DeviceMemory.charge(bytes), on: device)
-        let address = world.memory.allocate(bytes, device: device.id)
+        let address = try world.memory.allocate(bytes, device: device.id)
         try set(devPtr, UnsafeMutableRawPointer(bitPattern: address), "devPtr")
         thread.note = "\(size)"
     }
@@ -354,7 +354,7 @@ final class PhysicalMemory {
         try require(
             size > 0 && size < 1 << 42 && size % granularity == 0, 107000,
             "aclrtReserveMemAddress: size \(size) is no multiple of \(granularity)")
-        try set(virPtr, UnsafeMutableRawPointer(bitPattern: world.memory.reserve(size)), "virPtr")
+        try set(virPtr, UnsafeMutableRawPointer(bitPattern: try world.memory.reserve(size)), "virPtr")
     }
 }
 

@@ -15,11 +15,13 @@ final class DeviceMemory {
         let isMapped: Bool
     }
 
-    static let span: UInt = 8 << 40
+    /// Bytes of addresses, used once each between two starts of the machine.
+    static let span: UInt = 512 << 30
     private let base: UInt
     /// What is added to an address to get at its contents.
     private let distance: UInt
     private var next: UInt
+    private let first: UInt = 2 << 20
     private let poison: Int32
     private static let poisonBytes = 16 << 20
     /// By ascending base.
@@ -31,7 +33,7 @@ final class DeviceMemory {
     init() {
         base = Self.reserve()
         distance = Self.reserve() &- base
-        next = base + 1 << 21
+        next = base + first
         var path = Array("/tmp/ascendsim-XXXXXX".utf8CString)
         poison = mkstemp(&path)
         unlink(path)
@@ -95,8 +97,8 @@ final class DeviceMemory {
     // MARK: Allocation
 
     /// Backs fresh addresses. The caller has seen to the limit.
-    func allocate(_ bytes: Int, device: Int) -> UInt {
-        let address = takeAddresses(bytes)
+    func allocate(_ bytes: Int, device: Int) throws(Failure) -> UInt {
+        let address = try takeAddresses(bytes)
         back(address, bytes, device: device, isMapped: false)
         return address
     }
@@ -108,12 +110,13 @@ final class DeviceMemory {
         unback(index)
     }
 
-    private func takeAddresses(_ bytes: Int) -> UInt {
+    private func takeAddresses(_ bytes: Int) throws(Failure) -> UInt {
         // A page at least lies between two ranges.
         let alignment: UInt = bytes > 1 << 20 ? 1 << 21 : 1 << 12
         let address = (next + alignment - 1) & ~(alignment - 1)
-        next = address + UInt(bytes) + 1 << 12
-        precondition(next < base + Self.span, "device addresses are used up")
+        let end = address + UInt(bytes) + 1 << 12
+        guard end < base + Self.span else { throw Failure(207001, "the simulated machine has no fresh addresses left") }
+        next = end
         return address
     }
 
@@ -177,8 +180,8 @@ final class DeviceMemory {
 
     // MARK: Reserved addresses
 
-    func reserve(_ bytes: Int) -> UInt {
-        let address = takeAddresses(max(bytes, 1 << 21))
+    func reserve(_ bytes: Int) throws(Failure) -> UInt {
+        let address = try takeAddresses(max(bytes, 1 << 21))
         reserved[address] = bytes
         return address
     }
@@ -216,5 +219,12 @@ final class DeviceMemory {
     /// Forgets everything of a device, as a reset does.
     func dropAll(device: Int) {
         for index in extents.indices.reversed() where extents[index].device == device { unback(index) }
+    }
+
+    /// Nothing that was there is known any more, and all addresses are fresh again if nobody computes.
+    func restart() {
+        reserved = [:]
+        used = [:]
+        if extents.isEmpty && computing == 0 { next = base + first }
     }
 }
