@@ -82,6 +82,36 @@ extension SimulatorTests {
             #expect(results == [[1, 2, 10, 20], [3, 4, 30, 40]])
         }
 
+        /// As a program with a thread per rank does it: one makes the root information, all join with it at once.
+        @Test func threadsJoinByRootInformationAndReplayGraphs() throws {
+            let machine = try Machine(["DEVICES": "2"])
+            let api = machine.api.pointee
+            var root = HcclRootInfo()
+            #expect(api.collectives.HcclGetRootInfo(&root) == HCCL_SUCCESS)
+            let results = try onThreads(2) { rank -> [Float] in
+                var root = root
+                var (comm, stream, graph): (HcclComm?, aclrtStream?, aclmdlRI?)
+                var place: UnsafeMutableRawPointer?
+                try machine.check(api.runtime.aclrtSetDevice(Int32(rank)))
+                #expect(api.collectives.HcclCommInitRootInfo(2, &root, UInt32(rank), &comm) == HCCL_SUCCESS)
+                try machine.check(api.runtime.aclrtCreateStream(&stream))
+                try machine.check(api.runtime.aclrtMalloc(&place, 64, ACL_MEM_MALLOC_HUGE_FIRST))
+                let values = [Float(rank + 1), 10]
+                try machine.check(api.runtime.aclrtMemcpy(place, 64, values, 8, ACL_MEMCPY_HOST_TO_DEVICE))
+                try machine.check(api.runtime.aclmdlRICaptureBegin(stream, ACL_MODEL_RI_CAPTURE_MODE_RELAXED))
+                #expect(
+                    api.collectives.HcclAllReduce(
+                        place, place, 2, HCCL_DATA_TYPE_FP32, HCCL_REDUCE_SUM, comm, stream) == HCCL_SUCCESS)
+                try machine.check(api.runtime.aclmdlRICaptureEnd(stream, &graph))
+                for _ in 0..<2 { try machine.check(api.runtime.aclmdlRIExecuteAsync(graph, stream)) }
+                try machine.check(api.runtime.aclrtSynchronizeStream(stream))
+                var read = [Float](repeating: 0, count: 2)
+                try machine.check(api.runtime.aclrtMemcpy(&read, 8, place, 8, ACL_MEMCPY_DEVICE_TO_HOST))
+                return read
+            }
+            #expect(results == [[6, 40], [6, 40]])
+        }
+
         @Test func unequalCallsFailOnEveryRank() throws {
             let ranks = try Ranks(2)
             for rank in 0..<2 {
@@ -112,4 +142,29 @@ extension SimulatorTests {
             #expect(ranks.machine.runtime.aclrtSynchronizeStream(ranks.streams[0]) == 507000)
         }
     }
+}
+
+/// Runs a body on threads of its own at once, and gives what each returned.
+private func onThreads(_ count: Int, _ body: @escaping (Int) throws -> [Float]) throws -> [[Float]] {
+    final class Box: @unchecked Sendable {  // The starting thread reads the result once the thread is joined.
+        let body: () throws -> [Float]
+        var result: Result<[Float], any Error>?
+        init(_ body: @escaping () throws -> [Float]) { self.body = body }
+    }
+    let boxes = (0..<count).map { rank in Box { try body(rank) } }
+    var threads: [pthread_t] = []
+    for box in boxes {
+        var thread = pthread_t()
+        pthread_create(
+            &thread, nil,
+            { argument in
+                guard let argument else { return nil }
+                let box = Unmanaged<Box>.fromOpaque(argument).takeUnretainedValue()
+                box.result = Result { try box.body() }
+                return nil
+            }, Unmanaged.passUnretained(box).toOpaque())
+        threads.append(thread)
+    }
+    for thread in threads { pthread_join(thread, nil) }
+    return try boxes.map { try #require($0.result).get() }
 }

@@ -71,6 +71,23 @@ extension SimulatorTests {
             expect(107017) { try machine.synchronize() }
         }
 
+        @Test func aTraceHasALinePerCallAndPerTask() throws {
+            let path = "/tmp/ascendsim-\(getpid())-trace"
+            defer { unlink(path) }
+            let machine = try Machine(["TRACE": path])
+            let norm = try Norm(machine)
+            try machine.run(machine.operators.aclnnRmsNorm) { norm.plan(machine, $0, $1) }
+            expect(107001) { try machine.check(machine.runtime.aclrtSetDevice(9)) }
+            let file = try #require(fopen(path, "r"))
+            defer { fclose(file) }
+            var bytes = [UInt8](repeating: 0, count: 1 << 16)
+            let lines = String(decoding: bytes[..<fread(&bytes, 1, bytes.count, file)], as: UTF8.self).split(
+                separator: "\n")
+            #expect(lines.contains("aclnnRmsNormGetWorkspaceSize BF16[2, 64] BF16[64] BF16[2, 64] FLOAT[2, 1]"))
+            #expect(lines.contains { $0.hasPrefix("task aclnnRmsNorm at ") && $0.hasSuffix("bound by start") })
+            #expect(lines.last?.hasPrefix("aclrtSetDevice -> 107001") == true)
+        }
+
         @Test func aStreamThatIsHeldUpEndsInATimeOut() throws {
             let machine = try Machine()
             var event: aclrtEvent?

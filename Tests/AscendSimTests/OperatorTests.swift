@@ -177,6 +177,23 @@ extension SimulatorTests {
             #expect(try machine.read(out) == [-.infinity, 2, -.infinity, 2, -.infinity, 3, 3, -.infinity])
         }
 
+        /// Few of many are found another way than many of few.
+        @Test(arguments: [1, 3, 40, 300])
+        func topkOfARowOfTies(k: Int) throws {
+            let machine = try Machine()
+            var numbers = Numbers(9)
+            let x = numbers.integers(300, 0...20).map(Float.init)
+            let input = try machine.floats(x, [1, 300])
+            let (values, places) = (try machine.empty(ACL_BF16, [1, k]), try machine.empty(ACL_INT64, [1, k]))
+            try machine.run(machine.operators.aclnnTopk) {
+                machine.operators.aclnnTopkGetWorkspaceSize(
+                    input.handle, Int64(k), -1, true, true, values.handle, places.handle, $0, $1)
+            }
+            let order = x.enumerated().sorted { ($1.element, $0.offset) < ($0.element, $1.offset) }.prefix(k)
+            #expect(try machine.read(places) == order.map { Float($0.offset) })
+            #expect(try machine.read(values) == order.map(\.element))
+        }
+
         @Test func elementsWithBroadcast() throws {
             let machine = try Machine()
             let x = try machine.floats([1, 2, 3, 4], [2, 2])

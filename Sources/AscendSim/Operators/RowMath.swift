@@ -40,14 +40,22 @@ func softmax(_ x: [Float]) -> [Float] {
 
 /// Indices of the largest values, descending; of equal ones the first.
 func largest(_ x: [Float], _ count: Int) -> [Int] {
-    if count == 1 {
-        var best = 0
-        for index in x.indices where x[index] > x[best] { best = index }
-        return [best]
+    guard count * 8 < x.count else {
+        let sorted = x.indices.sorted { x[$0] > x[$1] || (x[$0] == x[$1] && $0 < $1) }
+        return Array(sorted.prefix(count))
     }
-    // Most of the values are below a bound that a few passes find; only the rest is sorted.
-    let sorted = x.indices.sorted { x[$0] > x[$1] || (x[$0] == x[$1] && $0 < $1) }
-    return Array(sorted.prefix(count))
+    // A few of many: most values are below the smallest of those found so far, and cost a comparison.
+    var best: [Int] = []
+    for index in x.indices {
+        if best.count == count, let last = best.last {
+            guard x[index] > x[last] else { continue }
+            best.removeLast()
+        }
+        var place = best.count
+        while place > 0 && x[best[place - 1]] < x[index] { place -= 1 }
+        best.insert(index, at: place)
+    }
+    return best
 }
 
 extension View {
