@@ -82,6 +82,27 @@ extension SimulatorTests {
             #expect(results == [[1, 2, 10, 20], [3, 4, 30, 40]])
         }
 
+        /// Rank 0 keeps one and gives three, rank 1 gives one and keeps three; what the second receives is wrong on purpose.
+        @Test(arguments: [3, 2])
+        func allToAllOfUnequalParts(received: Int) throws {
+            let ranks = try Ranks(2)
+            let (counts, starts): ([[UInt64]], [[UInt64]]) = ([[1, 3], [1, 3]], [[0, 1], [0, 1]])
+            let (wanted, places): ([[UInt64]], [[UInt64]]) = ([[1, 1], [UInt64(received), 3]], [[0, 1], [3, 0]])
+            let call = { (rank: Int, send: UnsafeMutableRawPointer, receive: UnsafeMutableRawPointer) in
+                ranks.collectives.HcclAlltoAllV(
+                    send, counts[rank], starts[rank], HCCL_DATA_TYPE_BFP16, receive, wanted[rank], places[rank],
+                    HCCL_DATA_TYPE_BFP16, ranks.comms[rank], ranks.streams[rank])
+            }
+            guard received == 3 else {
+                let failure = #expect(throws: CallFailure.self) { _ = try ranks.run(values, results: 6, call) }
+                #expect(failure?.code == 507000)
+                return
+            }
+            let results = try ranks.run(values, results: 6, call)
+            #expect(Array(results[0].prefix(2)) == [1, 10])
+            #expect(results[1] == [20, 30, 40, 2, 3, 4])
+        }
+
         /// As a program with a thread per rank does it: one makes the root information, all join with it at once.
         @Test func threadsJoinByRootInformationAndReplayGraphs() throws {
             let machine = try Machine(["DEVICES": "2"])

@@ -58,8 +58,26 @@ struct Collective {
         case reduceScatter(count: Int, type: HcclDataType, operation: HcclReduceOp)
         case broadcast(count: Int, type: HcclDataType, root: Int)
         case allToAll(count: Int, type: HcclDataType)
+        /// Elements for each rank and from each, and where they are.
+        case allToAllV(send: [Span], receive: [Span], type: HcclDataType)
         case barrier
+
+        /// Whether two ranks may call so at once.
+        func agrees(with other: Kind) -> Bool {
+            guard case .allToAllV(_, _, let type) = self, case .allToAllV(_, _, let otherType) = other else {
+                return self == other
+            }
+            return type == otherType
+        }
     }
+
+    /// A run of elements of a buffer.
+    struct Span: Equatable {
+        let count: Int
+        let start: Int
+        var end: Int { start + count }
+    }
+
     let communicator: Communicator
     let kind: Kind
     let send: UInt
@@ -73,6 +91,10 @@ struct Collective {
         case .reduceScatter(let count, let type, _): (size * count * type.bytes, count * type.bytes)
         case .broadcast(let count, let type, _): (count * type.bytes, count * type.bytes)
         case .allToAll(let count, let type): (size * count * type.bytes, size * count * type.bytes)
+        case .allToAllV(let send, let receive, let type):
+            (
+                (send.map(\.end).max() ?? 0) * type.bytes, (receive.map(\.end).max() ?? 0) * type.bytes
+            )
         case .barrier: (0, 0)
         }
     }
@@ -92,13 +114,15 @@ struct Collective {
             to = try world.memory.contents(receive, bytes.receive, device: stream.device.id, "collective, recvBuf")
         }
         guard let from, let to else { return }
-        if let other = round.parts.values.first, other.kind != kind {
+        if let other = round.parts.values.first, !other.kind.agrees(with: kind) {
             group.failure = Failure(507000, "ranks of \(group.name) call \(other.kind) and \(kind) at once")
         }
         round.parts[communicator.rank] = CollectiveGroup.Part(kind: kind, send: from, receive: to)
         round.clock = max(round.clock, stream.clock)
         if group.failure == nil && round.parts.count == group.size {
-            compute(round.parts.sorted { $0.key < $1.key }.map(\.value))
+            let parts = round.parts.sorted { $0.key < $1.key }.map(\.value)
+            group.failure = exchange(parts)
+            if group.failure == nil { compute(parts) }
             // Rings over HCCS at 30 GB/s each way and 10 us to start: a guess.
             round.clock += 10 + Double(bytes.send + bytes.receive) / 30e3
             round.isDone = true
@@ -141,8 +165,26 @@ struct Collective {
                     memcpy(part.receive + peer * size, other.send + rank * size, size)
                 }
             }
-        case .barrier: break
+        // Moved by `exchange`, where ranks can disagree.
+        case .allToAllV, .barrier: break
         }
+    }
+
+    /// Parts of unequal length, which both ends must call equal.
+    private func exchange(_ parts: [CollectiveGroup.Part]) -> Failure? {
+        for (rank, part) in parts.enumerated() {
+            guard case .allToAllV(_, let receive, let type) = part.kind else { return nil }
+            for (peer, other) in parts.enumerated() {
+                guard case .allToAllV(let send, _, _) = other.kind else { return nil }
+                let (from, to) = (send[rank], receive[peer])
+                guard from.count == to.count else {
+                    return Failure(507000, "rank \(peer) sends \(from.count) to rank \(rank), which wants \(to.count)")
+                }
+                memcpy(
+                    part.receive + to.start * type.bytes, other.send + from.start * type.bytes, to.count * type.bytes)
+            }
+        }
+        return nil
     }
 
     /// In the order of ranks, so that every rank gets equal bits.

@@ -101,7 +101,7 @@ private func collective(_ name: String, _ body: (World, ThreadState) throws(Fail
     _ sendBuf: UnsafeMutableRawPointer?, _ recvBuf: UnsafeMutableRawPointer?, _ count: UInt64, _ dataType: HcclDataType,
     _ op: HcclReduceOp, _ comm: HcclComm?, _ stream: aclrtStream?
 ) -> HcclResult {
-    enqueue("HcclAllReduce", comm, stream, sendBuf, recvBuf, count, dataType, op) { count in
+    enqueue("HcclAllReduce", comm, stream, sendBuf, recvBuf, count, dataType, op) { count, _ in
         .allReduce(count: count, type: dataType, operation: op)
     }
 }
@@ -110,7 +110,7 @@ private func collective(_ name: String, _ body: (World, ThreadState) throws(Fail
     _ sendBuf: UnsafeMutableRawPointer?, _ recvBuf: UnsafeMutableRawPointer?, _ sendCount: UInt64,
     _ dataType: HcclDataType, _ comm: HcclComm?, _ stream: aclrtStream?
 ) -> HcclResult {
-    enqueue("HcclAllGather", comm, stream, sendBuf, recvBuf, sendCount, dataType) { count in
+    enqueue("HcclAllGather", comm, stream, sendBuf, recvBuf, sendCount, dataType) { count, _ in
         .allGather(count: count, type: dataType)
     }
 }
@@ -119,7 +119,7 @@ private func collective(_ name: String, _ body: (World, ThreadState) throws(Fail
     _ sendBuf: UnsafeMutableRawPointer?, _ recvBuf: UnsafeMutableRawPointer?, _ recvCount: UInt64,
     _ dataType: HcclDataType, _ op: HcclReduceOp, _ comm: HcclComm?, _ stream: aclrtStream?
 ) -> HcclResult {
-    enqueue("HcclReduceScatter", comm, stream, sendBuf, recvBuf, recvCount, dataType, op) { count in
+    enqueue("HcclReduceScatter", comm, stream, sendBuf, recvBuf, recvCount, dataType, op) { count, _ in
         .reduceScatter(count: count, type: dataType, operation: op)
     }
 }
@@ -128,7 +128,7 @@ private func collective(_ name: String, _ body: (World, ThreadState) throws(Fail
     _ buf: UnsafeMutableRawPointer?, _ count: UInt64, _ dataType: HcclDataType, _ root: UInt32, _ comm: HcclComm?,
     _ stream: aclrtStream?
 ) -> HcclResult {
-    enqueue("HcclBroadcast", comm, stream, buf, buf, count, dataType) { count in
+    enqueue("HcclBroadcast", comm, stream, buf, buf, count, dataType) { count, _ in
         .broadcast(count: count, type: dataType, root: Int(root))
     }
 }
@@ -146,11 +146,42 @@ private func collective(_ name: String, _ body: (World, ThreadState) throws(Fail
         "HcclAlltoAll", comm, stream, UnsafeMutableRawPointer(mutating: sendBuf),
         UnsafeMutableRawPointer(mutating: recvBuf),
         sendCount, sendType
-    ) { count in .allToAll(count: count, type: sendType) }
+    ) { count, _ in .allToAll(count: count, type: sendType) }
+}
+
+@c @implementation public func HcclAlltoAllV(
+    _ sendBuf: UnsafeRawPointer?, _ sendCounts: UnsafeRawPointer?, _ sdispls: UnsafeRawPointer?,
+    _ sendType: HcclDataType, _ recvBuf: UnsafeRawPointer?, _ recvCounts: UnsafeRawPointer?,
+    _ rdispls: UnsafeRawPointer?, _ recvType: HcclDataType, _ comm: HcclComm?, _ stream: aclrtStream?
+) -> HcclResult {
+    enqueue(
+        "HcclAlltoAllV", comm, stream, UnsafeMutableRawPointer(mutating: sendBuf),
+        UnsafeMutableRawPointer(mutating: recvBuf), 1, sendType
+    ) { _, communicator throws(Failure) in
+        try require(sendType == recvType && sendBuf != recvBuf, 1, "types differ, or the buffers are one")
+        let size = communicator.group.size
+        return .allToAllV(
+            send: try spans(sendCounts, sdispls, size), receive: try spans(recvCounts, rdispls, size), type: sendType)
+    }
+}
+
+/// Counts and displacements of each rank, read at the call.
+private func spans(
+    _ counts: UnsafeRawPointer?, _ starts: UnsafeRawPointer?, _ size: Int
+) throws(Failure) -> [Collective.Span] {
+    guard let counts, let starts else { throw Failure(2, "counts or displacements are NULL") }
+    var spans: [Collective.Span] = []
+    for rank in 0..<size {
+        let count = counts.load(fromByteOffset: 8 * rank, as: UInt64.self)
+        let start = starts.load(fromByteOffset: 8 * rank, as: UInt64.self)
+        try require(count < 1 << 40 && start < 1 << 40, 1, "counts or displacements are impossible")
+        spans.append(Collective.Span(count: Int(count), start: Int(start)))
+    }
+    return spans
 }
 
 @c @implementation public func HcclBarrier(_ comm: HcclComm?, _ stream: aclrtStream?) -> HcclResult {
-    enqueue("HcclBarrier", comm, stream, nil, nil, 1, HCCL_DATA_TYPE_INT8) { _ in .barrier }
+    enqueue("HcclBarrier", comm, stream, nil, nil, 1, HCCL_DATA_TYPE_INT8) { _, _ in .barrier }
 }
 
 @c @implementation public func HcclGetCommAsyncError(
@@ -165,7 +196,7 @@ private func collective(_ name: String, _ body: (World, ThreadState) throws(Fail
 private func enqueue(
     _ name: String, _ comm: HcclComm?, _ stream: aclrtStream?, _ send: UnsafeMutableRawPointer?,
     _ receive: UnsafeMutableRawPointer?, _ count: UInt64, _ type: HcclDataType, _ op: HcclReduceOp = HCCL_REDUCE_SUM,
-    _ kind: (Int) -> Collective.Kind
+    _ kind: (Int, Communicator) throws(Failure) -> Collective.Kind
 ) -> HcclResult {
     collective(name) { world, thread throws(Failure) in
         let object = try world.stream(stream, thread)
@@ -180,7 +211,7 @@ private func enqueue(
             "\(name): BFP16 is not supported here")
         try require(op.rawValue <= 3, 1, "\(name): operation \(op.rawValue)")
         let call = Collective(
-            communicator: communicator, kind: kind(Int(count)), send: UInt(bitPattern: send),
+            communicator: communicator, kind: try kind(Int(count), communicator), send: UInt(bitPattern: send),
             receive: UInt(bitPattern: receive))
         thread.note = "\(count)"
         try object.enqueue(.collective(call), at: thread.clock)
