@@ -5,9 +5,9 @@
 #pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
 #include "lanes.h"
 
-#define TILE_ROWS 2
-#define TILE_PANELS 2
-#define QUANTIZED_ROWS 2
+#define TILE_ROWS 6
+#define TILE_PANELS(ROWS) ((ROWS) > 2 ? 1 : 4 / (ROWS))
+#define QUANTIZED_ROWS 4
 #define ZERO_POINT_8 0
 #define ZERO_POINT_WIDE 1
 
@@ -24,6 +24,28 @@ INLINE int_lanes dot(int_lanes sums, bytes64 weights, const int8_t *four) {
     sums.lo = dot_half((__m256i)sums.lo, (__m256i)weights.lo, activations);
     sums.hi = dot_half((__m256i)sums.hi, (__m256i)weights.hi, activations);
     return sums;
+}
+
+#define NIBBLE_SUMS
+/// In 16 bits, and widened once a block: 8 pairs of 15 * 127 are 30,480.
+typedef int16_t nibble_sums __attribute__((ext_vector_type(32)));
+
+INLINE nibble_sums dot_nibbles(nibble_sums sums, bytes64 weights, const int8_t *four) {
+    int32_t packed;
+    memcpy(&packed, four, sizeof packed);
+    const __m256i activations = _mm256_set1_epi32(packed);
+    const __m256i low = _mm256_maddubs_epi16((__m256i)weights.lo, activations);
+    const __m256i high = _mm256_maddubs_epi16((__m256i)weights.hi, activations);
+    sums.lo = (__typeof(sums.lo))_mm256_add_epi16((__m256i)sums.lo, low);
+    sums.hi = (__typeof(sums.hi))_mm256_add_epi16((__m256i)sums.hi, high);
+    return sums;
+}
+
+INLINE int_lanes nibbles_total(nibble_sums sums) {
+    int_lanes total;
+    total.lo = (__typeof(total.lo))_mm256_madd_epi16((__m256i)sums.lo, _mm256_set1_epi16(1));
+    total.hi = (__typeof(total.hi))_mm256_madd_epi16((__m256i)sums.hi, _mm256_set1_epi16(1));
+    return total;
 }
 
 /// Unsigned 255 would overflow 16 bits in pairs, so the sign moves from the weight to the activation.
@@ -49,5 +71,6 @@ INLINE int_lanes dot_wide(int_lanes sums, bytes64 weights, const int8_t *four) {
 
 const ck_table ck_avx2_table = {
     quantize, quantize_rows, quantize_fixed, matmul, rms_norm, rotary, swiglu, geglu, softcap, store, attend, attend_merge, attend_finish,
+    read_memory, exercise,
 };
 #endif

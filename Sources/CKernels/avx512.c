@@ -13,7 +13,7 @@
 #define QUANTIZED_ROWS 3
 #else
 #define TILE_ROWS 6
-#define TILE_PANELS 4
+#define TILE_PANELS(ROWS) 4
 #define QUANTIZED_ROWS 12
 #endif
 #define ZERO_POINT_8 1
@@ -36,5 +36,6 @@ INLINE int_lanes dot_wide(int_lanes sums, bytes64 weights, const int8_t *four) {
 
 const ck_table ck_avx512_table = {
     quantize, quantize_rows, quantize_fixed, matmul, rms_norm, rotary, swiglu, geglu, softcap, store, attend, attend_merge, attend_finish,
+    read_memory, exercise,
 };
 #endif

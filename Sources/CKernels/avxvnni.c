@@ -5,8 +5,8 @@
 #pragma clang attribute push(__attribute__((target("avxvnni,avx2,fma,f16c"))), apply_to = function)
 #include "lanes.h"
 
-#define TILE_ROWS 2
-#define TILE_PANELS 2
+#define TILE_ROWS 6
+#define TILE_PANELS(ROWS) ((ROWS) > 2 ? 1 : 4 / (ROWS))
 #define QUANTIZED_ROWS 3
 #define ZERO_POINT_8 1
 #define ZERO_POINT_WIDE 1
@@ -31,5 +31,6 @@ INLINE int_lanes dot_wide(int_lanes sums, bytes64 weights, const int8_t *four) {
 
 const ck_table ck_avxvnni_table = {
     quantize, quantize_rows, quantize_fixed, matmul, rms_norm, rotary, swiglu, geglu, softcap, store, attend, attend_merge, attend_finish,
+    read_memory, exercise,
 };
 #endif

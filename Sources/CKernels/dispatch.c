@@ -156,3 +156,7 @@ void ck_attend_merge(float *state, const float *partial, size_t head_dimension) 
 void ck_attend_finish(const float *state, size_t head_dimension, size_t count, float *y) {
     kernels->attend_finish(state, head_dimension, count, y);
 }
+
+uint32_t ck_read(const void *memory, size_t bytes) { return kernels->read(memory, bytes); }
+
+size_t ck_exercise(ck_format format, size_t rounds) { return kernels->exercise(format, rounds); }

@@ -256,6 +256,35 @@ static void attend_finish(const float *state, size_t d, size_t count, float *y) 
     for (size_t i = 0; i < count; i++) y[i] = state[i] * inverse;
 }
 
+static uint32_t read_memory(const void *memory, size_t bytes) {
+    uint32_t result = 0;
+    for (size_t i = 0; i < bytes; i += 4) {
+        uint32_t word;
+        memcpy(&word, (const uint8_t *)memory + i, sizeof word);
+        result ^= word;
+    }
+    return result;
+}
+
+static size_t exercise(ck_format format, size_t rounds) {
+    const bool floats = !ck_is_quantized(format) && format != CK_PANEL_I8;
+    // Volatile, so that equal rounds are not computed once.
+    volatile int32_t weight = 5;
+    volatile float value = 1.5f;
+    int32_t total = 0;
+    float sum = 0;
+    for (size_t round = 0; round < rounds; round++) {
+        if (floats)
+            sum = fmaf(value, 2.0f, sum);
+        else
+            total = (total + weight * 3) & 0xFFFF;
+    }
+    value = sum;
+    weight = total;
+    return rounds * 2;
+}
+
 const ck_table ck_generic_table = {
     quantize, quantize_rows, quantize_fixed, matmul, rms_norm, rotary, swiglu, geglu, softcap, store, attend, attend_merge, attend_finish,
+    read_memory, exercise,
 };

@@ -130,8 +130,8 @@ INLINE void integer_matmul(
     const size_t k = matrix->k, panel_bytes = ck_panel_bytes(CK_PANEL_I8, k);
     for (size_t p = panel; p < panel + panels; p++) {
         const uint8_t *weights = (const uint8_t *)matrix->panels + p * panel_bytes;
-        for (size_t r = row; r < row + rows; r += QUANTIZED_ROWS) {
-            const size_t count = row + rows - r < QUANTIZED_ROWS ? row + rows - r : QUANTIZED_ROWS;
+        for (size_t r = row, count; r < row + rows; r += count) {
+            count = tile_rows(row + rows - r, QUANTIZED_ROWS);
             lanes results[QUANTIZED_ROWS];
             integer_rows(
                 count, wide, weights, k, activations->quants + r * ck_padded(k), activations->blocks + r, results);

@@ -1,14 +1,39 @@
 // The kernels over lanes, compiled once per instruction set. Before including, a file defines
-//   TILE_ROWS, TILE_PANELS        accumulators of a float product: TILE_ROWS * TILE_PANELS (at most 6 * 4)
+//   TILE_ROWS                     most rows of a float product's tile (at most 6)
+//   TILE_PANELS(ROWS)             most panels of a tile of so many rows (at most 4)
 //   QUANTIZED_ROWS                rows of a quantized product (at most 12)
 //   ZERO_POINT_8                  whether `dot_biased` leaves the zero point 128 to ck_block.zero8
 //   ZERO_POINT_WIDE               the same of `dot_wide`
 //   int_lanes dot(int_lanes sums, bytes64 weights, const int8_t *four)          weights below 128
 //   int_lanes dot_biased(int_lanes sums, bytes64 weights, const int8_t *four)   weights minus 128
 //   int_lanes dot_wide(int_lanes sums, bytes64 weights, const int8_t *four)     the same for activations down to -128
-// where `four` are the activations that the 16 groups of 4 weights share.
+// where `four` are the activations that the 16 groups of 4 weights share. A file may define NIBBLE_SUMS, and with it
+//   nibble_sums                   sums of the products of 8 groups of 4 weights below 16
+//   nibble_sums dot_nibbles(nibble_sums sums, bytes64 weights, const int8_t *four)
+//   int_lanes nibbles_total(nibble_sums sums)
 
 #include "lanes.h"
+
+#ifndef NIBBLE_SUMS
+typedef int_lanes nibble_sums;
+
+INLINE nibble_sums dot_nibbles(nibble_sums sums, bytes64 weights, const int8_t *four) {
+    return dot(sums, weights, four);
+}
+
+INLINE int_lanes nibbles_total(nibble_sums sums) { return sums; }
+#endif
+
+INLINE size_t at_most(size_t n, size_t limit) { return n < limit ? n : limit; }
+
+/// Rows of the next tile when `rows` are left: as few tiles as can be, of nearly equal size.
+INLINE size_t tile_rows(size_t rows, size_t most) {
+    const size_t tiles = (rows + most - 1) / most;
+    return (rows + tiles - 1) / tiles;
+}
+
+/// Panels of any tile of floats.
+#define MOST_PANELS 4
 
 // MARK: - Quantized product
 
@@ -70,9 +95,11 @@ INLINE void quantized_tile(
             __builtin_prefetch(quants + next_panel + line * 64);
         __builtin_prefetch((const uint8_t *)scales + next_panel);
         int_lanes dots[QUANTIZED_ROWS];
+        nibble_sums nibbles[QUANTIZED_ROWS];
         UNROLL for (int r = 0; r < rows; r++) {
             const ck_block *block = blocks + (size_t)r * block_count + b;
             dots[r] = has_minimum ? 0 : four_bits ? block->zero4 : ZERO_POINT_8 ? block->zero8 : 0;
+            nibbles[r] = 0;
         }
         UNROLL for (int step = 0; step < 8; step++) {
             bytes64 weights;
@@ -80,12 +107,17 @@ INLINE void quantized_tile(
             if (four_bits) weights = step % 2 == 0 ? weights & 15 : weights >> 4;
             UNROLL for (int r = 0; r < rows; r++) {
                 const int8_t *four = activations + (size_t)r * k + b * CK_BLOCK + step * 4;
-                dots[r] = format == CK_PANEL_8BIT ? dot_biased(dots[r], weights, four) : dot(dots[r], weights, four);
+                if (four_bits)
+                    nibbles[r] = dot_nibbles(nibbles[r], weights, four);
+                else
+                    dots[r] =
+                        format == CK_PANEL_8BIT ? dot_biased(dots[r], weights, four) : dot(dots[r], weights, four);
             }
         }
         const lanes scale = load_halves(scales), minimum = has_minimum ? load_halves(scales + CK_PANEL) : 0;
         UNROLL for (int r = 0; r < rows; r++) {
             const ck_block *block = blocks + (size_t)r * block_count + b;
+            if (four_bits) dots[r] += nibbles_total(nibbles[r]);
             if (has_minimum) sums[r] = multiply_add(minimum, block->offset, sums[r]);
             sums[r] = multiply_add(__builtin_convertvector(dots[r], lanes), scale * block->scale, sums[r]);
         }
@@ -127,8 +159,8 @@ INLINE void quantized_matmul(
     const size_t k = matrix->k, panel_bytes = ck_panel_bytes(format, k);
     for (size_t p = panel; p < panel + panels; p++) {
         const uint8_t *weights = (const uint8_t *)matrix->panels + p * panel_bytes;
-        for (size_t r = row; r < row + rows; r += QUANTIZED_ROWS) {
-            const size_t count = row + rows - r < QUANTIZED_ROWS ? row + rows - r : QUANTIZED_ROWS;
+        for (size_t r = row, count; r < row + rows; r += count) {
+            count = tile_rows(row + rows - r, QUANTIZED_ROWS);
             lanes results[QUANTIZED_ROWS];
             quantized_rows(
                 count, format, weights, k, activations->quants + r * k, activations->blocks + r * (k / CK_BLOCK),
@@ -177,17 +209,15 @@ INLINE lanes load_weights(const ck_format format, const void *weights, size_t in
 /// results[r][v] = sum over i of rows[r][i] * columns[v][i * step ..< i * step + 16], on top of `results` when `add`.
 INLINE void float_tile(
     const int rows, const int vectors, const ck_format format, const float *const *x, const void *const *columns,
-    size_t step, size_t k, bool add, lanes (*results)[TILE_PANELS]) {
-    lanes sums[TILE_ROWS][TILE_PANELS];
+    size_t step, size_t k, bool add, lanes (*results)[MOST_PANELS]) {
+    lanes sums[TILE_ROWS][MOST_PANELS];
     UNROLL for (int r = 0; r < rows; r++) {
         UNROLL for (int v = 0; v < vectors; v++) sums[r][v] = add ? results[r][v] : 0;
     }
     for (size_t i = 0; i < k; i++) {
-        lanes weights[TILE_PANELS];
-        UNROLL for (int v = 0; v < vectors; v++) weights[v] = load_weights(format, columns[v], i * step);
-        UNROLL for (int r = 0; r < rows; r++) {
-            const lanes value = x[r][i];
-            UNROLL for (int v = 0; v < vectors; v++) sums[r][v] = multiply_add(value, weights[v], sums[r][v]);
+        UNROLL for (int v = 0; v < vectors; v++) {
+            const lanes weights = load_weights(format, columns[v], i * step);
+            UNROLL for (int r = 0; r < rows; r++) sums[r][v] = multiply_add((lanes)x[r][i], weights, sums[r][v]);
         }
     }
     UNROLL for (int r = 0; r < rows; r++) {
@@ -195,12 +225,14 @@ INLINE void float_tile(
     }
 }
 
-#define FLOAT_CASE(ROWS, VECTORS)                                                                                    \
-    case ROWS * 8 + VECTORS:                                                                                         \
-        if (ROWS <= TILE_ROWS && VECTORS <= TILE_PANELS)                                                             \
-            float_tile(                                                                                              \
-                ROWS <= TILE_ROWS ? ROWS : 1, VECTORS <= TILE_PANELS ? VECTORS : 1, format, x, columns, step, k, add, \
-                results);                                                                                            \
+#define IS_TILE(ROWS, VECTORS) (ROWS <= TILE_ROWS && VECTORS <= TILE_PANELS(ROWS))
+
+#define FLOAT_CASE(ROWS, VECTORS)                                                                          \
+    case ROWS * 8 + VECTORS:                                                                               \
+        if (IS_TILE(ROWS, VECTORS))                                                                        \
+            float_tile(                                                                                    \
+                IS_TILE(ROWS, VECTORS) ? ROWS : 1, IS_TILE(ROWS, VECTORS) ? VECTORS : 1, format, x, columns, \
+                step, k, add, results);                                                                    \
         break;
 
 #define FLOAT_CASES(ROWS) FLOAT_CASE(ROWS, 1) FLOAT_CASE(ROWS, 2) FLOAT_CASE(ROWS, 3) FLOAT_CASE(ROWS, 4)
@@ -208,7 +240,7 @@ INLINE void float_tile(
 /// The tile with `rows` and `vectors` as constants.
 INLINE void float_tile_of(
     size_t rows, size_t vectors, const ck_format format, const float *const *x, const void *const *columns,
-    size_t step, size_t k, bool add, lanes (*results)[TILE_PANELS]) {
+    size_t step, size_t k, bool add, lanes (*results)[MOST_PANELS]) {
     switch (rows * 8 + vectors) {
         FLOAT_CASES(1)
         FLOAT_CASES(2)
@@ -219,24 +251,34 @@ INLINE void float_tile_of(
     }
 }
 
-INLINE size_t at_most(size_t n, size_t limit) { return n < limit ? n : limit; }
+/// One tile of rows by panels that stay in the second-level cache for the next.
+INLINE void float_rows(
+    const ck_format format, const ck_matrix *matrix, const ck_activations *activations, size_t row, size_t rows,
+    size_t panel, size_t panels, const ck_output *output) {
+    const size_t panel_bytes = ck_panel_bytes(format, matrix->k);
+    const float *x[TILE_ROWS];
+    for (size_t i = 0; i < rows; i++) x[i] = activations->values + (row + i) * activations->stride;
+    for (size_t p = panel, vectors; p < panel + panels; p += vectors) {
+        vectors = at_most(panel + panels - p, TILE_PANELS(rows));
+        const void *columns[MOST_PANELS];
+        for (size_t v = 0; v < vectors; v++) columns[v] = (const uint8_t *)matrix->panels + (p + v) * panel_bytes;
+        lanes results[TILE_ROWS][MOST_PANELS];
+        float_tile_of(rows, vectors, format, x, columns, CK_PANEL, matrix->k, false, results);
+        for (size_t i = 0; i < rows; i++)
+            for (size_t v = 0; v < vectors; v++) finish(output, row + i, (p + v) * CK_PANEL, results[i][v]);
+    }
+}
 
 INLINE void float_matmul(
     const ck_format format, const ck_matrix *matrix, const ck_activations *activations, size_t row, size_t rows,
     size_t panel, size_t panels, const ck_output *output) {
     const size_t panel_bytes = ck_panel_bytes(format, matrix->k);
-    for (size_t p = panel; p < panel + panels; p += TILE_PANELS) {
-        const size_t vectors = at_most(panel + panels - p, TILE_PANELS);
-        const void *columns[TILE_PANELS];
-        for (size_t v = 0; v < vectors; v++) columns[v] = (const uint8_t *)matrix->panels + (p + v) * panel_bytes;
-        for (size_t r = row; r < row + rows; r += TILE_ROWS) {
-            const size_t count = at_most(row + rows - r, TILE_ROWS);
-            const float *x[TILE_ROWS];
-            for (size_t i = 0; i < count; i++) x[i] = activations->values + (r + i) * activations->stride;
-            lanes results[TILE_ROWS][TILE_PANELS];
-            float_tile_of(count, vectors, format, x, columns, CK_PANEL, matrix->k, false, results);
-            for (size_t i = 0; i < count; i++)
-                for (size_t v = 0; v < vectors; v++) finish(output, r + i, (p + v) * CK_PANEL, results[i][v]);
+    const size_t together = CK_CACHED_BYTES < panel_bytes ? 1 : CK_CACHED_BYTES / panel_bytes;
+    for (size_t p = panel, some; p < panel + panels; p += some) {
+        some = at_most(panel + panels - p, together);
+        for (size_t r = row, count; r < row + rows; r += count) {
+            count = tile_rows(row + rows - r, TILE_ROWS);
+            float_rows(format, matrix, activations, r, count, p, some, output);
         }
     }
 }
@@ -273,6 +315,10 @@ static void matmul(
     case CK_PANEL_I8: (a->is_wide ? matmul_i8_wide : matmul_i8)(m, a, row, rows, panel, panels, y); return;
     }
 }
+
+// MARK: - Ceilings
+
+#include "ceilings.h"
 
 // MARK: - Element-wise
 
@@ -378,17 +424,18 @@ INLINE void scores_of(
     size_t count, bool is_first, float (*scores)[CK_SEGMENT]) {
     const size_t size = element_bytes(format), group_bytes = cache->head_dimension * CK_GROUP * size;
     const uint8_t *keys = cache->keys, *values = cache->values;
-    for (size_t g = 0; g < groups; g += TILE_PANELS) {
-        const size_t vectors = at_most(groups - g, TILE_PANELS);
-        const void *columns[TILE_PANELS];
+    const size_t most = TILE_PANELS(count);
+    for (size_t g = 0, vectors; g < groups; g += vectors) {
+        vectors = at_most(groups - g, most);
+        const void *columns[MOST_PANELS];
         for (size_t v = 0; v < vectors; v++) {
-            const size_t offset = ck_group_offset(cache, first_group + g + v), next = g + v + TILE_PANELS;
+            const size_t offset = ck_group_offset(cache, first_group + g + v), next = g + v + most;
             columns[v] = keys + offset * size;
             if (is_first) prefetch_group(values + offset * size, group_bytes);
             if (is_first && next < groups)
                 prefetch_group(keys + ck_group_offset(cache, first_group + next) * size, group_bytes);
         }
-        lanes results[TILE_ROWS][TILE_PANELS];
+        lanes results[TILE_ROWS][MOST_PANELS];
         float_tile_of(
             count, vectors, format, queries, columns, CK_GROUP, cache->head_dimension, false, results);
         for (size_t i = 0; i < count; i++)
@@ -422,16 +469,16 @@ INLINE void mix(
     const ck_format format, const ck_cache *cache, size_t first_group, size_t longest, float (*weights)[CK_SEGMENT],
     size_t count, float *partials) {
     const size_t d = cache->head_dimension;
-    for (size_t column = 0; column < d; column += TILE_PANELS * 16) {
-        const size_t vectors = at_most((d - column) / 16, TILE_PANELS);
-        lanes results[TILE_ROWS][TILE_PANELS];
+    for (size_t column = 0, vectors; column < d; column += vectors * 16) {
+        vectors = at_most((d - column) / 16, TILE_PANELS(count));
+        lanes results[TILE_ROWS][MOST_PANELS];
         for (size_t i = 0; i < count; i++)
             for (size_t v = 0; v < vectors; v++) results[i][v] = 0;
         for (size_t position = 0; position < longest; position += CK_GROUP) {
             const uint8_t *values = cache->values;
             const size_t offset = ck_group_offset(cache, first_group + position / CK_GROUP) + column;
             const float *rows[TILE_ROWS];
-            const void *columns[TILE_PANELS];
+            const void *columns[MOST_PANELS];
             for (size_t i = 0; i < count; i++) rows[i] = &weights[i][position];
             for (size_t v = 0; v < vectors; v++) columns[v] = values + (offset + v * 16) * element_bytes(format);
             float_tile_of(
@@ -471,10 +518,12 @@ INLINE void attend_tile(
 INLINE void attend_tiles(
     const ck_format format, const ck_cache *cache, size_t segment, const float *const *queries, const int32_t *lengths,
     size_t count, float *partials) {
-    for (size_t i = 0; i < count; i += TILE_ROWS)
+    for (size_t i = 0, rows; i < count; i += rows) {
+        rows = tile_rows(count - i, TILE_ROWS);
         attend_tile(
-            format, cache, segment, queries + i, lengths + i, at_most(count - i, TILE_ROWS), i == 0,
+            format, cache, segment, queries + i, lengths + i, rows, i == 0,
             partials + i * CK_PARTIAL(cache->head_dimension));
+    }
 }
 
 static void attend_f32(

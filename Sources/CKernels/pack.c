@@ -163,13 +163,19 @@ void ck_scale_panel(const float scales[CK_PANEL], const int32_t addends[CK_PANEL
     memcpy((uint8_t *)panel + CK_PANEL * 4, addends, CK_PANEL * 4);
 }
 
-/// Places element `j` of a block for output `column`.
-static void place_quant(uint8_t *quants, bool four_bits, size_t column, size_t j, uint8_t quant) {
-    const size_t step = j / 4, lane = column * 4 + j % 4;
-    if (four_bits)
-        quants[step / 2 * 64 + lane] |= (uint8_t)(quant << (step % 2 * 4));
-    else
-        quants[step * 64 + lane] = quant;
+/// Places the 32 quants of a block for output `column`: four at a time, which in 4-bit panels share their bytes with the
+/// four of the next step.
+static void place_quants(uint8_t *panel, bool four_bits, size_t column, const uint8_t quants[CK_BLOCK]) {
+    uint8_t *target = panel + column * 4;
+    for (size_t step = 0; step < 8; step += four_bits ? 2 : 1, target += 64) {
+        uint32_t four, next;
+        memcpy(&four, quants + step * 4, 4);
+        if (four_bits) {
+            memcpy(&next, quants + step * 4 + 4, 4);
+            four |= next << 4;
+        }
+        memcpy(target, &four, 4);
+    }
 }
 
 void ck_pack_panel(ck_type type, const void *const rows[CK_PANEL], size_t k, void *panel) {
@@ -190,11 +196,11 @@ void ck_pack_panel(ck_type type, const void *const rows[CK_PANEL], size_t k, voi
     for (size_t b = 0; b < k / CK_BLOCK; b++) {
         for (size_t column = 0; column < CK_PANEL; column++) {
             if (rows[column] == NULL) continue;
-            decoded block = {0};
+            decoded block;
             decode(type, rows[column], b, &block);
             scales[column] = float_to_half(block.scale);
             if (has_minimum) scales[CK_PANEL + column] = float_to_half(block.minimum);
-            for (size_t j = 0; j < CK_BLOCK; j++) place_quant(quants, four_bits, column, j, block.quants[j]);
+            place_quants(quants, four_bits, column, block.quants);
         }
         scales += has_minimum ? 2 * CK_PANEL : CK_PANEL;
         quants += four_bits ? 256 : 512;

@@ -16,6 +16,8 @@ typedef struct {
     void (*attend)(const ck_cache *, size_t, const float *const *, const int32_t *, size_t, float *);
     void (*attend_merge)(float *, const float *, size_t);
     void (*attend_finish)(const float *, size_t, size_t, float *);
+    uint32_t (*read)(const void *, size_t);
+    size_t (*exercise)(ck_format, size_t);
 } ck_table;
 
 extern const ck_table ck_generic_table;
@@ -53,6 +55,9 @@ extern const ck_table ck_neon_table;
 static inline uint32_t ck_overflow_bits(ck_type type) {
     return type == CK_F16 ? 0x477FF000 : type == CK_BF16 ? 0x7F7F8000 : 0x7F800000;
 }
+
+/// Bytes of panels of floats that stay in the second-level cache while rows pass by.
+#define CK_CACHED_BYTES (128 << 10)
 
 /// Start of the quants of a quantized panel.
 static inline size_t ck_scales_bytes(ck_format format, size_t k) {

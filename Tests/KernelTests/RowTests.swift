@@ -97,3 +97,17 @@ extension KernelTests {
         }
     }
 }
+
+extension KernelTests {
+    @Test func `what memory is read as equals the oracle's, every word of it`() {
+        var random = Random(31)
+        var words = (0..<1024).map { _ in UInt32.random(in: .min ... .max, using: &random) }
+        let expected = words.reduce(0, ^)
+        #expect(ck_read(words, 4096) == expected)
+        for index in stride(from: 0, to: words.count, by: 13) {
+            words[index] ^= 1 << 30
+            let outcome = compareLevels { [Float(ck_read(words, 4096) >> 8), Float(ck_read(words, 4096) & 0xFF)] }
+            for (name, equal) in outcome { #expect(equal, "\(name), word \(index)") }
+        }
+    }
+}

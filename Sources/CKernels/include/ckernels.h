@@ -259,6 +259,16 @@ void ck_attend_merge(float *state, const float *partial, size_t head_dimension);
 /// y = sums / denominator for the first `count` of the sums; the rest is padding.
 void ck_attend_finish(const float *state, size_t head_dimension, size_t count, float *y);
 
+// MARK: - Ceilings
+
+/// Reads memory in order as fast as can be. Returns its 32-bit words combined by exclusive or.
+///
+/// - bytes: a multiple of 512
+uint32_t ck_read(const void *memory, size_t bytes);
+/// Repeats the products of `ck_matmul` for that format with 64 bytes of weights, or 16 floats, and nothing else: no
+/// scales, no memory. Returns how many operations that was, a product and its sum being two.
+size_t ck_exercise(ck_format format, size_t rounds);
+
 // MARK: - Waiting
 
 /// Tells the processor that this thread spins.
