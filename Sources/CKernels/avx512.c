@@ -6,16 +6,9 @@
     __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c"))), apply_to = function)
 #include "lanes.h"
 
-// A sanitizer checks every access of every unrolled tile; with those of full size this file alone takes it minutes.
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define TILE_ROWS 2
-#define TILE_PANELS 2
-#define QUANTIZED_ROWS 3
-#else
 #define TILE_ROWS 6
 #define TILE_PANELS(ROWS) 4
 #define QUANTIZED_ROWS 12
-#endif
 #define ZERO_POINT_8 1
 #define ZERO_POINT_WIDE 1
 
