@@ -5,42 +5,33 @@ import LMSupport
 struct BenchCommand {
     let settings: BenchSettings
 
-    /// One line of the result.
-    struct Row: Encodable {
-        /// "prefill" or "decode".
-        let kind: String
-        let model: String
-        let backend: String
-        let threads: Int
-        let batch: Int
-        let prompt: Int
-        let generate: Int
-        /// The median of `samples`.
-        let tokensPerSecond: Double
-        let samples: [Double]
-    }
+    private static let blockSize = 16
 
     func run() throws {
         let wish = try DeviceChoice(settings.model)
+        guard settings.promptLength > 0 || settings.generateLength > 0 else {
+            throw ProgramError.usage("--prompt 0 and --generate 0 leave nothing to measure")
+        }
         let source = try ModelSource(settings.model)
         let device = try wish.settled(for: source, settings.model).device
         source.announce()
-        let blockSize = 16
-        let workloads = settings.batches.map { batch in
-            BenchWorkload(
-                batch: batch, promptLength: settings.promptLength, generateLength: settings.generateLength,
-                blockSize: blockSize, vocabularySize: source.checkpoint.configuration.vocabularySize)
+        let workloads = settings.batches.flatMap { batch in
+            settings.depths.map { depth in
+                BenchWorkload(
+                    batch: batch, depth: depth, promptLength: settings.promptLength,
+                    generateLength: settings.generateLength, blockSize: Self.blockSize,
+                    vocabularySize: source.checkpoint.configuration.vocabularySize)
+            }
         }
-        if settings.format == .text {
-            try StandardStream.output.write("threads  batch  kind     tokens/s\n")
-        }
+        if settings.format == .text { try StandardStream.output.write(BenchRow.heading) }
         for threads in settings.threads.isEmpty ? [availableProcessorCount()] : settings.threads {
-            let backend = try source.makeBackend(settings.model, on: device, threads: threads)
             do {
+                let work = try work(of: source, on: device, threads: threads)
+                let backend = try source.makeBackend(settings.model, on: device, threads: threads)
                 let blockCount = workloads.map(\.blockCount).max() ?? 1
-                try backend.allocateKeyValueCache(blockCount: blockCount, blockSize: blockSize)
+                try backend.allocateKeyValueCache(blockCount: blockCount, blockSize: Self.blockSize)
                 for workload in workloads {
-                    try measure(workload, on: backend, threads: threads, model: source.name)
+                    try measure(workload, on: backend, against: work, threads: threads, model: source.name)
                 }
             } catch let error as EngineError {
                 throw ProgramError(error)
@@ -48,24 +39,44 @@ struct BenchCommand {
         }
     }
 
-    private func measure(_ workload: BenchWorkload, on backend: any Backend, threads: Int, model: String) throws {
-        let prefill = workload.prefillPlans(limit: settings.maxNumBatchedTokens)
-        let decode = (0..<workload.generateLength).map { workload.decodePlan(position: workload.promptLength + $0) }
-        let promptTokens = workload.batch * workload.promptLength
-        let outputTokens = workload.batch * workload.generateLength
-        var samples: (prefill: [Double], decode: [Double]) = ([], [])
+    /// What steps cost at least; nil for other devices, and for the back end that is not made for
+    /// speed. Before the weights are in memory.
+    private func work(
+        of source: ModelSource, on device: DeviceChoice.Device, threads: Int
+    ) throws -> CPUWork? {
+        guard settings.model.backend == .cpu, device == .cpu else { return nil }
+        let ceilings = try CPUCeilings(threads: threads)
+        let speed = (ceilings.bytesPerSecond / 1e9).fixed(1)
+        StandardStream.error.note("\(threads) thread\(threads == 1 ? " reads" : "s read") \(speed) GB/s")
+        return try CPUWork(of: source.checkpoint, dataType: settings.model.dataType, ceilings: ceilings)
+    }
+
+    private func measure(
+        _ workload: BenchWorkload, on backend: any Backend, against work: CPUWork?, threads: Int, model: String
+    ) throws {
+        let limit = settings.maxNumBatchedTokens
+        let kinds = [
+            (name: "prefill", tokens: workload.promptLength, plans: workload.prefillPlans(limit: limit)),
+            (name: "decode", tokens: workload.generateLength, plans: workload.decodePlans()),
+        ].filter { $0.tokens > 0 }
+        var samples = kinds.map { _ in [Double]() }
+        try execute(workload.fillPlans(limit: limit), on: backend)
         // One step of each kind first, so that no sample pays for pages touched for the first time.
-        try execute(prefill.prefix(1) + decode.prefix(1), on: backend)
+        for kind in kinds { try execute(kind.plans.prefix(1), on: backend) }
         for _ in 0..<settings.repetitions {
-            samples.prefill.append(Double(promptTokens) / (try time { try execute(prefill, on: backend) }))
-            samples.decode.append(Double(outputTokens) / (try time { try execute(decode, on: backend) }))
+            for (index, kind) in kinds.enumerated() {
+                samples[index].append(try time { try execute(kind.plans, on: backend) })
+            }
         }
-        for (kind, samples) in [("prefill", samples.prefill), ("decode", samples.decode)] {
-            try show(
-                Row(
-                    kind: kind, model: model, backend: backend.summary, threads: threads, batch: workload.batch,
-                    prompt: workload.promptLength, generate: workload.generateLength,
-                    tokensPerSecond: SampleSummary(samples).median, samples: samples))
+        for (kind, seconds) in zip(kinds, samples) {
+            let row = BenchRow(
+                kind: kind.name, model: model, backend: backend.summary, threads: threads, batch: workload.batch,
+                depth: workload.depth, tokens: kind.tokens, seconds: seconds,
+                bounds: kind.plans.compactMap { work?.bound(rows: $0.rowCount, samples: $0.samples.count) })
+            switch settings.format {
+            case .json: try StandardStream.output.write(try JSONText.line(row) + "\n")
+            case .text: try StandardStream.output.write(row.line)
+            }
         }
     }
 
@@ -84,15 +95,5 @@ struct BenchCommand {
         let start = ContinuousClock.now
         try body()
         return (ContinuousClock.now - start) / .seconds(1)
-    }
-
-    private func show(_ row: Row) throws {
-        switch settings.format {
-        case .json: try StandardStream.output.write(try JSONText.line(row) + "\n")
-        case .text:
-            let columns = ["\(row.threads)".padded(to: 7), "\(row.batch)".padded(to: 5), row.kind.padded(to: 7)]
-            try StandardStream.output.write(
-                columns.joined(separator: "  ") + "  \(row.tokensPerSecond.fixed(1))\n")
-        }
     }
 }

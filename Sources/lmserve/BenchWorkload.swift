@@ -1,26 +1,43 @@
 import LMEngine
 
-/// The steps of a measurement: sequences of equal length that are read together and then extended token by token, with
+/// The steps of a measurement: sequences of equal length that are read together or extended token by token, with
 /// nothing of a scheduler in between.
 struct BenchWorkload {
     let batch: Int
+    /// Tokens of every sequence that are in the cache before what is measured.
+    let depth: Int
     let promptLength: Int
     let generateLength: Int
     let blockSize: Int
     let vocabularySize: Int
 
-    var blocksPerSequence: Int { (promptLength + generateLength + blockSize - 1) / blockSize }
+    private var blocksPerSequence: Int { (depth + max(promptLength, generateLength) + blockSize - 1) / blockSize }
     var blockCount: Int { batch * blocksPerSequence }
 
+    /// Puts what lies before into the cache, in steps of at most `limit` tokens.
+    func fillPlans(limit: Int) -> [StepPlan] { plans(reading: 0..<depth, limit: limit) }
+
     /// Reads all prompts, in steps of at most `limit` tokens; the last step of a prompt yields its first token.
-    func prefillPlans(limit: Int) -> [StepPlan] {
+    func prefillPlans(limit: Int) -> [StepPlan] { plans(reading: depth..<depth + promptLength, limit: limit) }
+
+    /// Extends every sequence by one token, again and again.
+    func decodePlans() -> [StepPlan] {
+        (depth..<depth + generateLength).map { position in
+            var plan = StepPlan()
+            for sequence in 0..<batch { append(sequence, rows: position..<position + 1, isSampled: true, to: &plan) }
+            return plan
+        }
+    }
+
+    private func plans(reading positions: Range<Int>, limit: Int) -> [StepPlan] {
         var plans: [StepPlan] = []
         var plan = StepPlan()
         for sequence in 0..<batch {
-            var start = 0
-            while start < promptLength {
-                let count = min(promptLength - start, limit - plan.rowCount)
-                append(sequence, rows: start..<start + count, to: &plan)
+            var start = positions.lowerBound
+            while start < positions.upperBound {
+                let count = min(positions.upperBound - start, limit - plan.rowCount)
+                append(
+                    sequence, rows: start..<start + count, isSampled: start + count == positions.upperBound, to: &plan)
                 start += count
                 if plan.rowCount == limit {
                     plans.append(plan)
@@ -32,16 +49,7 @@ struct BenchWorkload {
         return plans
     }
 
-    /// Extends every sequence by one token.
-    ///
-    /// - Parameter position: of the token that is put in.
-    func decodePlan(position: Int) -> StepPlan {
-        var plan = StepPlan()
-        for sequence in 0..<batch { append(sequence, rows: position..<position + 1, to: &plan) }
-        return plan
-    }
-
-    private func append(_ sequence: Int, rows: Range<Int>, to plan: inout StepPlan) {
+    private func append(_ sequence: Int, rows: Range<Int>, isSampled: Bool, to plan: inout StepPlan) {
         let firstBlock = sequence * blocksPerSequence
         for position in rows {
             plan.tokens.append(token(sequence: sequence, position: position))
@@ -52,7 +60,7 @@ struct BenchWorkload {
         plan.contextLengths.append(Int32(rows.upperBound))
         plan.blockTableStride = blocksPerSequence
         plan.blockTables += (firstBlock..<firstBlock + blocksPerSequence).map(Int32.init)
-        guard rows.upperBound >= promptLength else { return }
+        guard isSampled else { return }
         var parameters = SamplingParameters()
         parameters.temperature = 0
         parameters.seed = 0

@@ -41,6 +41,7 @@ import Testing
         ("lmcall", ["--tls-cert", "/nonexistent.pem", "--tls-key", "k", "health"], 2, "/nonexistent.pem"),
         ("lmserve", ["--model", "x", "--device", "npu"], 1, "--device npu: "),
         ("lmserve", ["bench", "--model", "x", "extra"], 2, "unexpected argument 'extra'"),
+        ("lmserve", ["bench", "--prompt", "0", "--generate", "0"], 2, "leave nothing to measure"),
         ("lmload", ["--request-rate", "-1"], 2, "--request-rate is out of range"),
         ("lmload", ["--host", "127.0.0.1:1"], 3, "127.0.0.1:1"),
     ])

@@ -35,21 +35,37 @@ extension RealModelTests {
             let outcome = try Programs.run(
                 "lmserve",
                 [
-                    "bench", "--model", model, "--prompt", "8", "--generate", "4", "--batch", "1,2", "--threads", "1",
-                    "--repetitions", "1", "--format", "json",
+                    "bench", "--model", model, "--prompt", "8", "--generate", "4", "--batch", "1,2", "--depth", "0,20",
+                    "--threads", "1", "--repetitions", "1", "--format", "json",
                 ])
             #expect(outcome.status == 0, "\(outcome.errors)")
             struct Row: Decodable {
                 let kind: String
                 let batch: Int
+                let depth: Int
                 let tokens_per_second: Double
+                let operations_per_byte: Double
+                let percent_of_ceiling: Double
             }
             let rows = try outcome.output.split(separator: "\n").map {
                 try JSONText.decode(Row.self, from: Array($0.utf8), source: "bench")
             }
-            #expect(rows.map(\.kind) == ["prefill", "decode", "prefill", "decode"])
-            #expect(rows.map(\.batch) == [1, 1, 2, 2])
-            #expect(rows.allSatisfy { $0.tokens_per_second > 0 })
+            let kinds = Array(repeating: ["prefill", "decode"], count: 4).flatMap { $0 }
+            #expect(rows.map(\.kind) == kinds)
+            #expect(rows.map(\.batch) == [1, 1, 1, 1, 2, 2, 2, 2])
+            #expect(rows.map(\.depth) == [0, 0, 20, 20, 0, 0, 20, 20])
+            #expect(rows.allSatisfy { $0.tokens_per_second > 0 && $0.percent_of_ceiling > 0 })
+            // Weights serve all rows of a step: twice the batch, twice the products for every byte.
+            #expect(abs(rows[5].operations_per_byte / rows[1].operations_per_byte - 2) < 1e-6)
+        }
+
+        @Test func benchSkipsWhatHasNoTokens() throws {
+            let model = try #require(Programs.model)
+            let outcome = try Programs.run(
+                "lmserve",
+                ["bench", "--model", model, "--prompt", "0", "--generate", "1", "--threads", "1", "--repetitions", "1"])
+            #expect(outcome.status == 0, "\(outcome.errors)")
+            #expect(outcome.output.contains("decode") && !outcome.output.contains("prefill"))
         }
     }
 }

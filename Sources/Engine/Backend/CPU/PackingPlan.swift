@@ -78,6 +78,19 @@ struct PackingPlan {
         return [(.whole, .vector(outputs: outputs, heads: heads, addend: addend))]
     }
 
+    /// Names every matrix that rows are multiplied with: its format, its bytes once packed and its elements without padding.
+    func forEachMatrix(_ body: (_ role: TensorRole, _ format: ck_format, _ bytes: Int, _ elements: Int) -> Void) {
+        for (key, item) in items {
+            let bytes = item.shape.byteCount(item.tensor, item.type)
+            switch item.shape {
+            case .vector, .unpacked: break
+            case .matrix: body(key.role, item.type.format, bytes, item.tensor.rows * item.tensor.columns)
+            case .headMatrices(let matrices):
+                body(key.role, CK_PANEL_F32, bytes, matrices.heads * matrices.count * item.tensor.columns)
+            }
+        }
+    }
+
     /// The packed matrix at `base`.
     func matrix(_ role: TensorRole, _ base: UnsafeMutableRawPointer) -> ck_matrix {
         guard let item = items[Key(role: role, piece: .whole)], case .matrix(let outputs, _) = item.shape else {
