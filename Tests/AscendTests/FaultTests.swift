@@ -14,7 +14,7 @@ extension SimulatedDevice {
         private func generate(
             _ backend: AscendBackend, count: Int = 6, attempts: Int = 3
         ) throws -> (texts: [[Int32]], errors: [EngineError.Code]) {
-            var (texts, errors) = (Self.prompts, [EngineError.Code]())
+            var (texts, errors) = (Self.prompts, [EngineError]())
             var computed = [0, 0]
             var result = StepResult()
             while texts[0].count < Self.prompts[0].count + count {
@@ -25,12 +25,12 @@ extension SimulatedDevice {
                     computed = texts.map(\.count)
                     for sequence in texts.indices { texts[sequence].append(result.tokens[sequence]) }
                 } catch {
-                    errors.append(error.code)
+                    errors.append(error)
                     computed = [0, 0]
-                    guard errors.count <= attempts else { throw error }
+                    guard errors.count <= attempts else { throw errors[min(1, errors.count - 1)] }
                 }
             }
-            return (texts, errors)
+            return (texts, errors.map(\.code))
         }
 
         @Test(

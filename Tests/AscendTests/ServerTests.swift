@@ -4,123 +4,128 @@ import ProgramKit
 import TestKit
 import Testing
 
-/// `lmserve` with a device that is not there, or is the simulated one.
-@Suite("Serving from an NPU", .serialized)
-struct ServerTests {
-    private static let simulator = try? Programs.path("libAscendSim.so")
+extension SimulatedDevice {
+    /// `lmserve` with a device that is not there, or is the simulated one.
+    @Suite("Serving from an NPU")
+    struct ServerTests {
+        /// Programs inherit the settings of the simulated device.
+        init() throws { try Simulator.restart() }
 
-    /// A small model that the NPU's operators take.
-    private static func folder() throws -> TemporaryFolder {
-        let models = try FamilyModel.all()
-        let model = try #require(models.first { $0.name == "qwen3, biases, untied" })
-        return try model.folder(storage: .bfloat16)
-    }
+        private static let simulator = try? Programs.path("libAscendSim.so")
 
-    private static func start(
-        _ folder: TemporaryFolder, _ settings: [String: String] = [:], _ options: String...
-    ) throws -> Server {
-        let library = try #require(simulator)
-        let assignments = settings.map { "LM_ASCENDSIM_\($0)='\($1)'" }.joined(separator: " ")
-        return try Server(
-            options + ["--kv-cache-memory", "1MiB"], model: folder.path,
-            shell: "LM_ASCEND_LIBRARY='\(library)' \(assignments) exec \"$@\"")
-    }
+        /// A small model that the NPU's operators take.
+        private static func folder() throws -> TemporaryFolder {
+            let models = try FamilyModel.all()
+            let model = try #require(models.first { $0.name == "qwen3, biases, untied" })
+            return try model.folder(storage: .bfloat16)
+        }
 
-    private static let question = ["--raw", "--ids", "5,17,3,60,2", "--temperature", "0", "--max-tokens", "24"]
+        private static func start(
+            _ folder: TemporaryFolder, _ settings: [String: String] = [:], _ options: String...
+        ) throws -> Server {
+            let library = try #require(simulator)
+            let assignments = settings.map { "LM_ASCENDSIM_\($0)='\($1)'" }.joined(separator: " ")
+            return try Server(
+                options + ["--kv-cache-memory", "1MiB"], model: folder.path,
+                shell: "LM_ASCEND_LIBRARY='\(library)' \(assignments) exec \"$@\"")
+        }
 
-    private func answer(_ server: Server) throws -> ChildProcess.Outcome {
-        try Programs.run("lmcall", Self.question, environment: ["LMCALL_HOST": server.address])
-    }
+        private static let question = ["--raw", "--ids", "5,17,3,60,2", "--temperature", "0", "--max-tokens", "24"]
 
-    @Test("Without CANN, npu ends at once with what was looked for and where; auto takes the CPU and says why")
-    func absent() throws {
-        let folder = try Self.folder()
-        let nowhere = ["LM_ASCEND_LIBRARY": "", "ASCEND_HOME_PATH": "/nonexistent/ascend"]
-        let refused = try Programs.run(
-            "lmserve", ["--model", "/nonexistent", "--device", "npu"], environment: nowhere)
-        #expect(refused.status == 1)
-        #expect(refused.errors.split(separator: "\n").count == 1, "\(refused.errors)")
-        #expect(refused.errors.hasPrefix("lmserve: --device npu: found no libascendcl.so or libacl_rt.so"))
-        #expect(refused.errors.contains("/nonexistent/ascend/lib64"))
-        let server = try Server(
-            ["--device", "auto"], model: folder.path,
-            shell: "LM_ASCEND_LIBRARY= ASCEND_HOME_PATH=/nonexistent/ascend exec \"$@\"")
-        let answered = try answer(server)
-        #expect(answered.status == 0)
-        server.process.send(SIGTERM)
-        let errors = try server.process.finish().errors
-        #expect(errors.contains("device: cpu (no Ascend NPU: found no libascendcl.so"), "\(errors)")
-    }
+        private func answer(_ server: Server) throws -> ChildProcess.Outcome {
+            try Programs.run("lmcall", Self.question, environment: ["LMCALL_HOST": server.address])
+        }
 
-    @Test("A library without a device is told from none")
-    func noDevice() throws {
-        let library = try #require(Self.simulator)
-        let outcome = try Programs.run(
-            "lmserve", ["--model", "/nonexistent", "--device", "npu"],
-            environment: [
-                "LM_ASCEND_LIBRARY": library, "LM_ASCENDSIM_FAULTS": "fail call=aclrtGetDeviceCount code=507899",
-            ])
-        #expect(outcome.status == 1)
-        #expect(outcome.errors.contains("found CANN, but no NPU: aclrtGetDeviceCount returned 507899"))
-    }
-
-    @Test("Every release that is simulated gives the same answer, captured or not, and auto finds the device")
-    func releases() throws {
-        let folder = try Self.folder()
-        var answers: Set<String> = []
-        for (release, option) in [
-            ("9.1", "--enforce-eager"), ("9.1", "--device=auto"), ("8.5", "--device=npu"), ("8.1", "--device=npu"),
-        ] {
-            let server = try Self.start(folder, ["CANN": release], option)
-            let outcome = try answer(server)
-            #expect(outcome.status == 0, "\(outcome.errors)")
-            answers.insert(outcome.output)
+        @Test("Without CANN, npu ends at once with what was looked for and where; auto takes the CPU and says why")
+        func absent() throws {
+            let folder = try Self.folder()
+            let nowhere = ["LM_ASCEND_LIBRARY": "", "ASCEND_HOME_PATH": "/nonexistent/ascend"]
+            let refused = try Programs.run(
+                "lmserve", ["--model", "/nonexistent", "--device", "npu"], environment: nowhere)
+            #expect(refused.status == 1)
+            #expect(refused.errors.split(separator: "\n").count == 1, "\(refused.errors)")
+            #expect(refused.errors.hasPrefix("lmserve: --device npu: found no libascendcl.so or libacl_rt.so"))
+            #expect(refused.errors.contains("/nonexistent/ascend/lib64"))
+            let server = try Server(
+                ["--device", "auto"], model: folder.path,
+                shell: "LM_ASCEND_LIBRARY= ASCEND_HOME_PATH=/nonexistent/ascend exec \"$@\"")
+            let answered = try answer(server)
+            #expect(answered.status == 0)
             server.process.send(SIGTERM)
             let errors = try server.process.finish().errors
-            #expect(errors.contains("back end: NPU 0, Ascend910B3, bfloat16 KV cache"), "\(errors)")
-            #expect(!errors.contains("NPU: "), "\(errors)")
+            #expect(errors.contains("device: cpu (no Ascend NPU: found no libascendcl.so"), "\(errors)")
         }
-        #expect(answers.count == 1)
-        #expect(answers.first?.isEmpty == false)
-    }
 
-    @Test("A device lost in the middle of an answer costs time and no token; the server lives")
-    func lost() throws {
-        let folder = try Self.folder()
-        let sound = try Self.start(folder)
-        let expected = try answer(sound)
-        let server = try Self.start(folder, ["FAULTS": "fail call=aclmdlRIExecuteAsync nth=9 code=507015"])
-        #expect(try answer(server).output == expected.output)
-        #expect(try answer(server).output == expected.output)
-        #expect(try server.statistic("steps_failed_total") == 1)
-    }
+        @Test("A library without a device is told from none")
+        func noDevice() throws {
+            let library = try #require(Self.simulator)
+            let outcome = try Programs.run(
+                "lmserve", ["--model", "/nonexistent", "--device", "npu"],
+                environment: [
+                    "LM_ASCEND_LIBRARY": library, "LM_ASCENDSIM_FAULTS": "fail call=aclrtGetDeviceCount code=507899",
+                ])
+            #expect(outcome.status == 1)
+            #expect(outcome.errors.contains("found CANN, but no NPU: aclrtGetDeviceCount returned 507899"))
+        }
 
-    @Test("The doctor finds every operator on a sound device, compares logits, and names what is missing")
-    func doctor() throws {
-        let library = try #require(Self.simulator)
-        let folder = try Self.folder()
-        let arguments = ["doctor", "--npu", "--model", folder.path]
-        let sound = try Programs.run("lmserve", arguments, environment: ["LM_ASCEND_LIBRARY": library])
-        #expect(sound.status == 0, "\(sound.output)\(sound.errors)")
-        #expect(sound.output.contains("device 0") && sound.output.contains("logits of"))
-        #expect(!sound.output.contains("FAIL"))
-        let wrong = try Programs.run(
-            "lmserve", arguments,
-            environment: ["LM_ASCEND_LIBRARY": library, "LM_ASCENDSIM_FAULTS": "nan op=aclnnSwiGlu row=31"])
-        #expect(wrong.status == 1 && wrong.output.contains("FAIL"), "\(wrong.output)")
-        let nothing = try Programs.run(
-            "lmserve", ["doctor", "--npu"], environment: ["LM_ASCEND_LIBRARY": "/nonexistent.so"])
-        #expect(nothing.status == 1)
-        #expect(nothing.output.contains("FAIL  runtime") && nothing.output.contains("/nonexistent.so"))
-    }
+        @Test("Every release that is simulated gives the same answer, captured or not, and auto finds the device")
+        func releases() throws {
+            let folder = try Self.folder()
+            var answers: Set<String> = []
+            for (release, option) in [
+                ("9.1", "--enforce-eager"), ("9.1", "--device=auto"), ("8.5", "--device=npu"), ("8.1", "--device=npu"),
+            ] {
+                let server = try Self.start(folder, ["CANN": release], option)
+                let outcome = try answer(server)
+                #expect(outcome.status == 0, "\(outcome.errors)")
+                answers.insert(outcome.output)
+                server.process.send(SIGTERM)
+                let errors = try server.process.finish().errors
+                #expect(errors.contains("back end: NPU 0, Ascend910B3, bfloat16 KV cache"), "\(errors)")
+                #expect(!errors.contains("NPU: "), "\(errors)")
+            }
+            #expect(answers.count == 1)
+            #expect(answers.first?.isEmpty == false)
+        }
 
-    @Test("A model that the NPU does not run goes to the CPU with auto, and is refused by name with npu")
-    func refusals() throws {
-        let library = try #require(Self.simulator)
-        let tiny = try TinyModelFile()
-        let outcome = try Programs.run(
-            "lmserve", ["--model", tiny.path, "--device", "npu"], environment: ["LM_ASCEND_LIBRARY": library])
-        #expect(outcome.status == 65)
-        #expect(outcome.errors.contains("which the NPU back end does not run"), "\(outcome.errors)")
+        @Test("A device lost in the middle of an answer costs time and no token; the server lives")
+        func lost() throws {
+            let folder = try Self.folder()
+            let sound = try Self.start(folder)
+            let expected = try answer(sound)
+            let server = try Self.start(folder, ["FAULTS": "fail call=aclmdlRIExecuteAsync nth=9 code=507015"])
+            #expect(try answer(server).output == expected.output)
+            #expect(try answer(server).output == expected.output)
+            #expect(try server.statistic("steps_failed_total") == 1)
+        }
+
+        @Test("The doctor finds every operator on a sound device, compares logits, and names what is missing")
+        func doctor() throws {
+            let library = try #require(Self.simulator)
+            let folder = try Self.folder()
+            let arguments = ["doctor", "--npu", "--model", folder.path]
+            let sound = try Programs.run("lmserve", arguments, environment: ["LM_ASCEND_LIBRARY": library])
+            #expect(sound.status == 0, "\(sound.output)\(sound.errors)")
+            #expect(sound.output.contains("device 0") && sound.output.contains("logits of"))
+            #expect(!sound.output.contains("FAIL"))
+            let wrong = try Programs.run(
+                "lmserve", arguments,
+                environment: ["LM_ASCEND_LIBRARY": library, "LM_ASCENDSIM_FAULTS": "nan op=aclnnSwiGlu row=31"])
+            #expect(wrong.status == 1 && wrong.output.contains("FAIL"), "\(wrong.output)")
+            let nothing = try Programs.run(
+                "lmserve", ["doctor", "--npu"], environment: ["LM_ASCEND_LIBRARY": "/nonexistent.so"])
+            #expect(nothing.status == 1)
+            #expect(nothing.output.contains("FAIL  runtime") && nothing.output.contains("/nonexistent.so"))
+        }
+
+        @Test("A model that the NPU does not run goes to the CPU with auto, and is refused by name with npu")
+        func refusals() throws {
+            let library = try #require(Self.simulator)
+            let tiny = try TinyModelFile()
+            let outcome = try Programs.run(
+                "lmserve", ["--model", tiny.path, "--device", "npu"], environment: ["LM_ASCEND_LIBRARY": library])
+            #expect(outcome.status == 65)
+            #expect(outcome.errors.contains("which the NPU back end does not run"), "\(outcome.errors)")
+        }
     }
 }

@@ -166,12 +166,13 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
             recovery.succeeded()
             return outputs
         } catch {
-            if error.losesDevice {
-                session.close(isForced: true)
-                self.session = nil
-                recovery.failed()
-            }
-            throw error.stepError
+            // What was launched before may still be at work in memory that is about to be used again, or given back.
+            let isSettled = session.settle()
+            guard error.losesDevice || !isSettled else { throw error.stepError }
+            session.close(isForced: true)
+            self.session = nil
+            recovery.failed()
+            throw EngineError(.deviceLost, error.stepError.message)
         }
     }
 

@@ -120,6 +120,19 @@ final class AscendSession {
     /// Milliseconds until a device that says nothing is taken for lost. The first step loads operators from files.
     static let timeout: Int32 = 120_000
 
+    /// Waits a little for what a failed step left on the streams. Returns whether all of it is done.
+    func settle() -> Bool {
+        do throws(AscendError) {
+            try device.enter()
+            try device.synchronize(timeout: Self.settlingTime)
+            return true
+        } catch {
+            return false
+        }
+    }
+
+    private static let settlingTime: Int32 = 2_000
+
     // MARK: - KV cache
 
     /// Reserves the KV pool, with nothing in it.
