@@ -57,7 +57,7 @@ struct DoctorCommand {
         let cpu = try CPUBackend(
             checkpoint: checkpoint, threads: availableProcessorCount(), dataType: model.dataType)
         let workload = BenchWorkload(
-            batch: 1, promptLength: 32, generateLength: 1, blockSize: 16,
+            batch: 1, depth: 0, promptLength: 32, generateLength: 1, blockSize: 16,
             vocabularySize: checkpoint.configuration.vocabularySize)
         for backend in [npu, cpu] as [any Backend] {
             try backend.allocateKeyValueCache(blockCount: workload.blockCount, blockSize: 16)
@@ -65,8 +65,12 @@ struct DoctorCommand {
         let plan = workload.prefillPlans(limit: 32)[0]
         let (own, expected) = (try npu.forward(plan)[0], try cpu.forward(plan)[0])
         let mean = expected.reduce(0, +) / Float(expected.count)
-        let variance = expected.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Float(expected.count)
-        return (zip(own, expected).map { ($0 - $1).magnitude }.max() ?? 0) / variance.squareRoot()
+        var (squares, largest): (Float, Float) = (0, 0)
+        for (own, expected) in zip(own, expected) {
+            squares += (expected - mean) * (expected - mean)
+            largest = max(largest, abs(own - expected))
+        }
+        return largest / (squares / Float(expected.count)).squareRoot()
     }
 
     /// Activations are rounded to 8 bits of mantissa after every operator of an NPU, and not at all on the CPU.
