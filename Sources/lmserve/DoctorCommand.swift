@@ -67,6 +67,7 @@ struct DoctorCommand {
         let mean = expected.reduce(0, +) / Float(expected.count)
         var (squares, largest): (Float, Float) = (0, 0)
         for (own, expected) in zip(own, expected) {
+            guard own.isFinite else { return .infinity }
             squares += (expected - mean) * (expected - mean)
             largest = max(largest, abs(own - expected))
         }
