@@ -1,6 +1,7 @@
 import CAscend
 import Glibc
 import ProgramKit
+import TestKit
 import Testing
 
 extension SimulatorTests {
@@ -30,25 +31,11 @@ extension SimulatorTests {
             withUnsafeBytes(of: report.text) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
         }
 
-        /// A folder with the simulated library under some names, each with a folder of its own if it has one.
-        private func folder(_ names: [String], _ body: (String) throws -> Void) throws {
-            let library = try Programs.path("libAscendSim.so")
-            var template = Array("/tmp/ascend-loader-XXXXXX".utf8CString)
-            let root = String(cString: try #require(mkdtemp(&template)))
-            var made: [(path: String, isFolder: Bool)] = [(root, true)]
-            defer {
-                for entry in made.reversed() { if entry.isFolder { rmdir(entry.path) } else { unlink(entry.path) } }
-            }
-            for name in names {
-                var path = root
-                for part in name.split(separator: "/").dropLast() {
-                    path += "/\(part)"
-                    if mkdir(path, 0o700) == 0 { made.append((path, true)) }
-                }
-                #expect(symlink(library, "\(root)/\(name)") == 0)
-                made.append(("\(root)/\(name)", false))
-            }
-            try body(root)
+        /// A folder with the simulated library under some names.
+        private func folder(_ names: [String]) throws -> TemporaryFolder {
+            let folder = try TemporaryFolder()
+            for name in names { try folder.link(name, to: Programs.path("libAscendSim.so")) }
+            return folder
         }
 
         @Test func withoutLibrariesItSaysWhatItLookedForAndWhere() {
@@ -68,31 +55,31 @@ extension SimulatorTests {
         }
 
         @Test func eightPointOneHasOneLibraryOfOperators() throws {
-            try folder(["lib64/libascendcl.so", "lib64/libnnopbase.so", "lib64/libopapi.so"]) { root in
-                let (libraries, reports) = load(["ASCEND_HOME_PATH": root])
-                #expect(reports.map(\.is_found) == [true, true, true, false, false])
-                #expect(text(reports[2]) == "\(root)/lib64/libopapi.so")
-                #expect(libraries.runtime.aclInit != nil && libraries.operators.aclnnMm != nil)
-                #expect(libraries.collectives.HcclAllReduce == nil)
-            }
+            let folder = try folder(["lib64/libascendcl.so", "lib64/libnnopbase.so", "lib64/libopapi.so"])
+            let root = folder.path
+            let (libraries, reports) = load(["ASCEND_HOME_PATH": root])
+            #expect(reports.map(\.is_found) == [true, true, true, false, false])
+            #expect(text(reports[2]) == "\(root)/lib64/libopapi.so")
+            #expect(libraries.runtime.aclInit != nil && libraries.operators.aclnnMm != nil)
+            #expect(libraries.collectives.HcclAllReduce == nil)
         }
 
         @Test func splitLibrariesAreNotMixedWithTheWholeOne() throws {
             let names = ["lib64/libopapi.so", "lib64/libopapi_math.so", "lib64/libopapi_nn.so", "lib64/libacl_rt.so"]
-            try folder(names) { root in
-                let (libraries, reports) = load(["ASCEND_HOME_PATH": root])
-                #expect(text(reports[2]) == "\(root)/lib64/libopapi_math.so, \(root)/lib64/libopapi_nn.so")
-                #expect(text(reports[0]) == "\(root)/lib64/libacl_rt.so")
-                #expect(libraries.runtime.aclrtMalloc != nil)
-            }
+            let folder = try folder(names)
+            let root = folder.path
+            let (libraries, reports) = load(["ASCEND_HOME_PATH": root])
+            #expect(text(reports[2]) == "\(root)/lib64/libopapi_math.so, \(root)/lib64/libopapi_nn.so")
+            #expect(text(reports[0]) == "\(root)/lib64/libacl_rt.so")
+            #expect(libraries.runtime.aclrtMalloc != nil)
         }
 
         @Test func operatorsOfOnesOwnComeFirst() throws {
             let own = "opp/vendors/ours/op_api/lib/libcust_opapi.so"
-            try folder([own, "lib64/libopapi_nn.so"]) { root in
-                let (_, reports) = load(["ASCEND_HOME_PATH": root, "ASCEND_OPP_PATH": root + "/opp"])
-                #expect(text(reports[2]) == "\(root)/\(own), \(root)/lib64/libopapi_nn.so")
-            }
+            let folder = try folder([own, "lib64/libopapi_nn.so"])
+            let root = folder.path
+            let (_, reports) = load(["ASCEND_HOME_PATH": root, "ASCEND_OPP_PATH": root + "/opp"])
+            #expect(text(reports[2]) == "\(root)/\(own), \(root)/lib64/libopapi_nn.so")
         }
     }
 }

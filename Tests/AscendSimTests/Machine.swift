@@ -16,22 +16,10 @@ struct CallFailure: Error, Equatable {
 final class Machine {
     let api: UnsafeMutablePointer<asc_libraries>
     let stream: aclrtStream?
-    private static let settings = [
-        "SOC", "CANN", "DELAY_US", "HBM_BYTES", "FAULTS", "TRACE", "SEED", "DEVICES", "COMPUTE",
-    ]
-    private static let restart: @convention(c) () -> Int32 = {
-        guard let path = try? Programs.path("libAscendSim.so"), let handle = dlopen(path, RTLD_NOW),
-            let function = dlsym(handle, "asc_sim_restart")
-        else { fatalError("libAscendSim.so is missing; build all products first") }
-        setenv("LM_ASCEND_LIBRARY", path, 1)
-        return unsafeBitCast(function, to: (@convention(c) () -> Int32).self)
-    }()
 
     /// Starts the machine anew with settings LM_ASCENDSIM_…; `isReady` false leaves it before `aclInit`.
     init(_ settings: [String: String] = [:], isReady: Bool = true) throws {
-        for name in Self.settings { unsetenv("LM_ASCENDSIM_\(name)") }
-        for (name, value) in settings { setenv("LM_ASCENDSIM_\(name)", value, 1) }
-        try #require(Self.restart() == 0)
+        try AscendSimulator.restart(settings)
         api = .allocate(capacity: 1)
         asc_load(api)
         var made: aclrtStream?

@@ -1,5 +1,6 @@
 import Glibc
 import LMEngine
+import ProgramKit
 import Synchronization
 import TestKit
 import Testing
@@ -45,10 +46,10 @@ extension SimulatedDevice {
             ])
         func recovery(_ script: String, _ code: EngineError.Code) throws {
             let checkpoint = AscendModel.qwen3.checkpoint()
-            try Simulator.restart()
+            try AscendSimulator.restart()
             let expected = try generate(Simulator.backend(checkpoint))
             #expect(expected.errors.isEmpty)
-            try Simulator.restart(["FAULTS": script])
+            try AscendSimulator.restart(["FAULTS": script])
             let backend = try Simulator.backend(checkpoint)
             let struck = try generate(backend)
             #expect(struck.errors == [code], "the script strikes once")
@@ -58,16 +59,16 @@ extension SimulatedDevice {
         @Test("A device that stays lost is tried again, at longer and longer intervals, until it is back")
         func staysLost() throws {
             let checkpoint = AscendModel.llama.checkpoint()
-            try Simulator.restart()
+            try AscendSimulator.restart()
             let expected = try generate(Simulator.backend(checkpoint))
-            try Simulator.restart([
+            try AscendSimulator.restart([
                 "FAULTS": "lost after=130; fail call=aclrtSetDevice nth=2 every=true code=207004"
             ])
             let backend = try Simulator.backend(checkpoint)
             var codes: Set<EngineError.Code> = []
             do { _ = try generate(backend, attempts: 20) } catch let error as EngineError { codes.insert(error.code) }
             #expect(codes == [.deviceLost])
-            try Simulator.restart()
+            try AscendSimulator.restart()
             var texts: [[Int32]]?
             for _ in 0..<100 where texts == nil {
                 usleep(100_000)
@@ -79,9 +80,9 @@ extension SimulatedDevice {
         @Test("A device lost while graphs are replayed loses them, and captures them again")
         func graphs() throws {
             let checkpoint = AscendModel.llama.checkpoint()
-            try Simulator.restart()
+            try AscendSimulator.restart()
             let expected = try generate(Simulator.backend(checkpoint, batches: .standard), count: 12)
-            try Simulator.restart(["FAULTS": "fail call=aclmdlRIExecuteAsync nth=4 code=507011"])
+            try AscendSimulator.restart(["FAULTS": "fail call=aclmdlRIExecuteAsync nth=4 code=507011"])
             let struck = try generate(Simulator.backend(checkpoint, batches: .standard), count: 12)
             #expect(struck.errors == [.deviceLost])
             #expect(struck.texts == expected.texts)
@@ -96,9 +97,9 @@ extension SimulatedDevice {
             ])
         func captureFails(_ script: String) throws {
             let checkpoint = AscendModel.llama.checkpoint()
-            try Simulator.restart()
+            try AscendSimulator.restart()
             let expected = try generate(Simulator.backend(checkpoint))
-            try Simulator.restart(["FAULTS": script])
+            try AscendSimulator.restart(["FAULTS": script])
             let notices = Mutex<[String]>([])
             let backend = try Simulator.backend(checkpoint, batches: .standard) { text in
                 notices.withLock { $0.append(text) }
@@ -112,10 +113,10 @@ extension SimulatedDevice {
         @Test("A row that is not finite is a fault of its sequence alone")
         func nonFinite() throws {
             let checkpoint = AscendModel.llama.checkpoint()
-            try Simulator.restart()
+            try AscendSimulator.restart()
             let expected = try generate(Simulator.backend(checkpoint), count: 1)
             // Rows 0..<11 are the first sequence's, 11..<14 the second's.
-            try Simulator.restart(["FAULTS": "nan op=aclnnMm row=12 nth=2"])
+            try AscendSimulator.restart(["FAULTS": "nan op=aclnnMm row=12 nth=2"])
             let backend = try Simulator.backend(checkpoint)
             var result = StepResult()
             let plan = Self.planner.plan(

@@ -1,5 +1,6 @@
 import Foundation
 import LMEngine
+import ProgramKit
 import TestKit
 import Testing
 
@@ -10,9 +11,9 @@ extension SimulatedDevice {
         func calls() throws {
             let folder = try TemporaryFolder()
             let trace = folder.path + "/trace"
-            try Simulator.restart(["TRACE": trace])
+            try AscendSimulator.restart(["TRACE": trace])
             try decodeNineTokens()
-            try Simulator.restart()
+            try AscendSimulator.restart()
             let text = try String(contentsOf: URL(fileURLWithPath: trace), encoding: .utf8)
             let calls = text.split(separator: "\n").map { $0.prefix { $0 != " " } }.filter { $0 != "task" }
             let replays = calls.indices.filter { calls[$0] == "aclmdlRIExecuteAsync" }

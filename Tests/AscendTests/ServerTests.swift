@@ -9,7 +9,7 @@ extension SimulatedDevice {
     @Suite("Serving from an NPU")
     struct ServerTests {
         /// Programs inherit the settings of the simulated device.
-        init() throws { try Simulator.restart() }
+        init() throws { try AscendSimulator.restart() }
 
         private static let simulator = try? Programs.path("libAscendSim.so")
 

@@ -1,35 +1,17 @@
-import Glibc
 import LMEngine
 import ProgramKit
 import TestKit
 import Testing
 
-/// The simulated device in place of CANN, for the whole process. It is one, and so the suites that use it run one test
-/// after the other.
+/// The simulated device is one for the process, and so the suites that use it run one test after the other.
 enum Simulator {
-    /// Makes the library known to the loader, before anything asks for it.
-    static let start: @convention(c) () -> Int32 = {
-        guard let path = try? Programs.path("libAscendSim.so"), let library = dlopen(path, RTLD_NOW),
-            let restart = dlsym(library, "asc_sim_restart")
-        else { preconditionFailure("libAscendSim.so is missing; build all products first") }
-        setenv("LM_ASCEND_LIBRARY", path, 1)
-        return unsafeBitCast(restart, to: (@convention(c) () -> Int32).self)
-    }()
-
-    /// Starts the machine anew with settings LM_ASCENDSIM_…; no back end may be left.
-    static func restart(_ settings: [String: String] = [:]) throws {
-        for name in ["FAULTS", "TRACE", "HBM_BYTES"] { unsetenv("LM_ASCENDSIM_" + name) }
-        for (name, value) in settings { setenv("LM_ASCENDSIM_" + name, value, 1) }
-        try #require(start() == 0)
-    }
-
     /// A back end on the simulated device, with a KV pool.
     static func backend(
         _ checkpoint: any Checkpoint, dataType: DataType = .auto, batches: BatchBuckets = .none,
         blockCount: Int = 64, blockSize: Int = 16,
         notice: @escaping @Sendable (String) -> Void = { Issue.record("\($0)") }
     ) throws -> AscendBackend {
-        _ = start
+        try AscendSimulator.announce()
         #expect(AscendBackend.missing == nil)
         let backend = try AscendBackend(
             checkpoint: checkpoint, dataType: dataType, batches: batches, notice: notice)

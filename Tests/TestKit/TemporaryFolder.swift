@@ -25,6 +25,14 @@ public final class TemporaryFolder: Sendable {
     /// Writes a text file.
     public func write(_ name: String, _ text: String) throws { try write(name, Array(text.utf8)) }
 
+    /// Makes a symbolic link, and the folders that its name mentions.
+    public func link(_ name: String, to target: String) throws {
+        let link = URL(fileURLWithPath: path).appendingPathComponent(name)
+        try FileManager.default.createDirectory(
+            at: link.deletingLastPathComponent(), withIntermediateDirectories: true)
+        try FileManager.default.createSymbolicLink(atPath: link.path, withDestinationPath: target)
+    }
+
     /// The bytes of a file.
     public func read(_ name: String) throws -> [UInt8] {
         Array(try Data(contentsOf: URL(fileURLWithPath: path).appendingPathComponent(name)))

@@ -83,24 +83,10 @@ internal import Glibc
     _ bias: OpaquePointer?, _ transposeX1: Bool, _ transposeX2: Bool, _ groupSize: Int64, _ out: OpaquePointer?,
     _ workspaceSize: UnsafeMutablePointer<UInt64>?, _ executor: UnsafeMutablePointer<OpaquePointer?>?
 ) -> aclnnStatus {
-    prepare("aclnnQuantMatmulV5", workspaceSize, executor) { plan throws(Failure) in
-        let a = try plan.input(x1, "x1")
-        let b = try plan.input(x2, "x2")
-        let tokens = try plan.optional(x1Scale, "x1Scale")
-        let scale = try plan.input(x2Scale, "x2Scale")
-        try plan.unused(yScale, "yScale")
-        try plan.unused(x1Offset, "x1Offset")
-        try plan.unused(x2Offset, "x2Offset")
-        try plan.unused(yOffset, "yOffset")
-        let bias = try plan.optional(bias, "bias")
-        let result = try plan.output(out, "out")
-        try plan.require(!transposeX1, "transposeX1 is not simulated")
-        try plan.require(groupSize == 0, "groupSize \(groupSize) is not simulated")
-        try plan.require(!b.tensor.isTiled, "x2 is in tiles: that is aclnnQuantMatmulWeightNz")
-        try plan.integerProduct(
-            IntegerProduct(a: a, b: b, isTransposed: transposeX2, scale: scale, tokens: tokens, bias: bias, out: result)
-        )
-    }
+    quantizedProduct(
+        "aclnnQuantMatmulV5", isTiled: false,
+        x1, x2, x1Scale, x2Scale, yScale, x1Offset, x2Offset, yOffset, bias, transposeX1, transposeX2, groupSize, out,
+        workspaceSize, executor)
 }
 
 @c @implementation public func aclnnQuantMatmulWeightNzGetWorkspaceSize(
@@ -109,7 +95,21 @@ internal import Glibc
     _ bias: OpaquePointer?, _ transposeX1: Bool, _ transposeX2: Bool, _ groupSize: Int64, _ out: OpaquePointer?,
     _ workspaceSize: UnsafeMutablePointer<UInt64>?, _ executor: UnsafeMutablePointer<OpaquePointer?>?
 ) -> aclnnStatus {
-    prepare("aclnnQuantMatmulWeightNz", workspaceSize, executor) { plan throws(Failure) in
+    quantizedProduct(
+        "aclnnQuantMatmulWeightNz", isTiled: true,
+        x1, x2, x1Scale, x2Scale, yScale, x1Offset, x2Offset, yOffset, bias, transposeX1, transposeX2, groupSize, out,
+        workspaceSize, executor)
+}
+
+/// Two operators that differ in how `x2` lies in memory.
+private func quantizedProduct(
+    _ name: String, isTiled: Bool,
+    _ x1: OpaquePointer?, _ x2: OpaquePointer?, _ x1Scale: OpaquePointer?, _ x2Scale: OpaquePointer?,
+    _ yScale: OpaquePointer?, _ x1Offset: OpaquePointer?, _ x2Offset: OpaquePointer?, _ yOffset: OpaquePointer?,
+    _ bias: OpaquePointer?, _ transposeX1: Bool, _ transposeX2: Bool, _ groupSize: Int64, _ out: OpaquePointer?,
+    _ workspaceSize: UnsafeMutablePointer<UInt64>?, _ executor: UnsafeMutablePointer<OpaquePointer?>?
+) -> aclnnStatus {
+    prepare(name, workspaceSize, executor) { plan throws(Failure) in
         let a = try plan.input(x1, "x1")
         let b = try plan.input(x2, "x2")
         let tokens = try plan.optional(x1Scale, "x1Scale")
@@ -122,7 +122,9 @@ internal import Glibc
         let result = try plan.output(out, "out")
         try plan.require(!transposeX1, "transposeX1 is not simulated")
         try plan.require(groupSize == 0, "groupSize \(groupSize) is not simulated")
-        try plan.require(b.tensor.isTiled, "x2 is not in tiles")
+        try plan.require(
+            b.tensor.isTiled == isTiled,
+            isTiled ? "x2 is not in tiles" : "x2 is in tiles: that is aclnnQuantMatmulWeightNz")
         try plan.integerProduct(
             IntegerProduct(a: a, b: b, isTransposed: transposeX2, scale: scale, tokens: tokens, bias: bias, out: result)
         )

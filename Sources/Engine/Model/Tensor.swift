@@ -86,7 +86,7 @@ extension Tensor {
     /// A tensor of float32 elements in memory of its own.
     ///
     /// - Parameter floats: (rows, columns), at least one.
-    init(name: String, floats: [Float], rows: Int) {
+    package init(name: String, floats: [Float], rows: Int) {
         let memory = FloatMemory(floats)
         self.init(
             name: name, type: .f32, rows: rows, columns: floats.count / rows,

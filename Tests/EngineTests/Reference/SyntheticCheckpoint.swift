@@ -37,10 +37,7 @@ struct SyntheticCheckpoint: Checkpoint {
     private func bias(_ name: String, _ count: Int) -> Tensor { tensor(name, 1, count) { $0 * 0.5 } }
 
     private func tensor(_ name: String, _ rows: Int, _ columns: Int, _ element: (Float) -> Float) -> Tensor {
-        let storage = Storage(uniform(name, count: rows * columns).map(element))
-        return Tensor(
-            name: name, type: .f32, rows: rows, columns: columns, bytes: UnsafeRawBufferPointer(storage.elements),
-            owner: storage)
+        Tensor(name: name, floats: uniform(name, count: rows * columns).map(element), rows: rows)
     }
 }
 
@@ -56,17 +53,6 @@ private func uniform(_ name: String, count: Int) -> [Float] {
         x ^= x >> 16
         return Float(Double(x) / 2_147_483_648 - 1)
     }
-}
-
-private final class Storage {
-    let elements: UnsafeMutableBufferPointer<Float>
-
-    init(_ values: [Float]) {
-        elements = .allocate(capacity: values.count)
-        _ = elements.initialize(from: values)
-    }
-
-    deinit { elements.deallocate() }
 }
 
 /// Text is decimal ids separated by spaces: a tokenizer for models that have no words.
