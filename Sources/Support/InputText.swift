@@ -50,7 +50,7 @@ package enum InputText {
     /// - Throws: `.badInput` naming the offset of the first NUL or the first byte that is not UTF-8.
     package static func text(_ bytes: [UInt8], source: String) throws(ProgramError) -> String {
         if let offset = bytes.firstIndex(of: 0) {
-            throw ProgramError(.badInput, "\(source): byte \(offset) is NUL; a prompt is text, not binary data")
+            throw ProgramError(.badInput, "\(source): byte \(offset) is NUL; text is wanted here, not binary data")
         }
         do {
             let valid = try UTF8Span(validating: bytes.span)

@@ -9,16 +9,25 @@ package struct Calibration {
     private static let mostTokens = 512
 
     /// - Parameter text: what the model reads, from its beginning on.
-    init(_ checkpoint: any Checkpoint, text: String, team: ThreadTeam) {
+    /// - Throws: `invalidRequest` for a text without a token.
+    init(_ checkpoint: any Checkpoint, text: String, team: ThreadTeam) throws(EngineError) {
         (self.checkpoint, self.team) = (checkpoint, team)
         tokens = Self.tokens(of: text, checkpoint)
+        guard !tokens.isEmpty else {
+            throw EngineError(
+                .invalidRequest, "the calibration text holds no token of the model; give a page of text, or none at all"
+            )
+        }
     }
 
     private static func tokens(of text: String, _ checkpoint: any Checkpoint) -> [Int32] {
-        var tokens = checkpoint.tokenizer.beginningOfSequence.map { [$0] } ?? []
-        checkpoint.tokenizer.encode(text.utf8Span.span, parseSpecial: false, into: &tokens)
         let model = checkpoint.configuration
-        return Array(tokens.lazy.filter { $0 < model.vocabularySize }.prefix(min(mostTokens, model.contextLength)))
+        var tokens: [Int32] = []
+        checkpoint.tokenizer.encode(text.utf8Span.span, parseSpecial: false, into: &tokens)
+        tokens.removeAll { $0 >= model.vocabularySize }
+        guard !tokens.isEmpty else { return [] }
+        let beginning = checkpoint.tokenizer.beginningOfSequence.map { [$0] } ?? []
+        return Array((beginning + tokens).prefix(min(mostTokens, model.contextLength)))
     }
 
     /// - Parameter progress: called on this thread with the share of layers done, 0...1.
@@ -26,7 +35,6 @@ package struct Calibration {
     func run(progress: (Double) -> Void) throws(EngineError) -> Smoothing {
         let model = checkpoint.configuration
         var smoothing = Smoothing(model)
-        guard !tokens.isEmpty else { return smoothing }
         var probe = try LayerProbe(checkpoint, tokens: tokens, team: team)
         for layer in model.layers.indices {
             let ranges = try probe.runLayer()

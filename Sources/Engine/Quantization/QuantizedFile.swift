@@ -118,7 +118,7 @@ struct QuantizedFile {
     /// What is wrong with a file; nil when nothing is.
     func problem(with file: MappedFile, team: ThreadTeam) -> String? {
         guard file.bytes.count >= header.count, file.bytes.prefix(header.count).elementsEqual(header) else {
-            return "it was made from other weights, or by another version"
+            return "it was made from other weights, with another calibration, or by another version"
         }
         guard file.bytes.count == byteCount else {
             return "it has \(file.bytes.count) bytes instead of \(byteCount)"

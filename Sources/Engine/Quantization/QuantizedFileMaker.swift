@@ -26,7 +26,8 @@ struct QuantizedFileMaker {
         }
         progress(0)
         let smoothing = try calibrationText.map { text throws(EngineError) in
-            try Calibration(base, text: text, team: team).run { progress($0 * Self.calibrationShare) }
+            let calibration = try Calibration(base, text: text, team: team)
+            return try calibration.run { progress($0 * Self.calibrationShare) }
         }
         for place in places {
             Self.makeFolder(of: place)

@@ -55,7 +55,7 @@ package struct W8A8Checkpoint: Checkpoint {
     ///
     /// - Parameter progress: called on this thread with the share of weights quantized, 0...1.
     /// - Throws: `unsupportedModel` for a model that is quantized already, `invalidModel` naming a tensor that holds NaN
-    ///   or infinity.
+    ///   or infinity, `invalidRequest` for a calibration text without a token.
     package init(
         _ base: any Checkpoint, options: Options, progress: (Double) -> Void = { _ in }
     ) throws(EngineError) {

@@ -53,13 +53,15 @@ import Testing
 
     @Test func `another text, or none, makes another result`() throws {
         let folder = try FamilyModel.all()[0].folder(storage: .bfloat16)
-        let texts: [String?] = [Calibration.text, nil, "a", ""]
+        let texts: [String?] = [Calibration.text, nil, "a"]
         for text in texts {
             let made = try quantized(folder.path, calibrationText: text)
             let place = folder.path + "/model.safetensors.w8a8"
             #expect(made.origin == .made(place), "\(text ?? "none")")
             #expect(try quantized(folder.path, calibrationText: text).origin == .kept(place))
         }
+        let error = #expect(throws: EngineError.self) { try quantized(folder.path, calibrationText: "") }
+        #expect(error?.code == .invalidRequest && error?.message.contains("holds no token") == true)
     }
 
     private func logits(
