@@ -7,6 +7,7 @@ static const ck_table *table_of(ck_level level) {
     case CK_AVX2: return &ck_avx2_table;
     case CK_AVXVNNI: return &ck_avxvnni_table;
     case CK_AVX512: return &ck_avx512_table;
+    case CK_AMX: return &ck_amx_table;
 #elif defined(__aarch64__)
     case CK_NEON: return &ck_neon_table;
 #endif
@@ -16,6 +17,8 @@ static const ck_table *table_of(ck_level level) {
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 /// XCR0: which registers the operating system saves. CPUID alone says only what the processor could do.
 static uint64_t enabled_state(void) {
@@ -43,6 +46,23 @@ static bool has_avx512(void) {
         && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")
         && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni");
 }
+
+/// The 8 KiB of tiles are saved only for processes that have asked (Documentation/arch/x86/xstate.rst of Linux). Whoever
+/// uses a tile without is ended.
+static bool tiles_are_permitted;
+
+static void ask_for_tiles(void) {
+    const long request = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM, and the number of that part of the state
+    tiles_are_permitted = syscall(SYS_arch_prctl, request, tile_data) == 0;
+}
+
+static bool has_amx(void) {
+    const uint64_t tiles = 0x60000;
+    const unsigned tile = 1u << 24, int8 = 1u << 25;
+    unsigned a, b, c, d;
+    return tiles_are_permitted && (enabled_state() & tiles) == tiles && has_avx512()
+        && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & (tile | int8)) == (tile | int8);
+}
 #elif defined(__aarch64__)
 #include <sys/auxv.h>
 
@@ -59,6 +79,7 @@ bool ck_supported(ck_level level) {
     case CK_AVX2: return has_avx2();
     case CK_AVXVNNI: return has_avxvnni();
     case CK_AVX512: return has_avx512();
+    case CK_AMX: return has_amx();
 #elif defined(__aarch64__)
     case CK_NEON: return has_neon();
 #endif
@@ -67,7 +88,7 @@ bool ck_supported(ck_level level) {
 }
 
 static ck_level best_level(void) {
-    static const ck_level descending[] = {CK_AVX512, CK_AVXVNNI, CK_AVX2, CK_NEON};
+    static const ck_level descending[] = {CK_AMX, CK_AVX512, CK_AVXVNNI, CK_AVX2, CK_NEON};
     for (size_t i = 0; i < sizeof descending / sizeof *descending; i++)
         if (ck_supported(descending[i])) return descending[i];
     return CK_GENERIC;
@@ -79,6 +100,7 @@ static const ck_table *kernels = &ck_generic_table;
 __attribute__((constructor)) static void choose(void) {
 #if defined(__x86_64__)
     __builtin_cpu_init();
+    ask_for_tiles();
 #endif
     ck_force(best_level());
 }
@@ -99,6 +121,7 @@ const char *ck_level_name(ck_level level) {
     case CK_AVXVNNI: return "AVX-VNNI";
     case CK_AVX512: return "AVX-512 VNNI";
     case CK_NEON: return "NEON";
+    case CK_AMX: return "AMX";
     }
     return "unknown";
 }
@@ -121,6 +144,15 @@ void ck_matmul(
     const ck_matrix *matrix, const ck_activations *activations, size_t row, size_t rows, size_t panel, size_t panels,
     const ck_output *output) {
     kernels->matmul(matrix, activations, row, rows, panel, panels, output);
+}
+
+size_t ck_rows_together(ck_format format, size_t k) {
+    // Tiles use up weights faster than memory brings them unless many rows share them.
+    const bool tiled = current == CK_AMX && format == CK_PANEL_I8;
+    const size_t cached = tiled ? 1000000 : 240000, tile = tiled ? 32 : 12;
+    const size_t element = ck_is_quantized(format) || format == CK_PANEL_I8 ? 1 : 4;
+    const size_t tiles = cached / (k * element) / tile;
+    return (tiles > 0 ? tiles : 1) * tile;
 }
 
 void ck_rms_norm(const float *x, const float *weight, size_t n, float epsilon, float *y) {

@@ -25,6 +25,7 @@ extern const ck_table ck_generic_table;
 extern const ck_table ck_avx2_table;
 extern const ck_table ck_avxvnni_table;
 extern const ck_table ck_avx512_table;
+extern const ck_table ck_amx_table;
 #elif defined(__aarch64__)
 extern const ck_table ck_neon_table;
 #endif

@@ -34,6 +34,15 @@ private final class IntegerMatrix {
     func multiply(_ inputs: IntegerInputs, row: Int = 0, rows: Int, bias: [Float]? = nil) -> [Float] {
         let stride = panelCount * 16
         var y = [Float](repeating: .nan, count: (row + rows) * stride)
+        multiply(inputs, rows: row..<row + rows, panels: 0..<panelCount, bias: bias, into: &y)
+        return (row..<row + rows).flatMap { y[$0 * stride..<$0 * stride + weights.count] }
+    }
+
+    /// Writes a part of the product, with the columns of padding.
+    func multiply(
+        _ inputs: IntegerInputs, rows: Range<Int>, panels: Range<Int>, bias: [Float]? = nil, adding: Bool = false,
+        into y: inout [Float]
+    ) {
         var matrix = ck_matrix(panels: memory, format: CK_PANEL_I8, k: k, outputs: weights.count)
         inputs.quants.withUnsafeBufferPointer { quants in
             inputs.blocks.withUnsafeBufferPointer { blocks in
@@ -43,14 +52,15 @@ private final class IntegerMatrix {
                             values: nil, quants: quants.baseAddress, blocks: blocks.baseAddress, stride: 0,
                             is_wide: inputs.isWide)
                         var output = ck_output(
-                            y: y.baseAddress, stride: stride, bias: bias.isEmpty ? nil : bias.baseAddress,
-                            accumulate: false)
-                        ck_matmul(&matrix, &activations, row, rows, 0, panelCount, &output)
+                            y: y.baseAddress, stride: panelCount * 16, bias: bias.isEmpty ? nil : bias.baseAddress,
+                            accumulate: adding)
+                        ck_matmul(
+                            &matrix, &activations, rows.lowerBound, rows.count, panels.lowerBound, panels.count,
+                            &output)
                     }
                 }
             }
         }
-        return (row..<row + rows).flatMap { y[$0 * stride..<$0 * stride + weights.count] }
     }
 
     /// The same in wide integers.
@@ -93,7 +103,7 @@ extension KernelTests {
             let addends = (0..<outputs).map { _ in isFixed ? Int32.random(in: -1 << 20...1 << 20, using: &random) : 0 }
             let matrix = IntegerMatrix(
                 weights, k: k, scales: random.floats(outputs, in: 0.0001...0.01), addends: addends)
-            for rows in [1, 2, 3, 6, 7, 12, 13] {
+            for rows in [1, 2, 3, 6, 7, 12, 13, 17, 33] {
                 let x = random.floats(rows * k, in: -3...3)
                 let inputs = IntegerInputs(x, rows: rows, k: k, fixed: fixed)
                 let product = matrix.multiply(inputs, rows: rows)
@@ -107,6 +117,45 @@ extension KernelTests {
                 }
                 for (name, equal) in outcome { #expect(equal, "\(name), \(rows) x \(k) x \(outputs)") }
                 #expect(matrix.multiply(inputs, row: rows - 1, rows: 1) == Array(product.suffix(outputs)))
+            }
+        }
+    }
+
+    /// Inputs are padded to 64, 32 and 16: each has tiles of its own.
+    @Test(arguments: [192, 150, 77])
+    func `integer products of any rows and panels are exact and leave all else alone`(k: Int) {
+        var random = Random(24)
+        let (outputs, rowCount) = (176, 75)
+        let weights = (0..<outputs).map { _ in random.bytes(k).map { Int8(bitPattern: $0) } }
+        let addends = (0..<outputs).map { _ in Int32.random(in: -1 << 20...1 << 20, using: &random) }
+        let matrix = IntegerMatrix(weights, k: k, scales: random.floats(outputs, in: 0.0001...0.01), addends: addends)
+        let inputs = IntegerInputs(random.floats(rowCount * k, in: -3...3), rows: rowCount, k: k, fixed: (0.02, -7))
+        let expected = (0..<rowCount).flatMap { matrix.expected(inputs, row: $0) }
+        let before = random.floats(rowCount * outputs)
+        let chosen = ck_current()
+        defer { ck_force(chosen) }
+        for level in levels + [CK_GENERIC] {
+            ck_force(level)
+            for rows in 0...70 {
+                let first = rows % 5
+                let panels = rows % 4..<matrix.panelCount - rows % 3
+                var y = before
+                var sums = before
+                matrix.multiply(inputs, rows: first..<first + rows, panels: panels, into: &y)
+                matrix.multiply(inputs, rows: first..<first + rows, panels: panels, adding: true, into: &sums)
+                for row in 0..<rowCount {
+                    for column in 0..<outputs {
+                        let index = row * outputs + column
+                        let isPart = first..<first + rows ~= row && panels ~= column / 16
+                        guard
+                            y[index] == (isPart ? expected[index] : before[index]),
+                            sums[index] == before[index] + (isPart ? expected[index] : 0)
+                        else {
+                            Issue.record("\(String(cString: ck_level_name(level))), \(rows) rows, at \(row), \(column)")
+                            return
+                        }
+                    }
+                }
             }
         }
     }

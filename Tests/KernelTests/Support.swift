@@ -24,7 +24,7 @@ struct Random: RandomNumberGenerator {
 }
 
 /// The instruction sets of this machine besides the oracle.
-let levels: [ck_level] = [CK_AVX2, CK_AVXVNNI, CK_AVX512, CK_NEON].filter(ck_supported)
+let levels: [ck_level] = [CK_AVX2, CK_AVXVNNI, CK_AVX512, CK_AMX, CK_NEON].filter(ck_supported)
 
 /// Runs `body` once with each instruction set of this machine and once with the scalar oracle, and returns for each
 /// the name and whether the results have the same bits (NaN equals NaN). Tests that call this must be serialized.

@@ -22,9 +22,12 @@ typedef enum {
     CK_AVXVNNI = 2,  ///< AVX2 and the 256-bit VPDPBUSD
     CK_AVX512 = 3,   ///< AVX-512 F, BW, VL, DQ, VNNI
     CK_NEON = 4,     ///< AArch64 with SDOT
+    CK_AMX = 5,      ///< CK_AVX512 and the tiles of AMX for integer products
 } ck_level;
 
-/// Whether processor and operating system support `level` and this build contains it.
+/// Whether processor and operating system support `level` and this build contains it. AMX also takes the permission of the
+/// kernel, which is asked once as the process starts: a filter of system calls may refuse it, and so may the kernel where an
+/// alternate signal stack is too small for tiles.
 bool ck_supported(ck_level level);
 /// The level in use: the best supported one, unless `ck_force` chose another.
 ck_level ck_current(void);
@@ -182,6 +185,9 @@ typedef struct {
 void ck_matmul(
     const ck_matrix *matrix, const ck_activations *activations, size_t row, size_t rows, size_t panel, size_t panels,
     const ck_output *output);
+/// Rows that are best multiplied in one call: activations that stay in the second-level cache while panels pass by, in whole
+/// tiles.
+size_t ck_rows_together(ck_format format, size_t k);
 
 // MARK: - Element-wise
 

@@ -1,3 +1,5 @@
+internal import CKernels
+
 /// How a matrix product is cut into parts for threads. The cut never changes a result: every output is computed in one
 /// part, in the same order.
 struct MatrixSplit {
@@ -16,19 +18,14 @@ struct MatrixSplit {
     private let panelsPerChunk: Int
     private let chunksPerBlock: Int
 
-    /// Bytes of quantized activations that stay in the second-level cache while panels pass by.
-    private static let cachedActivationBytes = 240_000
-    /// Rows are computed in tiles of 12 by the widest kernel.
-    private static let tileRows = 12
-
     init(_ group: ProjectionGroup, rows: Int, threads: Int) {
         self.group = group
         self.rows = rows
-        let elementBytes = group.form == .floats ? 4 : 1
-        let tiles = Self.cachedActivationBytes / (group.inputs * elementBytes) / Self.tileRows
-        rowsPerBlock = max(1, tiles) * Self.tileRows
+        rowsPerBlock = group.projections.reduce(Int.max) { min($0, ck_rows_together($1.matrix.format, group.inputs)) }
         // Four parts a thread even out unequal speeds; 16 panels are enough to make a part's overhead small.
-        let panelsPerChunk = max(1, min(16, group.width / 16 / (threads * 4)))
+        let evenChunk = max(1, min(16, group.width / 16 / (threads * 4)))
+        // Tiles take up to four panels.
+        let panelsPerChunk = evenChunk < 4 ? evenChunk : evenChunk / 4 * 4
         self.panelsPerChunk = panelsPerChunk
         chunksPerBlock = group.projections.reduce(0) { $0 + ($1.panelCount + panelsPerChunk - 1) / panelsPerChunk }
         chunkCount = (rows + rowsPerBlock - 1) / rowsPerBlock * chunksPerBlock
