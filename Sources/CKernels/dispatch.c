@@ -147,11 +147,10 @@ void ck_matmul(
 }
 
 size_t ck_rows_together(ck_format format, size_t k) {
+    const bool bytes = ck_is_quantized(format) || format == CK_PANEL_I8, tiled = current == CK_AMX && bytes;
     // Tiles use up weights faster than memory brings them unless many rows share them.
-    const bool tiled = current == CK_AMX && format == CK_PANEL_I8;
     const size_t cached = tiled ? 1000000 : 240000, tile = tiled ? 32 : 12;
-    const size_t element = ck_is_quantized(format) || format == CK_PANEL_I8 ? 1 : 4;
-    const size_t tiles = cached / (k * element) / tile;
+    const size_t tiles = cached / (k * (bytes ? 1 : 4)) / tile;
     return (tiles > 0 ? tiles : 1) * tile;
 }
 

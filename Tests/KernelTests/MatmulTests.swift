@@ -23,10 +23,10 @@ extension KernelTests {
     func `products equal the scalar oracle bit for bit`(storage: Storage) {
         let type = storage.type
         var random = Random(1)
-        let isLong = ck_is_quantized(ck_format_of(type))
-        for (outputs, k) in [(1, 256), (16, 512), (37, 768), (100, isLong ? 256 : 77)] {
+        let odd = ck_is_quantized(ck_format_of(type)) ? ([CK_Q8_0, CK_Q4_0, CK_Q4_1].contains(type) ? 608 : 256) : 77
+        for (outputs, k) in [(1, 256), (16, 512), (37, 768), (100, odd)] {
             let packed = Packed(type, rows: randomRows(type, rows: outputs, k: k, &random), k: k)
-            for rows in [1, 2, 3, 5, 7, 11, 12, 13, 29] {
+            for rows in [1, 2, 3, 5, 7, 11, 12, 13, 29, 48, 61] {
                 let x = random.floats(rows * k, in: -3...3)
                 let stride = (outputs + 15) / 16 * 16
                 let bias = random.floats(stride)
@@ -46,12 +46,17 @@ extension KernelTests {
         let type = storage.type
         var random = Random(2)
         let k = 512
-        let rows = 40
+        let rows = 150
         let packed = Packed(type, rows: randomRows(type, rows: 48, k: k, &random), k: k)
         let activations = Activations(random.floats(rows * k), rows: rows, k: k)
         let together = activations.multiply(by: packed, rows: rows)
         for row in 0..<rows {
             #expect(activations.multiply(by: packed, row: row, rows: 1) == Array(together[row * 48..<(row + 1) * 48]))
+        }
+        for count in 2...70 {
+            let row = count % 5
+            let part = activations.multiply(by: packed, row: row, rows: count)
+            #expect(part == Array(together[row * 48..<(row + count) * 48]), "\(count) rows")
         }
     }
 
@@ -86,10 +91,12 @@ extension KernelTests {
             var weights = [Float](repeating: 0, count: 32)
             ck_dequantize(type, row, 32, &weights)
             for activation: Float in [-127, 127] {
-                let activations = Activations([Float](repeating: activation, count: k), rows: 1, k: k)
-                #expect(activations.multiply(by: packed, rows: 1)[0] == weights[0] * activation * Float(k))
-                for (name, equal) in compareLevels({ activations.multiply(by: packed, rows: 1) }) {
-                    #expect(equal, "\(name)")
+                let activations = Activations([Float](repeating: activation, count: 48 * k), rows: 48, k: k)
+                for rows in [1, 48] {
+                    #expect(activations.multiply(by: packed, rows: rows)[0] == weights[0] * activation * Float(k))
+                    for (name, equal) in compareLevels({ activations.multiply(by: packed, rows: rows) }) {
+                        #expect(equal, "\(name), \(rows) rows")
+                    }
                 }
             }
         }
