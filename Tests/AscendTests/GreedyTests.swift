@@ -18,12 +18,19 @@ extension SimulatedDevice {
             try expectEqual(model.checkpoint())
         }
 
-        @Test("So they are with 8-bit matrices, whichever way inputs are quantized", arguments: AscendModel.allCases)
+        @Test("So they are with 8-bit matrices, whichever way inputs are quantized", arguments: AscendModel.dense)
         func integers(_ model: AscendModel) throws {
             for integers in AscendModel.Integers.allCases { try expectEqual(model.checkpoint(integers)) }
         }
 
-        @Test("So they are in float16", arguments: [AscendModel.qwen2, .qwen3])
+        @Test("So they are with experts of 8-bit matrices", arguments: AscendModel.experts)
+        func integerExperts(_ model: AscendModel) throws {
+            let checkpoint = try model.checkpoint(.perToken)
+            #expect(try checkpoint.tensor(.expert(1, 0, .down)).type == .i8)
+            try expectEqual(checkpoint)
+        }
+
+        @Test("So they are in float16", arguments: [AscendModel.qwen2, .qwen3Experts])
         func halves(_ model: AscendModel) throws {
             try expectEqual(model.checkpoint(), dataType: .float16, count: 8)
         }
@@ -43,7 +50,7 @@ extension SimulatedDevice {
         @Test("With 8-bit matrices nine of ten tokens are the CPU back end's, each given the same text before it")
         func cpu() throws {
             var (same, all) = (0, 0)
-            for model in AscendModel.allCases {
+            for model in AscendModel.dense {
                 let checkpoint = try model.checkpoint(.perToken)
                 let backend = try Simulator.backend(checkpoint, dataType: .bfloat16, batches: .standard)
                 let cpu = try CPUBackend(checkpoint: checkpoint, threads: 1, dataType: .bfloat16)
