@@ -146,6 +146,16 @@ extension SimulatorTests {
             #expect(difference(try machine.read(out), expected) <= half)
         }
 
+        @Test func sigmoid() throws {
+            let machine = try Machine()
+            let x: [Float] = [-30, -1, 0, 0.5, 30]
+            let (input, out) = (try machine.floats(x, [5, 1]), try machine.empty(ACL_BF16, [5, 1]))
+            try machine.run(machine.operators.aclnnSigmoid) {
+                machine.operators.aclnnSigmoidGetWorkspaceSize(input.handle, out.handle, $0, $1)
+            }
+            #expect(difference(try machine.read(out), x.map { 1 / (1 + expf(-$0)) }) <= half)
+        }
+
         @Test func samplingOperators() throws {
             let machine = try Machine()
             let x: [Float] = [0.5, 2, -1, 2, 1, 3, 3, 0]

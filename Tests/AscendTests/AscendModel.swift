@@ -4,19 +4,49 @@ import TestKit
 /// Small random models of shapes that the NPU's operators take.
 enum AscendModel: String, CaseIterable, CustomStringConvertible {
     case llama, qwen2, qwen3
+    case mixtral, qwen2Experts, qwen3Experts
+
+    /// Those without experts.
+    static let dense: [AscendModel] = [.llama, .qwen2, .qwen3]
+    /// Those with.
+    static let experts: [AscendModel] = [.mixtral, .qwen2Experts, .qwen3Experts]
 
     var description: String { rawValue }
 
-    /// The shape: grouped heads of 64, biases and norms as the family has them.
+    private var family: ModelConfiguration.Family {
+        switch self {
+        case .llama: .llama
+        case .qwen2: .qwen2
+        case .qwen3: .qwen3
+        case .mixtral: .mixtral
+        case .qwen2Experts: .qwen2MoE
+        case .qwen3Experts: .qwen3MoE
+        }
+    }
+
+    /// The shape: grouped heads of 64, biases, norms and experts as the family has them.
     func configuration(layers: Int = 2) -> ModelConfiguration {
         var model = ModelConfiguration(
-            family: self == .llama ? .llama : self == .qwen2 ? .qwen2 : .qwen3, name: rawValue, layerCount: layers,
+            family: family, name: rawValue, layerCount: layers,
             embeddingLength: 96, feedForwardLength: 160, headCount: 4, keyValueHeadCount: 2, headDimension: 64,
             rotaryDimension: 64, rotaryBase: 10_000, rotaryScaling: .none,
             rotaryLayout: self == .llama ? .interleaved : .halves, normEpsilon: 1e-5, vocabularySize: 320,
-            contextLength: 256, hasAttentionBias: self == .qwen2, tiesEmbeddings: self != .qwen3)
-        model.hasQueryKeyNorm = self == .qwen3
+            contextLength: 256, hasAttentionBias: self == .qwen2 || self == .qwen2Experts,
+            tiesEmbeddings: self != .qwen3)
+        model.hasQueryKeyNorm = self == .qwen3 || self == .qwen3Experts
+        if Self.experts.contains(self) { addExperts(to: &model) }
         return model
+    }
+
+    /// Qwen2's first layer stays without, and a third expert of every token is shared.
+    private func addExperts(to model: inout ModelConfiguration) {
+        var mixture = ModelConfiguration.Mixture(
+            expertCount: 8, expertsPerToken: self == .mixtral ? 2 : 3, expertLength: 64)
+        mixture.normalizesWeights = self != .qwen2Experts
+        mixture.sharedLength = self == .qwen2Experts ? 80 : 0
+        mixture.hasSharedGate = self == .qwen2Experts
+        model.mixture = mixture
+        for layer in model.layers.indices { model.layers[layer].isMixture = self != .qwen2Experts || layer > 0 }
     }
 
     /// Its weights, in bfloat16.

@@ -4,7 +4,7 @@ import Testing
 
 @Suite("What an NPU is asked to do")
 struct AscendPlanTests {
-    @Test("A layer takes at most fourteen operators in bfloat16", arguments: AscendModel.allCases)
+    @Test("A layer takes at most fourteen operators in bfloat16", arguments: AscendModel.dense)
     func launches(_ model: AscendModel) throws {
         let operators = try AscendBackend.operatorsOfLayer(model.checkpoint())
         #expect(operators.count <= 14, "\(operators)")
@@ -13,7 +13,16 @@ struct AscendPlanTests {
         #expect(operators.count { $0 == "Mm" } == 4, "matrices of equal inputs are one")
     }
 
-    @Test("A layer of 8-bit matrices takes at most sixteen", arguments: AscendModel.allCases)
+    @Test("A layer with experts takes eight to twelve more", arguments: AscendModel.experts)
+    func launchesOfExperts(_ model: AscendModel) throws {
+        let operators = try AscendBackend.operatorsOfLayer(model.checkpoint())
+        let dense: [AscendModel: Int] = [.mixtral: 12, .qwen2Experts: 13, .qwen3Experts: 14]
+        #expect(operators.count == (dense[model] ?? 0) + (model == .qwen2Experts ? 12 : 8), "\(operators)")
+        #expect(operators.count { $0 == "GroupedMatmulV5" } == 2, "the matrices of all experts are one")
+        #expect(operators.contains("Sigmoid") == (model == .qwen2Experts), "a shared expert has a gate")
+    }
+
+    @Test("A layer of 8-bit matrices takes at most sixteen", arguments: AscendModel.dense)
     func launchesOfIntegers(_ model: AscendModel) throws {
         let operators = try AscendBackend.operatorsOfLayer(model.checkpoint(.perToken))
         #expect(operators.count <= 16, "\(operators)")
@@ -39,6 +48,20 @@ struct AscendPlanTests {
         #expect(refusal { $0.activation = .geluTanh }?.contains("SiLU") == true)
         #expect(refusal { $0.hasPostNorms = true }?.contains("norms behind") == true)
         #expect(refusal { $0.embeddingScale = 2 }?.contains("scaled embeddings") == true)
+        func experts(_ change: (inout ModelConfiguration.Mixture) -> Void) -> String? {
+            refusal { model in
+                var mixture = ModelConfiguration.Mixture(expertCount: 8, expertsPerToken: 2, expertLength: 64)
+                change(&mixture)
+                model.mixture = mixture
+                for layer in model.layers.indices { model.layers[layer].isMixture = true }
+            }
+        }
+        #expect(experts { _ in } == nil)
+        #expect(experts { $0.scoring = .sigmoid }?.contains("chosen or weighed otherwise") == true)
+        #expect(experts { $0.expertCount = 2_000 }?.contains("2000 experts") == true)
+        #expect(experts { $0.weightScale = 2 }?.contains("chosen or weighed otherwise") == true)
+        #expect(
+            experts { ($0.groupCount, $0.groupsPerToken) = (4, 2) }?.contains("chosen or weighed otherwise") == true)
         #expect(refusal { $0.rotaryDimension = 32 }?.contains("only a part") == true)
         #expect(refusal { ($0.headDimension, $0.rotaryDimension) = (72, 72) }?.contains("72") == true)
         #expect(

@@ -110,9 +110,9 @@ extension SimulatedDevice {
             #expect(notices.withLock { $0.count } == 1)
         }
 
-        @Test("A row that is not finite is a fault of its sequence alone")
-        func nonFinite() throws {
-            let checkpoint = AscendModel.llama.checkpoint()
+        @Test("A row that is not finite is a fault of its sequence alone", arguments: [AscendModel.llama, .mixtral])
+        func nonFinite(_ model: AscendModel) throws {
+            let checkpoint = model.checkpoint()
             try AscendSimulator.restart()
             let expected = try generate(Simulator.backend(checkpoint), count: 1)
             // Rows 0..<11 are the first sequence's, 11..<14 the second's.

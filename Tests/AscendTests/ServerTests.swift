@@ -14,9 +14,9 @@ extension SimulatedDevice {
         private static let simulator = try? Programs.path("libAscendSim.so")
 
         /// A small model that the NPU's operators take.
-        private static func folder() throws -> TemporaryFolder {
+        private static func folder(_ name: String = "qwen3, biases, untied") throws -> TemporaryFolder {
             let models = try FamilyModel.all()
-            let model = try #require(models.first { $0.name == "qwen3, biases, untied" })
+            let model = try #require(models.first { $0.name == name })
             return try model.folder(storage: .bfloat16)
         }
 
@@ -68,9 +68,11 @@ extension SimulatedDevice {
             #expect(outcome.errors.contains("found CANN, but no NPU: aclrtGetDeviceCount returned 507899"))
         }
 
-        @Test("Every release that is simulated gives the same answer, captured or not, and auto finds the device")
-        func releases() throws {
-            let folder = try Self.folder()
+        @Test(
+            "Every release that is simulated gives the same answer, captured or not, and auto finds the device",
+            arguments: ["qwen3, biases, untied", "qwen3-moe, weights of sum one"])
+        func releases(_ model: String) throws {
+            let folder = try Self.folder(model)
             var answers: Set<String> = []
             for (release, option) in [
                 ("9.1", "--enforce-eager"), ("9.1", "--device=auto"), ("8.5", "--device=npu"), ("8.1", "--device=npu"),

@@ -22,7 +22,7 @@ package struct QuantizedCheckpoint: Checkpoint {
     /// Random blocks; norms and biases in float32 around one.
     package func tensor(_ role: TensorRole) throws(EngineError) -> Tensor {
         let shape = configuration.shape(of: role)
-        let isVector = shape.rows == 1
+        let isVector = role.isVector
         let seed = UInt64(bitPattern: Int64("\(role)".utf8.reduce(7) { $0 &* 31 &+ Int($1) }))
         var random = TestRandom(seed: seed)
         let bytes =

@@ -43,6 +43,22 @@ internal import Glibc
     }
 }
 
+@c @implementation public func aclnnSigmoidGetWorkspaceSize(
+    _ self: OpaquePointer?, _ out: OpaquePointer?, _ workspaceSize: UnsafeMutablePointer<UInt64>?,
+    _ executor: UnsafeMutablePointer<OpaquePointer?>?
+) -> aclnnStatus {
+    prepare("aclnnSigmoid", workspaceSize, executor) { plan throws(Failure) in
+        let x = try plan.input(self, "self")
+        let result = try plan.output(out, "out")
+        try plan.type(x, ACL_FLOAT, ACL_FLOAT16, ACL_BF16)
+        try plan.same(x, result)
+        try plan.shape(result, x.dims)
+        plan.run(cost: plan.vector(x, result, operations: 4)) { contents throws(Failure) in
+            contents[result].write(contents[x].floats().map { 1 / (1 + expf(-$0)) })
+        }
+    }
+}
+
 @c @implementation public func aclnnMulGetWorkspaceSize(
     _ self: OpaquePointer?, _ other: OpaquePointer?, _ out: OpaquePointer?,
     _ workspaceSize: UnsafeMutablePointer<UInt64>?, _ executor: UnsafeMutablePointer<OpaquePointer?>?

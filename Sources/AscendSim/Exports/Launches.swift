@@ -137,6 +137,12 @@ public import CAscend
     launch("aclnnSilu", workspace, workspaceSize, executor, stream)
 }
 
+@c @implementation public func aclnnSigmoid(
+    _ workspace: UnsafeMutableRawPointer?, _ workspaceSize: UInt64, _ executor: OpaquePointer?, _ stream: aclrtStream?
+) -> aclnnStatus {
+    launch("aclnnSigmoid", workspace, workspaceSize, executor, stream)
+}
+
 @c @implementation public func aclnnMul(
     _ workspace: UnsafeMutableRawPointer?, _ workspaceSize: UInt64, _ executor: OpaquePointer?, _ stream: aclrtStream?
 ) -> aclnnStatus {

@@ -88,7 +88,7 @@ extension Contents {
             let (scales, factors) = (self[scale].row(expert), self[tokens].floats())
             let sums = multiplyIntegers(values, rows: rows.count, factor)
             y = sums.enumerated().map {
-                Float($0.element) * scales[$0.offset % n] * factors[rows.lowerBound + $0.offset / n]
+                Float($0.element) * (scales[$0.offset % n] * factors[rows.lowerBound + $0.offset / n])
             }
         } else {
             y = AscendSim.multiply(values, rows: rows.count, factor)

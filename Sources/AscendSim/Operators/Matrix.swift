@@ -119,7 +119,8 @@ func multiplyIntegers(_ x: [Float], rows: Int, _ factor: Factor) -> [Int32] {
     return y
 }
 
-/// Sums in four times eight lanes, then the rest one by one.
+/// Sums in four times eight lanes, then the rest one by one: in the order of the engine's reference back end, so that tests
+/// compare the two bit by bit.
 func dot(_ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, _ count: Int) -> Float {
     var sums = (SIMD8<Float>(), SIMD8<Float>(), SIMD8<Float>(), SIMD8<Float>())
     var index = 0
@@ -251,8 +252,8 @@ extension Contents {
             for output in 0..<outputs {
                 let index = row * outputs + output
                 let sum = sums[index] &+ Int32(truncatingIfNeeded: early?[output] ?? 0)
-                var value = Float(sum) * scales[scales.count == 1 ? 0 : output]
-                if let tokens { value *= tokens[row] }
+                let scale = scales[scales.count == 1 ? 0 : output]
+                var value = Float(sum) * (tokens.map { scale * $0[row] } ?? scale)
                 if let late { value += late[output] }
                 y[index] = product.out.type == ACL_INT8 ? value.rounded(.toNearestOrEven) : value
             }

@@ -3,8 +3,7 @@ internal import Glibc
 
 /// x / sqrt(mean(x²) + epsilon) × gamma of one row; also returns the factor.
 func normalise(_ x: [Float], _ gamma: [Float], _ epsilon: Double) -> (y: [Float], factor: Float) {
-    var squares: Float = 0
-    for value in x { squares += value * value }
+    let squares = x.withUnsafeBufferPointer { x in x.baseAddress.map { dot($0, $0, x.count) } ?? 0 }
     let factor = 1 / (squares / Float(x.count) + Float(epsilon)).squareRoot()
     return (zip(x, gamma).map { $0 * factor * $1 }, factor)
 }

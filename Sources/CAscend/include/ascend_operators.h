@@ -230,6 +230,8 @@ aclnnStatus aclnnSwiGluGetWorkspaceSize(
     const aclTensor *x, int64_t dim, const aclTensor *out, uint64_t *workspaceSize, aclOpExecutor **executor);
 aclnnStatus aclnnSiluGetWorkspaceSize(
     const aclTensor *self, aclTensor *out, uint64_t *workspaceSize, aclOpExecutor **executor);
+aclnnStatus aclnnSigmoidGetWorkspaceSize(
+    const aclTensor *self, aclTensor *out, uint64_t *workspaceSize, aclOpExecutor **executor);
 aclnnStatus aclnnMulGetWorkspaceSize(
     const aclTensor *self, const aclTensor *other, aclTensor *out, uint64_t *workspaceSize, aclOpExecutor **executor);
 aclnnStatus aclnnDequantSwigluQuantGetWorkspaceSize(
@@ -349,7 +351,7 @@ aclnnStatus aclnnMoeFinalizeRoutingV2GetWorkspaceSize(
     X(aclnnApplyRotaryPosEmb) X(aclnnApplyRotaryPosEmbV2) X(aclnnScatterPaKvCache) X(aclnnInplaceIndexCopy) \
     X(aclnnScatterNdUpdate) X(aclnnFusedInferAttentionScoreV3) X(aclnnFusedInferAttentionScoreV4) \
     X(aclnnIncreFlashAttentionV4) X(aclnnPromptFlashAttentionV3) X(aclnnSwiGlu) X(aclnnSilu) X(aclnnMul) \
-    X(aclnnDequantSwigluQuant) X(aclnnSwiGluQuant) X(aclnnAdd) X(aclnnInplaceAdd) X(aclnnMuls) X(aclnnCast) \
+    X(aclnnSigmoid) X(aclnnDequantSwigluQuant) X(aclnnSwiGluQuant) X(aclnnAdd) X(aclnnInplaceAdd) X(aclnnMuls) X(aclnnCast) \
     X(aclnnInplaceCopy) X(aclnnInplaceZero) X(aclnnInplaceFillScalar) X(aclnnArgMax) X(aclnnTopk) X(aclnnSoftmax) \
     X(aclnnLogSoftmax) X(aclnnApplyTopKTopP) X(aclnnSort) X(aclnnCumsum) X(aclnnMultinomial) \
     X(aclnnMoeGatingTopKSoftmax) X(aclnnMoeInitRoutingV2) X(aclnnGroupedMatmulV4) X(aclnnGroupedMatmulV5) \

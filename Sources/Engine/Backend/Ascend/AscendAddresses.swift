@@ -51,6 +51,20 @@ struct AscendAddresses {
         guard let object else { throw .objectNotMade("aclCreateTensor") }
         return object
     }
+
+    /// A list of one view, which destroys it when it is destroyed by the caller.
+    ///
+    /// - Throws: when the library makes none.
+    func list(_ tensor: AscendTensor, _ size: AscendStepSize) throws(AscendError) -> OpaquePointer {
+        let objects = AscendLibraries.shared.objects
+        let member = try object(tensor, size)
+        var members: OpaquePointer? = member
+        guard let list = objects.aclCreateTensorList?(&members, 1) else {
+            _ = objects.aclDestroyTensor?(member)
+            throw .objectNotMade("aclCreateTensorList")
+        }
+        return list
+    }
 }
 
 /// The KV pool: per layer its keys, then its values, each (block, position, head, element).

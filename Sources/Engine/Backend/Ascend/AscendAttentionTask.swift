@@ -52,24 +52,13 @@ final class AscendAttentionTask {
         for tensor in [call.query, call.mask, call.blockTables, call.out] {
             tensors.append(try addresses.object(tensor, size))
         }
-        for tensor in [call.keyCache, call.valueCache] { lists.append(try list(addresses.object(tensor, size))) }
+        for tensor in [call.keyCache, call.valueCache] { lists.append(try addresses.list(tensor, size)) }
     }
 
     deinit {
         let objects = AscendLibraries.shared.objects
         for tensor in tensors { _ = objects.aclDestroyTensor?(tensor) }
         for list in lists { _ = objects.aclDestroyTensorList?(list) }
-    }
-
-    /// A list of one tensor, which destroys it.
-    private func list(_ member: OpaquePointer) throws(AscendError) -> OpaquePointer {
-        let objects = AscendLibraries.shared.objects
-        var members: OpaquePointer? = member
-        guard let list = objects.aclCreateTensorList?(&members, 1) else {
-            _ = objects.aclDestroyTensor?(member)
-            throw .objectNotMade("aclCreateTensorList")
-        }
-        return list
     }
 
     /// Enqueues the operator for sequences of these lengths.

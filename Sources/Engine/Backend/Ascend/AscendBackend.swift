@@ -1,4 +1,4 @@
-/// Runs dense models on one Ascend NPU through CANN's own libraries: fused operators, paged keys and values, one
+/// Runs models on one Ascend NPU through CANN's own libraries: fused operators, paged keys and values, one
 /// synchronization per step.
 ///
 /// A device that fails takes its keys and values with it: the step throws `EngineError.deviceLost`, and the next step

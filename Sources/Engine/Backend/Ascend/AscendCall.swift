@@ -31,6 +31,8 @@ enum AscendCall: Sendable {
     case quantMatmul(
         x: AscendTensor, weight: AscendTensor, scale: AscendTensor, tokenScale: AscendTensor?, bias: AscendTensor?,
         y: AscendTensor)
+    /// One of those that rows need on their way to experts and back.
+    case expert(AscendExpertCall)
 
     /// What is called.
     var kind: AscendOperator {
@@ -50,6 +52,7 @@ enum AscendCall: Sendable {
         case .dynamicQuant: .dynamicQuant
         case .ascendQuant: .ascendQuant
         case .quantMatmul: .quantMatmul
+        case .expert(let call): call.kind
         }
     }
 }
@@ -58,7 +61,18 @@ enum AscendCall: Sendable {
 enum AscendOperator: CaseIterable {
     case indexSelect, rmsNorm, addRmsNorm, addRmsNormDynamicQuant, matmul, inplaceAdd,
         inplaceCopy, rotaryPositionEmbedding, storeKeyValue, attention, argMax, swiGlu,
-        dynamicQuant, ascendQuant, quantMatmul
+        dynamicQuant, ascendQuant, quantMatmul,
+        cast, moeGatingTopKSoftmax, topK, softmax, moeInitRouting, groupedMatmul, sigmoid, mul, moeFinalizeRouting
+
+    /// Whether models without experts do without it.
+    var isForExperts: Bool {
+        switch self {
+        case .cast, .moeGatingTopKSoftmax, .topK, .softmax, .moeInitRouting, .groupedMatmul, .sigmoid, .mul,
+            .moeFinalizeRouting:
+            true
+        default: false
+        }
+    }
 
     /// Their names in the library without the prefix, of which the first that is there is called.
     var names: [String] {
@@ -78,6 +92,15 @@ enum AscendOperator: CaseIterable {
         case .dynamicQuant: ["DynamicQuant"]
         case .ascendQuant: ["AscendQuant"]
         case .quantMatmul: ["QuantMatmulV5", "QuantMatmulV4"]
+        case .cast: ["Cast"]
+        case .moeGatingTopKSoftmax: ["MoeGatingTopKSoftmax"]
+        case .topK: ["Topk"]
+        case .softmax: ["Softmax"]
+        case .moeInitRouting: ["MoeInitRoutingV2"]
+        case .groupedMatmul: ["GroupedMatmulV5", "GroupedMatmulV4"]
+        case .sigmoid: ["Sigmoid"]
+        case .mul: ["Mul"]
+        case .moeFinalizeRouting: ["MoeFinalizeRoutingV2"]
         }
     }
 }

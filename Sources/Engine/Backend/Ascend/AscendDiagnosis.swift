@@ -45,7 +45,9 @@ public struct AscendDiagnosis: Sendable {
     private mutating func noteOperators() {
         for kind in AscendOperator.allCases {
             let found = kind.names.first(where: AscendLibraries.shared.hasOperator)
-            note(kind.names[0], found ?? "none of \(kind.names.joined(separator: ", "))", found != nil)
+            let absent = "none of \(kind.names.joined(separator: ", "))"
+            let text = found ?? absent + (kind.isForExperts ? "; models with experts do not run" : "")
+            note(kind.names[0], text, found != nil || kind.isForExperts)
         }
     }
 

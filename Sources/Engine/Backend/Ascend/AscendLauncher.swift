@@ -8,8 +8,9 @@ struct AscendLauncher {
     let lengths: AscendLengths
     let epsilon: Double
     let operators: AscendOperators
-    private let libraries = AscendLibraries.shared
+    let libraries = AscendLibraries.shared
     private var tensors: [OpaquePointer] = []
+    private var lists: [OpaquePointer] = []
 
     init(
         _ addresses: AscendAddresses, _ size: AscendStepSize, _ lengths: AscendLengths, epsilon: Double,
@@ -46,27 +47,37 @@ struct AscendLauncher {
         case .ascendQuant(let x, let factor, let offset, let y): try launchQuant(x, factor, offset, y)
         case .quantMatmul(let x, let weight, let scale, let tokenScale, let bias, let y):
             try launchQuantMatmul(x, weight, scale, tokenScale, bias, y)
+        case .expert(let call): try launch(call)
         }
     }
 
     // MARK: - Objects
 
-    private mutating func make(_ tensor: AscendTensor) throws(AscendError) -> OpaquePointer {
+    mutating func make(_ tensor: AscendTensor) throws(AscendError) -> OpaquePointer {
         let object = try addresses.object(tensor, size)
         tensors.append(object)
         return object
     }
 
-    private mutating func make(_ tensor: AscendTensor?) throws(AscendError) -> OpaquePointer? {
+    mutating func make(_ tensor: AscendTensor?) throws(AscendError) -> OpaquePointer? {
         guard let tensor else { return nil }
         let object: OpaquePointer = try make(tensor)
         return object
     }
 
+    /// A list of one tensor, which destroys it.
+    mutating func makeList(_ tensor: AscendTensor) throws(AscendError) -> OpaquePointer {
+        let list = try addresses.list(tensor, size)
+        lists.append(list)
+        return list
+    }
+
     /// Objects are read by stage 1 and not needed behind stage 2.
     private mutating func destroyTensors() {
         for tensor in tensors { _ = libraries.objects.aclDestroyTensor?(tensor) }
+        for list in lists { _ = libraries.objects.aclDestroyTensorList?(list) }
         tensors.removeAll(keepingCapacity: true)
+        lists.removeAll(keepingCapacity: true)
     }
 
     // MARK: - Operators

@@ -1,7 +1,7 @@
 /// The forward pass as a list of operator calls: what a step does is in here, its sizes and addresses are not.
 struct AscendProgram: Sendable {
     /// From token ids to the rows behind the last norm.
-    private(set) var trunk: [AscendCall] = []
+    var trunk: [AscendCall] = []
     /// Logits of the sampled rows.
     private(set) var head: [AscendCall] = []
     /// The rows behind the last norm that are wanted as they are.
@@ -19,7 +19,7 @@ struct AscendProgram: Sendable {
     let wanted: AscendTensor
 
     private var lastLayerStart = 0
-    private let model: ModelConfiguration
+    let model: ModelConfiguration
     private let element: AscendElement
 
     /// Lists the calls for a model and puts what they multiply into `weights`.
@@ -81,6 +81,11 @@ struct AscendProgram: Sendable {
         multiply(attended, attentionOutput, into: use(.added, model.embeddingLength))
 
         let feedForwardNorm = try weights.norm(.layer(layer, .feedForwardNorm))
+        if model.layers[layer].isMixture, let mixture = model.mixture {
+            let normed = normalize(&stream, by: feedForwardNorm)
+            stream.added = try addExperts(layer, mixture, normed, &weights)
+            return
+        }
         let gateUp = try weights.linear(layer, [(.gate, .gateBias), (.up, .upBias)])
         let both = use(.gateUp, gateUp.outputs)
         multiply(&stream, normalizedBy: feedForwardNorm, gateUp, into: both)
@@ -195,7 +200,7 @@ struct AscendProgram: Sendable {
     }
 
     /// y = linear(x)
-    private mutating func multiply(
+    mutating func multiply(
         _ x: AscendTensor, _ linear: AscendWeights.Linear, into y: AscendTensor,
         in list: WritableKeyPath<AscendProgram, [AscendCall]> = \.trunk
     ) {
@@ -219,9 +224,11 @@ struct AscendProgram: Sendable {
         }
     }
 
-    private mutating func quantized(_ width: Int, _ rows: AscendExtent) -> (AscendTensor, scales: AscendTensor) {
-        reserve(.quants, width)
-        reserve(.quantScales, 1)
+    /// Integers and scales of rows, or of so many for each.
+    mutating func quantized(_ width: Int, _ rows: AscendExtent) -> (AscendTensor, scales: AscendTensor) {
+        let count = if case .rowsTimes(let count) = rows { count } else { 1 }
+        reserve(.quants, count * width)
+        reserve(.quantScales, count)
         return (
             AscendTensor(.activation(.quants), .int8, [rows, .fixed(width)]),
             AscendTensor(.activation(.quantScales), .float32, [rows])
@@ -234,11 +241,12 @@ struct AscendProgram: Sendable {
         widths[activation.rawValue] = max(widths[activation.rawValue], width)
     }
 
-    private mutating func use(
+    mutating func use(
         _ activation: AscendActivation, _ width: Int, _ rows: AscendExtent = .rows
     ) -> AscendTensor {
-        reserve(activation, width)
-        return AscendTensor(.activation(activation), element, [rows, .fixed(width)])
+        let count = if case .rowsTimes(let count) = rows { count } else { 1 }
+        reserve(activation, count * width)
+        return AscendTensor(.activation(activation), activation.element(element), [rows, .fixed(width)])
     }
 
     private mutating func use(_ activation: AscendActivation, heads: Int) -> AscendTensor {
@@ -271,8 +279,9 @@ extension AscendActivation {
     func element(_ element: AscendElement) -> AscendElement {
         switch self {
         case .quants: .int8
-        case .likeliest: .int32
-        case .quantScales, .inverseDeviation: .float32
+        case .likeliest, .chosen, .unusedRows, .expandedPlaces, .expertCounts: .int32
+        case .bestPlaces, .groups: .int64
+        case .quantScales, .inverseDeviation, .scores, .bestScores, .expertWeights: .float32
         default: element
         }
     }

@@ -5,10 +5,15 @@ enum AscendRequirements {
     /// - Throws: `EngineError.unsupportedModel` with what it is and what to use instead.
     static func check(_ model: ModelConfiguration) throws(EngineError) {
         let heads = model.headDimension
+        let experts = model.mixture?.expertCount ?? 0
         let isGrouped = model.headCount != model.keyValueHeadCount
         let refusals: [(Bool, String)] = [
             (model.latentAttention != nil, "attention over latents"),
-            (model.mixture != nil, "a mixture of experts"),
+            (
+                model.mixture.map(isBeyondOperators) ?? false,
+                "experts chosen or weighed otherwise than by a softmax over all"
+            ),
+            (experts > 1_024, "\(experts) experts, where at most 1024 are possible"),
             (model.layers.contains { $0.attentionWindow != nil }, "an attention window"),
             (model.attentionSoftcap != nil || model.logitSoftcap != nil, "soft caps"),
             (model.activation != .silu, "an activation other than SiLU"),
@@ -30,6 +35,11 @@ enum AscendRequirements {
         throw EngineError(
             .unsupportedModel,
             "the model has \(refusal.1), which the NPU back end does not run; use --device cpu")
+    }
+
+    private static func isBeyondOperators(_ mixture: ModelConfiguration.Mixture) -> Bool {
+        mixture.scoring != .softmax || mixture.hasCorrectionBias || mixture.weightScale != 1
+            || mixture.groupCount > mixture.groupsPerToken
     }
 
     /// The type that activations, float matrices, keys and values have.

@@ -100,6 +100,7 @@ extension AscendStepSize {
     func count(of extent: AscendExtent) -> Int {
         switch extent {
         case .rows: rows
+        case .rowsTimes(let count): rows * count
         case .samples: samples
         case .hiddenRows: hiddenRows
         case .sequences: sequences

@@ -5,6 +5,7 @@ enum AscendElement: Int32, Sendable {
     case float16 = 1
     case int8 = 2
     case int32 = 3
+    case int64 = 9
     case bfloat16 = 27
 
     var byteCount: Int {
@@ -12,6 +13,7 @@ enum AscendElement: Int32, Sendable {
         case .int8: 1
         case .float16, .bfloat16: 2
         case .float32, .int32: 4
+        case .int64: 8
         }
     }
 
@@ -22,7 +24,7 @@ enum AscendElement: Int32, Sendable {
         case .bfloat16: .bf16
         case .float32: .f32
         case .int8: .i8
-        case .int32: preconditionFailure("no file holds 32-bit integers")
+        case .int32, .int64: preconditionFailure("no file holds wide integers")
         }
     }
 }
@@ -45,6 +47,8 @@ struct AscendStepSize: Sendable, Equatable {
 enum AscendExtent: Sendable, Equatable, ExpressibleByIntegerLiteral {
     case fixed(Int)
     case rows
+    /// So many for each row.
+    case rowsTimes(Int)
     case samples
     case hiddenRows
     case sequences
@@ -80,6 +84,19 @@ enum AscendActivation: Int, Sendable, CaseIterable {
     case added
     case gateUp
     case hidden
+    /// What the router says of each expert, and the same as float32.
+    case routes, scores
+    /// The scores of each row's experts and where they are among all.
+    case bestScores, bestPlaces
+    /// Each row's experts, what their results are multiplied by, and numbers of which nobody has a use.
+    case chosen, expertWeights, unusedRows
+    /// Rows once for each of their experts, sorted by expert, and where each of a row's choices is.
+    case expanded, expandedPlaces
+    /// How many rows each expert has, and the same as 64-bit integers: of a step, but given room by the row.
+    case expertCounts, groups
+    case expertGateUp, expertHidden, expertOutputs
+    /// What the expert of all rows says, and its share.
+    case shared, sharedShare
     case inverseDeviation
     case cosines, sines
     /// Inputs of 8-bit matrices, and the scale of each row.

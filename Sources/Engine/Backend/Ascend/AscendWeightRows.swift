@@ -22,7 +22,15 @@ struct AscendWeightRows {
         switch entry.source {
         case .tensors(let parts) where parts[0].role.isVector: try writeVectors(parts, entry, to: target)
         case .tensors(let parts):
-            for row in range { try writeMatrixRow(row, of: parts, entry, to: row - range.lowerBound, target) }
+            var start = 0
+            for part in parts {
+                let end = start + part.tensor.rows
+                for row in range.clamped(to: start..<end) {
+                    let place = row - range.lowerBound
+                    try writeMatrixRow(source(of: row - start, part.role), of: part, entry, to: place, target)
+                }
+                start = end
+            }
         case .scales(let parts):
             let scales = parts.flatMap { part in ordered(part) { part.tensor.integers?.scales[$0] ?? 1 } }
             store(scales, entry, at: 0, target)
@@ -58,20 +66,6 @@ struct AscendWeightRows {
         guard let heads = HeadLayout(model, role) else { return row }
         guard let source = heads.source(of: row) else { preconditionFailure("heads of the NPU have no padding") }
         return source
-    }
-
-    private mutating func writeMatrixRow(
-        _ row: Int, of parts: [AscendWeights.Part], _ entry: AscendWeights.Entry, to place: Int,
-        _ target: UnsafeMutableRawBufferPointer
-    ) throws(EngineError) {
-        var row = row
-        for part in parts {
-            guard row >= part.tensor.rows else {
-                return try writeMatrixRow(source(of: row, part.role), of: part, entry, to: place, target)
-            }
-            row -= part.tensor.rows
-        }
-        preconditionFailure("an entry has as many rows as its parts")
     }
 
     private mutating func writeMatrixRow(
@@ -166,7 +160,7 @@ extension AscendElement {
                 target.storeBytes(
                     of: UInt16(truncatingIfNeeded: rounded.bitPattern >> 16), toByteOffset: index * 2, as: UInt16.self)
             }
-        case .int8, .int32: preconditionFailure("floats are not stored as integers")
+        case .int8, .int32, .int64: preconditionFailure("floats are not stored as integers")
         }
         return isFinite
     }
@@ -178,7 +172,7 @@ extension AscendElement {
         case .float16: Float(Float16(bitPattern: source.load(fromByteOffset: index * 2, as: UInt16.self)))
         case .bfloat16:
             Float(bitPattern: UInt32(source.load(fromByteOffset: index * 2, as: UInt16.self)) << 16)
-        case .int8, .int32: preconditionFailure("these are no floats")
+        case .int8, .int32, .int64: preconditionFailure("these are no floats")
         }
     }
 }

@@ -131,11 +131,12 @@ struct AscendWeights: Sendable {
 
     // MARK: - Entries
 
-    private func part(_ role: TensorRole) throws(EngineError) -> Part {
+    func part(_ role: TensorRole) throws(EngineError) -> Part {
         Part(role: role, tensor: try checkpoint.tensor(role))
     }
 
-    private mutating func linear(_ members: [(TensorRole, bias: TensorRole?)]) throws(EngineError) -> Linear {
+    /// Matrices that multiply the same inputs.
+    mutating func linear(_ members: [(TensorRole, bias: TensorRole?)]) throws(EngineError) -> Linear {
         var matrices: [Part] = []
         for member in members { matrices.append(try part(member.0)) }
         let name = members.map { "\($0.0)" }.joined(separator: ", ")
@@ -178,7 +179,7 @@ struct AscendWeights: Sendable {
         return try vector("bias of \(name)", .tensors(parts), element, count: outputs)
     }
 
-    private mutating func table(
+    mutating func table(
         _ name: String, _ parts: [Part], _ element: AscendElement
     ) throws(EngineError) -> AscendTensor {
         try add(
@@ -186,7 +187,7 @@ struct AscendWeights: Sendable {
             columns: parts[0].tensor.columns)
     }
 
-    private mutating func vector(
+    mutating func vector(
         _ name: String, _ source: Source, _ element: AscendElement, count: Int
     ) throws(EngineError) -> AscendTensor {
         try add(name, source, element, rows: 1, columns: count).reshaped([.fixed(count)])

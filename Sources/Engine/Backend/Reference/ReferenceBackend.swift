@@ -12,6 +12,7 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
     private var cache: ReferenceKeyValueCache
     private var sampler: Sampler
     private let keyValueType: TensorType
+    private let rounded: ReferenceRounding
     private var faults: [StepResult.Fault] = []
     private var hiddenStates: [Float] = []
 
@@ -20,17 +21,22 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
     /// - Parameters:
     ///   - dataType: whose numbers float matrices, keys and values are rounded to.
     ///   - adapters: what plans may add to the model, in their order.
+    ///   - activationType: what the results of every operator of a device are rounded to, and with them all weights that
+    ///     are no integers: norms, biases, angles and block formats too. The oracle of a device that keeps them so; adapters
+    ///     and latent attention are not for it.
     /// - Throws: `EngineError.invalidModel` when a tensor is missing, or holds a float that is not finite.
     package init(
-        checkpoint: any Checkpoint, dataType: DataType = .auto, adapters: [Adapter] = []
+        checkpoint: any Checkpoint, dataType: DataType = .auto, adapters: [Adapter] = [],
+        activationType: TensorType = .f32
     ) throws(EngineError) {
         model = checkpoint.configuration
+        rounded = ReferenceRounding(type: activationType)
         weights = try ReferenceWeights(
-            RoundedCheckpoint(base: checkpoint, dataType: dataType), adapters: adapters.map(checkpoint.fitted))
+            RoundedCheckpoint(base: checkpoint, dataType: dataType), adapters: adapters.map(checkpoint.fitted), rounded)
         adapterCount = adapters.count
         keyValueType = dataType == .auto ? .f32 : try dataType.keyValueType(of: checkpoint)
-        rotary = ReferenceRotary(model.rotaryFrequencies(windowed: false), layout: model.rotaryLayout)
-        windowRotary = ReferenceRotary(model.rotaryFrequencies(windowed: true), layout: model.rotaryLayout)
+        rotary = ReferenceRotary(model.rotaryFrequencies(windowed: false), layout: model.rotaryLayout, rounded)
+        windowRotary = ReferenceRotary(model.rotaryFrequencies(windowed: true), layout: model.rotaryLayout, rounded)
         cache = ReferenceKeyValueCache(model, type: keyValueType, slotCount: 0, blockSize: 1)
         sampler = Sampler(vocabularySize: model.vocabularySize)
     }
@@ -89,23 +95,32 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
     private func runLayers(
         _ row: Int, token: Int, position: Int, slot: Int, blocks: ArraySlice<Int32>, adapter: Int
     ) -> [Float] {
-        var residual = weights.embedding.row(token).map { $0 * model.embeddingScale }
+        var residual = weights.embedding.row(token).map { rounded($0 * model.embeddingScale) }
         for (index, layer) in weights.layers.enumerated() {
             let place = Place(
                 row: row, layer: index, position: position, slot: slot, blocks: blocks, adapter: adapter)
-            let attended = attend(layer, norm(residual, layer.attentionNorm), at: place)
+            // Behind a sum, integers are made of the norm in the same operator.
+            let isFused = index > 0 && layer.query.takesIntegersByRow
+            let attended = attend(layer, norm(residual, layer.attentionNorm, isFused: isFused), at: place)
             var y = layer.attentionOutput(attended, adapter: adapter)
             if let weight = layer.attentionPostNorm { y = norm(y, weight) }
-            add(y, to: &residual)
+            residual = sum(y, residual)
 
-            y = feedForward(layer, norm(residual, layer.feedForwardNorm), adapter)
+            let takesIntegers = layer.dense?.gate.takesIntegersByRow ?? false
+            y = feedForward(layer, norm(residual, layer.feedForwardNorm, isFused: takesIntegers), adapter)
             if let weight = layer.feedForwardPostNorm { y = norm(y, weight) }
-            add(y, to: &residual)
+            residual = sum(y, residual)
         }
         return residual
     }
 
-    private func norm(_ x: [Float], _ weight: [Float]) -> [Float] { rmsNorm(x, weight, epsilon: model.normEpsilon) }
+    /// - Parameter isFused: whether the operator goes on with the norm before it writes anything.
+    private func norm(_ x: [Float], _ weight: [Float], isFused: Bool = false) -> [Float] {
+        let y = rmsNorm(x, weight, epsilon: model.normEpsilon)
+        return isFused ? y : rounded(y)
+    }
+
+    private func sum(_ x: [Float], _ y: [Float]) -> [Float] { zip(x, y).map { rounded($0 + $1) } }
 
     private func project(_ residual: [Float]) -> [Float] {
         let logits = weights.output(norm(residual, weights.outputNorm))
@@ -139,14 +154,14 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
                 return model.attentionSoftcap.map { softcap(score * model.attentionScale, $0) }
                     ?? score * model.attentionScale
             }
-            softmax(&scores)
+            let sum = exponentials(&scores)
             var mixed = [Float](repeating: 0, count: model.valueDimension)
             for (past, weight) in zip(seen, scores) {
                 let slot = cache.slot(past, place.blocks)
                 let value = cache.value(layer: place.layer, slot: slot, head: keyValueHead)
                 for (element, x) in value.enumerated() { mixed[element] += weight * x }
             }
-            return mixed
+            return mixed.map { rounded($0 / sum) }
         }
     }
 
@@ -161,8 +176,8 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
             guard var key = layer.key?(x, adapter: place.adapter), let value = layer.value?(x, adapter: place.adapter)
             else { preconditionFailure("no keys") }
             var query = layer.query(x, adapter: place.adapter)
-            if let weight = layer.queryNorm { query = headNorm(query, weight, epsilon: model.normEpsilon) }
-            if let weight = layer.keyNorm { key = headNorm(key, weight, epsilon: model.normEpsilon) }
+            if let weight = layer.queryNorm { query = rounded(headNorm(query, weight, epsilon: model.normEpsilon)) }
+            if let weight = layer.keyNorm { key = rounded(headNorm(key, weight, epsilon: model.normEpsilon)) }
             store(key: rotated(key, width: width), value: value, at: place)
             return rotated(query, width: width)
         }
@@ -211,19 +226,19 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
         if let dense = layer.dense { return feedForward(dense, x, adapter) }
         guard let weights = layer.mixture, let mixture = model.mixture else { preconditionFailure("no experts") }
         var result = [Float](repeating: 0, count: model.embeddingLength)
+        if let shared = weights.shared {
+            let weight = weights.sharedWeight.map { rounded(1 / (1 + exp(-$0(x)[0]))) } ?? 1
+            add(feedForward(shared, x).map { rounded($0 * weight) }, to: &result)
+        }
         for (expert, weight) in choose(weights, mixture, x) {
             add(feedForward(weights.experts[expert], x).map { $0 * weight }, to: &result)
         }
-        if let shared = weights.shared {
-            let weight = weights.sharedWeight.map { 1 / (1 + exp(-$0(x)[0])) } ?? 1
-            add(feedForward(shared, x).map { $0 * weight }, to: &result)
-        }
-        return result
+        return rounded(result)
     }
 
     private func feedForward(_ weights: ReferenceLayer.FeedForward, _ x: [Float], _ adapter: Int = -1) -> [Float] {
         let (gate, up) = (weights.gate(x, adapter: adapter), weights.up(x, adapter: adapter))
-        return weights.down(zip(gate, up).map { model.activation($0) * $1 }, adapter: adapter)
+        return weights.down(zip(gate, up).map { rounded(model.activation($0) * $1) }, adapter: adapter)
     }
 
     private func choose(

@@ -1,19 +1,25 @@
 internal import Glibc
 
-/// Sum of products, in sixteen partial sums so that the compiler may use vectors.
+/// Sum of products, in four times eight partial sums so that the compiler may use vectors. The simulated NPU forms them in
+/// the same order, so that its results can be held against these bit by bit.
 func dot(_ a: ArraySlice<Float>, _ b: ArraySlice<Float>) -> Float {
     precondition(a.count == b.count, "vectors of a dot product have equal lengths")
     return a.withUnsafeBufferPointer { a in
         b.withUnsafeBufferPointer { b in
-            var sums = SIMD16<Float>(repeating: 0)
-            let whole = a.count / 16 * 16
+            var sums = (SIMD8<Float>(), SIMD8<Float>(), SIMD8<Float>(), SIMD8<Float>())
+            let whole = a.count / 32 * 32
             let (pa, pb) = (UnsafeRawBufferPointer(a), UnsafeRawBufferPointer(b))
-            for start in stride(from: 0, to: whole * 4, by: 64) {
-                let x = pa.loadUnaligned(fromByteOffset: start, as: SIMD16<Float>.self)
-                let y = pb.loadUnaligned(fromByteOffset: start, as: SIMD16<Float>.self)
-                sums += x * y
+            func product(_ start: Int) -> SIMD8<Float> {
+                pa.loadUnaligned(fromByteOffset: start, as: SIMD8<Float>.self)
+                    * pb.loadUnaligned(fromByteOffset: start, as: SIMD8<Float>.self)
             }
-            var sum = sums.sum()
+            for start in stride(from: 0, to: whole * 4, by: 128) {
+                sums.0 += product(start)
+                sums.1 += product(start + 32)
+                sums.2 += product(start + 64)
+                sums.3 += product(start + 96)
+            }
+            var sum = ((sums.0 + sums.1) + (sums.2 + sums.3)).sum()
             for index in whole..<a.count { sum += a[index] * b[index] }
             return sum
         }
@@ -33,20 +39,22 @@ func headNorm(_ x: [Float], _ weight: [Float], epsilon: Float) -> [Float] {
     }
 }
 
-/// exp(x - max) / Σ exp(x - max), in place.
-func softmax(_ x: inout [Float]) {
+/// exp(x - max), in place. Returns their sum, by which they are to be divided.
+func exponentials(_ x: inout [Float]) -> Float {
     let maximum = x.max() ?? 0
     var sum: Float = 0
     for index in x.indices {
         x[index] = exp(x[index] - maximum)
         sum += x[index]
     }
-    for index in x.indices { x[index] /= sum }
+    return sum
 }
 
 extension IntegerProduct.Inputs {
     /// The integers that stand for `x`, and what multiplies them.
-    func quantized(_ x: [Float]) -> (quants: [Int64], scale: Float) {
+    ///
+    /// - Parameter rounded: of what a device keeps to quantize by a fixed scale: one over it, and the offset.
+    func quantized(_ x: [Float], _ rounded: ReferenceRounding) -> (quants: [Int64], scale: Float) {
         guard x.allSatisfy(\.isFinite) else { return (x.map { _ in 0 }, .nan) }
         switch self {
         case .perToken:
@@ -55,7 +63,11 @@ extension IntegerProduct.Inputs {
             let scale = largest / 127
             return (x.map { Int64(($0 / scale).rounded(.toNearestOrEven)) }, scale)
         case .fixed(let scale, let offset):
-            return (x.map { Int64(min(max(($0 / scale).rounded(.toNearestOrEven) + offset, -128), 127)) }, 1)
+            let quants = x.map { x -> Float in
+                guard rounded.type != .f32 else { return (x / scale).rounded(.toNearestOrEven) + offset }
+                return (x * rounded(1 / scale) + rounded(offset)).rounded(.toNearestOrEven)
+            }
+            return (quants.map { Int64(min(max($0, -128), 127)) }, 1)
         }
     }
 }
@@ -82,10 +94,14 @@ func add(_ x: [Float], to y: inout [Float]) {
 struct ReferenceRotary {
     private let frequencies: RotaryFrequencies
     private let layout: ModelConfiguration.RotaryLayout
+    private let rounded: ReferenceRounding
 
-    init(_ frequencies: RotaryFrequencies, layout: ModelConfiguration.RotaryLayout) {
+    init(
+        _ frequencies: RotaryFrequencies, layout: ModelConfiguration.RotaryLayout, _ rounding: ReferenceRounding
+    ) {
         self.frequencies = frequencies
         self.layout = layout
+        rounded = rounding
     }
 
     /// Turns elements `offset ..< offset + 2 * pairs` of each head.
@@ -93,7 +109,8 @@ struct ReferenceRotary {
         var x = x
         for (pair, frequency) in frequencies.frequencies(at: position).enumerated() {
             let angle = Float(position) * frequency
-            let (c, s) = (cos(angle) * frequencies.magnitude, sin(angle) * frequencies.magnitude)
+            let c = rounded(cos(angle) * frequencies.magnitude)
+            let s = rounded(sin(angle) * frequencies.magnitude)
             let (first, second) =
                 switch layout {
                 case .interleaved: (2 * pair, 2 * pair + 1)
@@ -101,7 +118,7 @@ struct ReferenceRotary {
                 }
             for start in stride(from: offset, to: x.count, by: headDimension) {
                 let (i, j) = (start + first, start + second)
-                (x[i], x[j]) = (x[i] * c - x[j] * s, x[i] * s + x[j] * c)
+                (x[i], x[j]) = (rounded(x[i] * c - x[j] * s), rounded(x[i] * s + x[j] * c))
             }
         }
         return x

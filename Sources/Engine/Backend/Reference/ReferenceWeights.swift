@@ -1,17 +1,19 @@
-/// All weights of a model in float32.
+/// All weights of a model in float32, or the numbers of a narrower type.
 struct ReferenceWeights {
     let embedding: ReferenceLinear  // (vocabulary, embedding)
     let layers: [ReferenceLayer]
     let outputNorm: [Float]  // (embedding)
     let output: ReferenceLinear  // (vocabulary, embedding)
 
-    init(_ checkpoint: any Checkpoint, adapters: [Adapter]) throws(EngineError) {
+    init(
+        _ checkpoint: any Checkpoint, adapters: [Adapter], _ rounding: ReferenceRounding
+    ) throws(EngineError) {
         let model = checkpoint.configuration
-        embedding = ReferenceLinear(try checkpoint.tensor(.tokenEmbedding))
-        outputNorm = try checkpoint.norm(.outputNorm)
-        output = model.tiesEmbeddings ? embedding : ReferenceLinear(try checkpoint.tensor(.output))
+        embedding = ReferenceLinear(try checkpoint.tensor(.tokenEmbedding), rounding)
+        outputNorm = rounding(try checkpoint.norm(.outputNorm))
+        output = model.tiesEmbeddings ? embedding : ReferenceLinear(try checkpoint.tensor(.output), rounding)
         var layers: [ReferenceLayer] = []
-        for index in model.layers.indices { layers.append(try ReferenceLayer(checkpoint, index, adapters)) }
+        for index in model.layers.indices { layers.append(try ReferenceLayer(checkpoint, index, adapters, rounding)) }
         self.layers = layers
     }
 }
@@ -54,7 +56,9 @@ struct ReferenceLayer {
         let sharedWeight: ReferenceLinear?  // (1, embedding)
     }
 
-    init(_ checkpoint: any Checkpoint, _ index: Int, _ adapters: [Adapter]) throws(EngineError) {
+    init(
+        _ checkpoint: any Checkpoint, _ index: Int, _ adapters: [Adapter], _ rounding: ReferenceRounding
+    ) throws(EngineError) {
         let model = checkpoint.configuration
         let present = Set(model.tensorRoles)
         func linear(
@@ -66,7 +70,7 @@ struct ReferenceLayer {
                 biasTensor = try checkpoint.tensor(.layer(index, bias))
             }
             return ReferenceLinear(
-                try checkpoint.tensor(.layer(index, role)), bias: biasTensor,
+                try checkpoint.tensor(.layer(index, role)), bias: biasTensor, rounding,
                 corrections: adapters.map { $0.products[.layer(index, role)].map { ReferenceCorrection($0) } })
         }
         func required(
@@ -76,9 +80,9 @@ struct ReferenceLayer {
             return linear
         }
         func norm(_ role: TensorRole.LayerRole) throws(EngineError) -> [Float]? {
-            present.contains(.layer(index, role)) ? try checkpoint.norm(.layer(index, role)) : nil
+            present.contains(.layer(index, role)) ? rounding(try checkpoint.norm(.layer(index, role))) : nil
         }
-        attentionNorm = try checkpoint.norm(.layer(index, .attentionNorm))
+        attentionNorm = rounding(try checkpoint.norm(.layer(index, .attentionNorm)))
         query = try required(.query, bias: .queryBias)
         key = try linear(.key, bias: .keyBias)
         value = try linear(.value, bias: .valueBias)
@@ -94,7 +98,7 @@ struct ReferenceLayer {
                 expansion: try required(.keyValueExpansion).decoded)
         attentionOutput = try required(.attentionOutput, bias: .attentionOutputBias)
         attentionPostNorm = try norm(.attentionPostNorm)
-        feedForwardNorm = try checkpoint.norm(.layer(index, .feedForwardNorm))
+        feedForwardNorm = rounding(try checkpoint.norm(.layer(index, .feedForwardNorm)))
         feedForwardPostNorm = try norm(.feedForwardPostNorm)
         guard model.layers[index].isMixture, let mixture = model.mixture else {
             dense = FeedForward(
@@ -107,7 +111,7 @@ struct ReferenceLayer {
         var experts: [FeedForward] = []
         for expert in 0..<mixture.expertCount {
             func matrix(_ role: TensorRole.ExpertRole) throws(EngineError) -> ReferenceLinear {
-                ReferenceLinear(try checkpoint.tensor(.expert(index, expert, role)))
+                ReferenceLinear(try checkpoint.tensor(.expert(index, expert, role)), rounding)
             }
             experts.append(FeedForward(gate: try matrix(.gate), up: try matrix(.up), down: try matrix(.down)))
         }
@@ -131,13 +135,18 @@ struct ReferenceLinear {
     private var integers: (weights: [Int8], meaning: IntegerProduct)?
     /// What each adapter adds; nil for nothing.
     private let corrections: [ReferenceCorrection?]
+    private let rounded: ReferenceRounding
 
-    init(_ weight: Tensor, bias: Tensor? = nil, corrections: [ReferenceCorrection?] = []) {
+    init(
+        _ weight: Tensor, bias: Tensor? = nil, _ rounding: ReferenceRounding = .none,
+        corrections: [ReferenceCorrection?] = []
+    ) {
         outputs = weight.rows
         inputs = weight.columns
-        elements = weight.dequantized()
-        self.bias = bias?.dequantized()
+        elements = rounding(weight.dequantized())
+        self.bias = bias.map { rounding($0.dequantized()) }
         self.corrections = corrections
+        rounded = rounding
         integers = weight.integers.map { (weight.bytes.map { Int8(bitPattern: $0) }, $0) }
     }
 
@@ -157,17 +166,24 @@ struct ReferenceLinear {
         return y
     }
 
+    /// Whether each row of inputs becomes integers by a scale of its own.
+    var takesIntegersByRow: Bool { integers?.meaning.inputs == .perToken }
+
     func callAsFunction(_ x: [Float]) -> [Float] {
         guard let (weights, meaning) = integers else {
-            return (0..<outputs).map { dot(x[...], row($0)) + (bias?[$0] ?? 0) }
+            return (0..<outputs).map { biased(rounded(dot(x[...], row($0))), $0) }
         }
-        let (quants, scale) = meaning.inputs.quantized(x)
+        let (quants, scale) = meaning.inputs.quantized(x, rounded)
         return (0..<outputs).map { output in
             var sum = meaning.addends.isEmpty ? 0 : Int64(meaning.addends[output])
             for index in 0..<inputs { sum += Int64(weights[output * inputs + index]) * quants[index] }
-            return Float(sum) * (meaning.scales[output] * scale) + (bias?[output] ?? 0)
+            let product = Float(sum) * (meaning.scales[output] * scale)
+            // Products by row add the bias themselves, the others leave it to the next operator.
+            return biased(takesIntegersByRow ? product : rounded(product), output)
         }
     }
+
+    private func biased(_ product: Float, _ output: Int) -> Float { rounded(product + (bias?[output] ?? 0)) }
 
     func row(_ index: Int) -> ArraySlice<Float> { elements[index * inputs..<(index + 1) * inputs] }
 }

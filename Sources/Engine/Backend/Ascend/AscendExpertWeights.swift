@@ -1,0 +1,40 @@
+extension AscendWeights {
+    /// A matrix, or several that multiply the same inputs, of every expert of a layer.
+    struct Experts: Sendable {
+        /// (experts, inputs, outputs); elements lie as those of (experts, outputs, inputs)
+        let weight: AscendTensor
+        /// (experts, outputs) what sums of integers are multiplied by, beside the scale of each row; nil for floats
+        let scale: AscendTensor?
+    }
+
+    /// Matrices of all experts of a layer.
+    ///
+    /// - Throws: `EngineError.unsupportedModel` for experts that are quantized differently, or whose inputs have a fixed
+    ///   scale; as `Checkpoint.tensor`.
+    mutating func experts(
+        _ layer: Int, _ mixture: ModelConfiguration.Mixture, _ roles: [TensorRole.ExpertRole]
+    ) throws(EngineError) -> Experts {
+        var parts: [Part] = []
+        for expert in 0..<mixture.expertCount {
+            for role in roles { parts.append(try part(.expert(layer, expert, role))) }
+        }
+        let name = "\(parts[0].role) and its like"
+        let inputs = parts[0].tensor.integers?.inputs
+        guard parts.allSatisfy({ $0.tensor.integers?.inputs == inputs }), inputs == nil || inputs == .perToken else {
+            throw EngineError(
+                .unsupportedModel,
+                "\(name): quantized differently, or for inputs of a fixed scale; the NPU back end quantizes those of "
+                    + "experts row by row")
+        }
+        let table = try table(name, parts, inputs == nil ? element : .int8)
+        let (width, outputs) = (parts[0].tensor.columns, parts[..<roles.count].reduce(0) { $0 + $1.tensor.rows })
+        var weight = table.reshaped([.fixed(mixture.expertCount), .fixed(width), .fixed(outputs)])
+        weight.strides = [outputs * width, 1, width]
+        let scale =
+            inputs == nil
+            ? nil
+            : try vector("scales of \(name)", .scales(parts), .float32, count: mixture.expertCount * outputs)
+                .reshaped([.fixed(mixture.expertCount), .fixed(outputs)])
+        return Experts(weight: weight, scale: scale)
+    }
+}
