@@ -58,7 +58,7 @@ public enum LlamaFolder {
         return #"{"added_tokens":\#(try json(added)),"normalizer":null,"post_processor":null,"#
             + #""pre_tokenizer":{"type":"Sequence","pretokenizers":[{"type":"Digits","individual_digits":true},"#
             + #"{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":true}]},"#
-            + #""decoder":{"type":"ByteLevel"},"model":{"type":"BPE","vocab":\#(try json(vocabulary)),"#
+            + #""decoder":{"type":"ByteLevel","add_prefix_space":true,"trim_offsets":true,"use_regex":true},"model":{"type":"BPE","vocab":\#(try json(vocabulary)),"#
             + #""merges":\#(try json(try strings("tokenizer.ggml.merges")))}}"#
     }
 
@@ -67,6 +67,15 @@ public enum LlamaFolder {
         let content: String
         var special = true
         var normalized = false
+        // The reference library reads no file without these.
+        var singleWord = false
+        var lstrip = false
+        var rstrip = false
+
+        enum CodingKeys: String, CodingKey {
+            case id, content, special, normalized, lstrip, rstrip
+            case singleWord = "single_word"
+        }
     }
 
     /// `tokenizer_config.json`.
@@ -74,6 +83,7 @@ public enum LlamaFolder {
         let chatTemplate: String
         let bosToken: String
         let eosToken: String
+        let tokenizerClass = "PreTrainedTokenizerFast"
 
         init(_ template: ChatTemplateSource) {
             (chatTemplate, bosToken, eosToken) = (template.text, template.beginning, template.end)
@@ -83,6 +93,7 @@ public enum LlamaFolder {
             case chatTemplate = "chat_template"
             case bosToken = "bos_token"
             case eosToken = "eos_token"
+            case tokenizerClass = "tokenizer_class"
         }
     }
 
