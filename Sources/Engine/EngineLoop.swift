@@ -56,8 +56,11 @@ final class EngineLoop: @unchecked Sendable {  // engine thread only, but for th
 
     private func step(since start: UInt64) {
         do throws(EngineError) {
+            let planned = clock.now()
             try backend.execute(scheduler.plan, into: &result)
-            scheduler.commit(result, now: clock.now())
+            let computed = clock.now()
+            statistics.totalBackendNanoseconds += computed - planned
+            scheduler.commit(result, now: computed)
         } catch {
             scheduler.stepFailed(error)
         }

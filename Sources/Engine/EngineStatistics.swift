@@ -33,6 +33,8 @@ public struct EngineStatistics: Sendable, Equatable {
 
     /// Nanoseconds of the last step, from its plan to its events.
     public var lastStepNanoseconds: UInt64 = 0
+    /// Nanoseconds of all steps that the back end had.
+    public var totalBackendNanoseconds: UInt64 = 0
     /// Nanoseconds of all steps.
     public var totalStepNanoseconds: UInt64 = 0
     /// Nanoseconds of a step on average.

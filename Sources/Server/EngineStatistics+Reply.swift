@@ -12,6 +12,7 @@ extension EngineStatistics {
             ("preemptions_total", preemptions), ("requests_cancelled_total", cancels),
             ("requests_failed_total", failures), ("step_time_last_nanoseconds", Int(lastStepNanoseconds)),
             ("step_time_total_nanoseconds", Int(totalStepNanoseconds)),
+            ("backend_time_total_nanoseconds", Int(totalBackendNanoseconds)),
         ]
         return values.map { StatisticReply(name: $0.0, value: UInt64(clamping: $0.1)) }
     }

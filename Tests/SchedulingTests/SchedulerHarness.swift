@@ -8,6 +8,8 @@ struct SchedulerHarness {
     let backend: FakeBackend
     var collector = OutputCollector()
     var now: UInt64 = 1_000
+    /// Nanoseconds that a step takes, by itself and for each row.
+    var stepTime: (base: UInt64, row: UInt64) = (0, 0)
     private var result = StepResult()
     private var submitted: UInt64 = 0
 
@@ -47,6 +49,7 @@ struct SchedulerHarness {
     mutating func executePlanned() {
         do throws(EngineError) {
             try backend.execute(scheduler.plan, into: &result)
+            now += stepTime.base + stepTime.row * UInt64(scheduler.plan.rowCount)
             scheduler.commit(result, now: now)
         } catch {
             scheduler.stepFailed(error)

@@ -58,6 +58,10 @@ package struct Scheduler {
     var pieceText: [UInt8] = []
     private var batch: [Int] = []
     private var decoding: [Int] = []
+    /// Most rows in the step that is being planned.
+    private var rowLimit = 0
+    private var pace = PromptPace()
+    private var stepStart: UInt64 = 0
 
     /// What the next step computes; valid from `schedule` to `commit`.
     package internal(set) var plan = StepPlan()
@@ -78,6 +82,8 @@ package struct Scheduler {
     package mutating func schedule(now: UInt64) -> Bool {
         precondition(shares.isEmpty, "the last step was not committed")
         plan.removeAll()
+        stepStart = now
+        rowLimit = limits.maxNumBatchedTokens
         expire(now: now)
         selectBatch()
         let hadRunnable = !batch.isEmpty || waiting.contains { generations[$0].isRunnable }
@@ -87,6 +93,9 @@ package struct Scheduler {
         }
         sortByAdapter()
         for slot in decoding { appendShare(of: slot) }
+        if !decoding.isEmpty, let rows = pace.promptRows(beside: decoding.count) {
+            rowLimit = min(rowLimit, plan.rowCount + rows)
+        }
         for slot in batch where generations[slot].isAdmitted && generations[slot].remaining > 1 && rowsLeft > 0 {
             appendShare(of: slot)
         }
@@ -115,7 +124,14 @@ package struct Scheduler {
         }
     }
 
-    private var rowsLeft: Int { limits.maxNumBatchedTokens - plan.rowCount }
+    private var rowsLeft: Int { rowLimit - plan.rowCount }
+
+    /// Tells the pace how long the step took that is being committed.
+    mutating func learnPace(now: UInt64) {
+        pace.learn(
+            nanoseconds: now - min(stepStart, now), decodeRows: decoding.count,
+            promptRows: plan.rowCount - decoding.count)
+    }
 
     // MARK: Memory
 

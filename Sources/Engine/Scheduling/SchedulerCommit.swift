@@ -15,6 +15,7 @@ extension Scheduler {
             result.hiddenStates.count == plan.hiddenRows.count * hiddenWidth
                 && (plan.hiddenRows.isEmpty || hiddenWidth > 0),
             "the back end returned \(result.hiddenStates.count) floats for \(plan.hiddenRows.count) hidden states")
+        learnPace(now: now)
         plan.removeAll()  // the plan must not share the sequences' tokens while these grow
         counters.steps += 1
         var sample = 0
