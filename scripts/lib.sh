@@ -106,6 +106,10 @@ fetch_model() {
     mv -f "$found" "$model"
 }
 
+# Builds all there is and the tests, in a folder of its own: with other flags than scripts/run has, each would undo the other's
+# work.
+build_checks() { swift build -c release --scratch-path .build-checks -Xswiftc -warnings-as-errors --build-tests; }
+
 # suites FOLDER ARGUMENTS…: runs tests of a finished build. The line about each start would bury what matters; a test that hangs
 # is named when its time limit ends it.
 suites() {

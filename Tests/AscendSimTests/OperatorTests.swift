@@ -184,7 +184,8 @@ extension SimulatorTests {
             try machine.run(machine.operators.aclnnApplyTopKTopP) {
                 machine.operators.aclnnApplyTopKTopPGetWorkspaceSize(input.handle, p.handle, k, out.handle, $0, $1)
             }
-            #expect(try machine.read(out) == [-.infinity, 2, -.infinity, 2, -.infinity, 3, 3, -.infinity])
+            let none = -Float.infinity
+            #expect(try machine.read(out) == [none, 2, none, 2, none, 3, 3, none])
         }
 
         /// Few of many are found another way than many of few.

@@ -202,8 +202,9 @@ private final class Step {
 
     /// Bytes of weights that every step reads, over the rate of the memory, in milliseconds.
     var bound: Double {
-        let layer = hidden * (heads + 2 * groups) * size + heads * size * hidden + 3 * hidden * inner
-        return Double(layers * layer * (isInteger ? 1 : 2) + hidden * words * 2) / 1.6e9
+        let layer = 2 * hidden * (heads + groups) * size + 3 * hidden * inner
+        let bytes = layers * layer * (isInteger ? 1 : 2) + 2 * hidden * words
+        return Double(bytes) / 1.6e9
     }
 }
 

@@ -70,7 +70,7 @@ import Testing
         let adapters = try model.load(for: checkpoint.configuration)
         // More rows than a part of either matrix has, each adapter in several runs.
         let selection = [-1, 0, 1, 1, -1, 0, 0, -1, 1, 1, 0, -1, 1]
-        let prompts = selection.indices.map { index in (0..<45).map { Int32(($0 * 7 + index * 13) % 101) } }
+        let prompts = unlikeSequences(selection.count, length: 45, vocabulary: 101)
         let plain = try CPUBackend(checkpoint: checkpoint, threads: 1)
         try plain.allocateKeyValueCache(blockCount: 3, blockSize: 16)
         let alone = try CPUBackend(checkpoint: checkpoint, threads: 1, adapters: adapters)

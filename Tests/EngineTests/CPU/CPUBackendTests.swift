@@ -40,7 +40,7 @@ private func smallModel(
         let checkpoint = QuantizedCheckpoint(smallModel(), type)
         let alone = try CPUBackend(checkpoint: checkpoint, threads: 1)
         let pair = try CPUBackend(checkpoint: checkpoint, threads: 2)
-        let sequences = (0..<32).map { index in (0..<330).map { Int32(($0 * 7 + index * 13) % 301) } }
+        let sequences = unlikeSequences(32, length: 330, vocabulary: 301)
         for backend in [alone, pair] {
             try backend.allocateKeyValueCache(blockCount: 32 * 21, blockSize: 16)
         }
@@ -157,6 +157,16 @@ private struct PoisonedCheckpoint: Checkpoint {
 
         deinit { bytes.deallocate() }
     }
+}
+
+/// Sequences of tokens below `vocabulary`, no two alike. Its loops are not nested closures: those take seconds to type-check.
+func unlikeSequences(_ count: Int, length: Int, vocabulary: Int) -> [[Int32]] {
+    var sequences: [[Int32]] = []
+    for index in 0..<count {
+        let sequence: [Int] = (0..<length).map { position in (position * 7 + index * 13) % vocabulary }
+        sequences.append(sequence.map(Int32.init))
+    }
+    return sequences
 }
 
 /// A plan that computes the same rows of several sequences, each with its own run of blocks in descending order.

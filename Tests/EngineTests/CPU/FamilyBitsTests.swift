@@ -57,7 +57,7 @@ private enum Variant: String {
         variant: Variant, type: TensorType
     ) throws {
         let checkpoint = QuantizedCheckpoint(variant.configuration, type)
-        let sequences = (0..<9).map { index in (0..<330).map { Int32(($0 * 7 + index * 13) % 301) } }
+        let sequences = unlikeSequences(9, length: 330, vocabulary: 301)
         let backends = [
             try CPUBackend(checkpoint: checkpoint, threads: 1), try CPUBackend(checkpoint: checkpoint, threads: 2),
         ]

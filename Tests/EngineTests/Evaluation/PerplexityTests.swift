@@ -4,7 +4,7 @@ import TestKit
 import Testing
 
 @Suite struct PerplexityTests {
-    private static let text = (0..<90).map { Int32($0 * 37 % 96 + 3) }
+    private static let text: [Int32] = (0..<90).map { Int32($0 * 37 % 96 + 3) }
 
     /// -ln p of `tokens[position]` given all before it from `start` on, from logits of one sequence at a time.
     private func loss(
