@@ -116,6 +116,13 @@ if let wanted = Context.environment["LM_TEST_TARGETS"]?.split(separator: ",") {
     package.targets.removeAll { $0.type == .test && !wanted.contains($0.name[...]) }
 }
 
+// What ThreadSanitizer's tests ask of these is little: optimizing them takes longer than they then run.
+if Context.environment["LM_QUICK_ENGINE"] != nil {
+    for target in package.targets where ["LMEngine", "LMTemplate"].contains(target.name) {
+        target.swiftSettings?.append(.unsafeFlags(["-Onone"]))
+    }
+}
+
 // The fuzzer is part of AddressSanitizer's build (scripts/lib.sh), which names libFuzzer's archive; what it feeds counts its
 // branches.
 if let archive = Context.environment["LM_FUZZ_ARCHIVE"] {

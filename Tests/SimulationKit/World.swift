@@ -307,6 +307,9 @@ package final class World: @unchecked Sendable {  // one thread: the caller's
         case .overloaded: return faults.has(.fewRequests)
         case .modelOutput: return faults.has(.nonFinite)
         case .engine: return faults.has(.step)
+        case .protocolViolation:
+            // Its writer stood still in the middle of a frame, perhaps twice.
+            return error.message.contains("a frame is not complete") && (faults.has(.freeze) || faults.has(.stall))
         default: return false
         }
     }

@@ -32,9 +32,9 @@ struct SmolLM2GoldenTests {
     func referenceGreedy() throws {
         let backend = try ReferenceBackend(checkpoint: try Self.checkpoint.get())
         let driver = try Greedy(backend, tokens: 256)
-        for prompt in try SmolLM2Golden.all() {
-            // The CPU back end is asked for all of them; this one reads half a gigabyte a token.
-            let expected = Array(prompt.greedy.prefix(24))
+        // The CPU back end is asked for all of them; this one reads half a gigabyte a token.
+        for prompt in try SmolLM2Golden.all() where prompt.ids.count < 30 {
+            let expected = Array(prompt.greedy.prefix(16))
             #expect(try driver.generate(prompt.ids, count: expected.count) == expected, "\(prompt.testDescription)")
         }
     }
