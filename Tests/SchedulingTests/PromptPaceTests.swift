@@ -40,6 +40,24 @@ struct PromptPaceTests {
         #expect(UInt64(steps) <= 2_000 / min(rows, 511) + 8, "\(steps) steps of \(rows) rows")
     }
 
+    @Test("A step that something else delayed makes no room for a longer one")
+    func delayedStep() throws {
+        var harness = try harness((5_000_000, 300_000))
+        _ = harness.add(endless(0, prompt: 8))
+        for _ in 0..<10 { harness.step() }
+        harness.stepTime.base = 25_000_000
+        harness.step()
+        harness.stepTime.base = 5_000_000
+        let late = harness.add(endless(1, prompt: 2_000, 10))
+        var longest: UInt64 = 0
+        while harness.collector[late].tokens.isEmpty {
+            let start = harness.now
+            harness.step()
+            longest = max(longest, harness.now - start)
+        }
+        #expect(longest < 4 * 5_300_000)
+    }
+
     @Test("Without a running stream a prompt has the whole step")
     func nobodyWaits() throws {
         var harness = try harness((5_000_000, 300_000))

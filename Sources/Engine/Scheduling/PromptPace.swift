@@ -4,7 +4,7 @@
 /// Measured steps tell what a row costs. Chunks of prompts beside decoding are Sarathi-Serve's (Agrawal et al., OSDI 2024), with
 /// a fixed number of rows; here the number follows the model and the machine. What a row computes never depends on it.
 struct PromptPace {
-    /// The last step that only decoded: its rows and nanoseconds.
+    /// Rows of the last step that only decoded, and nanoseconds that such a step takes.
     private var decoding: (rows: Int, nanoseconds: Double)?
     /// Nanoseconds that a prompt row adds to a step; nil before the first step with both.
     private var promptRow: Double?
@@ -28,9 +28,13 @@ struct PromptPace {
     mutating func learn(nanoseconds: UInt64, decodeRows: Int, promptRows: Int) {
         guard nanoseconds > 0, decodeRows > 0 else { return }
         let duration = Double(nanoseconds)
-        guard promptRows > 0 else { return decoding = (decodeRows, duration) }
+        let expected = stepAlone(decodeRows)
+        guard promptRows > 0 else {
+            // Slowly up: a step that something else has delayed must not make room for many rows.
+            return decoding = (decodeRows, expected.map { min(duration, $0 * 1.1) } ?? duration)
+        }
         lastPromptRows = promptRows
-        guard let alone = stepAlone(decodeRows) else { return }
+        guard let alone = expected else { return }
         // Not nothing, however the steps were measured.
         let measured = max(duration - alone, duration / 100) / Double(promptRows)
         promptRow = promptRow.map { ($0 + measured) / 2 } ?? measured
