@@ -60,15 +60,15 @@ def generate(client, prompt, count):
 
 
 def memory(options, *arguments):
-    """MiB that the process holds besides weights and the keys and values of one request of 256 tokens."""
-    with serving(options, *arguments) as (client, process, log, _):
-        generate(client, ids(128), 128)
+    """MiB that the process holds besides its weights and a KV pool that has been used whole."""
+    pool = 64
+    with serving(options, *arguments, "--kv-cache-memory", f"{pool}MiB") as (client, process, said, _):
+        for seed in range(16):
+            generate(client, ids(200, seed), 56)
         status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
     resident = int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024
-    weights = re.search(r"([\d.]+) (MiB|GiB) of weights", log)
-    tokens = re.search(r"(\d+) KV tokens in ([\d.]+) GiB", log)
-    held = float(weights[1]) * (1024 if weights[2] == "GiB" else 1)
-    return resident - held - 256 * float(tokens[2]) * 1024 / int(tokens[1])
+    weights = re.search(r"([\d.]+) (MiB|GiB) of weights", said)
+    return resident - float(weights[1]) * (1024 if weights[2] == "GiB" else 1) - pool
 
 
 def gap(options, *arguments):
