@@ -1,5 +1,5 @@
 // AVX-512 with VNNI: a panel's 64 bytes are one register, VPDPBUSD takes four activations from memory. And the same with
-// AMX, whose tiles take the integer products.
+// AMX, whose tiles take the products of integers and bfloat16.
 #if defined(__x86_64__)
 #include <immintrin.h>
 
@@ -30,18 +30,18 @@ INLINE int_lanes dot_wide(int_lanes sums, bytes64 weights, const int8_t *four) {
 
 // Attributes do not add up, so all are named again.
 #pragma clang attribute push( \
-    __attribute__((target("amx-tile,amx-int8,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c"))), \
+    __attribute__((target("amx-tile,amx-int8,amx-bf16,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c"))), \
     apply_to = function)
 #include "amx.h"
 #pragma clang attribute pop
 
 const ck_table ck_avx512_table = {
-    quantize, quantize_rows, quantize_fixed, matmul, rms_norm, rotary, swiglu, geglu, softcap, store, attend, attend_merge, attend_finish,
+    quantize, quantize_rows, quantize_fixed, round_bfloats, matmul, rms_norm, rotary, swiglu, geglu, softcap, store, attend, attend_merge, attend_finish,
     read_memory, exercise,
 };
 
 const ck_table ck_amx_table = {
-    quantize, quantize_rows, quantize_fixed, tiled_matmul, rms_norm, rotary, swiglu, geglu, softcap, store, attend, attend_merge,
+    quantize, quantize_rows, quantize_fixed, round_bfloats, tiled_matmul, rms_norm, rotary, swiglu, geglu, softcap, store, attend, attend_merge,
     attend_finish, read_memory, tiled_exercise,
 };
 #endif

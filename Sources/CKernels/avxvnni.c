@@ -30,7 +30,7 @@ INLINE int_lanes dot_wide(int_lanes sums, bytes64 weights, const int8_t *four) {
 #pragma clang attribute pop
 
 const ck_table ck_avxvnni_table = {
-    quantize, quantize_rows, quantize_fixed, matmul, rms_norm, rotary, swiglu, geglu, softcap, store, attend, attend_merge, attend_finish,
+    quantize, quantize_rows, quantize_fixed, round_bfloats, matmul, rms_norm, rotary, swiglu, geglu, softcap, store, attend, attend_merge, attend_finish,
     read_memory, exercise,
 };
 #endif

@@ -58,10 +58,10 @@ static void ask_for_tiles(void) {
 
 static bool has_amx(void) {
     const uint64_t tiles = 0x60000;
-    const unsigned tile = 1u << 24, int8 = 1u << 25;
+    const unsigned bfloats = 1u << 22, tile = 1u << 24, int8 = 1u << 25, all = bfloats | tile | int8;
     unsigned a, b, c, d;
     return tiles_are_permitted && (enabled_state() & tiles) == tiles && has_avx512()
-        && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & (tile | int8)) == (tile | int8);
+        && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & all) == all;
 }
 #elif defined(__aarch64__)
 #include <sys/auxv.h>
@@ -140,6 +140,10 @@ void ck_quantize_fixed(
     kernels->quantize_fixed(values, rows, stride, k, scale, offset, quants, blocks);
 }
 
+void ck_round(float *values, size_t rows, size_t stride, size_t k, uint16_t *bfloats) {
+    kernels->round(values, rows, stride, k, bfloats);
+}
+
 void ck_matmul(
     const ck_matrix *matrix, const ck_activations *activations, size_t row, size_t rows, size_t panel, size_t panels,
     const ck_output *output) {
@@ -147,10 +151,11 @@ void ck_matmul(
 }
 
 size_t ck_rows_together(ck_format format, size_t k) {
-    const bool bytes = ck_is_quantized(format) || format == CK_PANEL_I8, tiled = current == CK_AMX && bytes;
+    const bool bytes = ck_is_quantized(format) || format == CK_PANEL_I8;
+    const bool tiled = current == CK_AMX && (bytes || format == CK_PANEL_BF16);
     // Tiles use up weights faster than memory brings them unless many rows share them.
     const size_t cached = tiled ? 1000000 : 240000, tile = tiled ? 32 : 12;
-    const size_t tiles = cached / (k * (bytes ? 1 : 4)) / tile;
+    const size_t tiles = cached / (k * (bytes ? 1 : tiled ? 2 : 4)) / tile;
     return (tiles > 0 ? tiles : 1) * tile;
 }
 

@@ -115,10 +115,31 @@ static float weight_at(ck_format format, const void *panel, size_t index) {
     return format == CK_PANEL_F16 ? half_to_float(bits) : bfloat_to_float(bits);
 }
 
+static float pair_dot(const uint16_t *panel, size_t column, size_t k, const float *x) {
+    float sum = 0;
+    for (size_t start = 0; start < k; start += CK_BLOCK) {
+        float halves[2] = {0, 0};
+        for (size_t i = start; i < k && i < start + CK_BLOCK; i++)
+            halves[i % 2] = fmaf(x[i], bfloat_to_float(panel[ck_pair_index(i, column)]), halves[i % 2]);
+        sum += halves[0] + halves[1];
+    }
+    return sum;
+}
+
 static float float_dot(ck_format format, const void *panel, size_t column, size_t k, const float *x) {
     float sum = 0;
     for (size_t i = 0; i < k; i++) sum = fmaf(x[i], weight_at(format, panel, i * CK_PANEL + column), sum);
     return sum;
+}
+
+static void round_bfloats(float *values, size_t rows, size_t stride, size_t k, uint16_t *bfloats) {
+    for (size_t row = 0; row < rows; row++, values += stride, bfloats += ck_padded_pairs(k)) {
+        memset(bfloats, 0, ck_padded_pairs(k) * sizeof *bfloats);
+        for (size_t i = 0; i < k; i++) {
+            bfloats[i] = bfloat_or_zero(float_to_bfloat(values[i]));
+            values[i] = bfloat_to_float(bfloats[i]);
+        }
+    }
 }
 
 static void matmul(
@@ -136,6 +157,10 @@ static void matmul(
                 sum = quantized_dot(
                     matrix->format, weights, column % CK_PANEL, k, activations->quants + r * k,
                     activations->blocks + r * (k / CK_BLOCK));
+            else if (matrix->format == CK_PANEL_BF16)
+                sum = pair_dot(
+                    (const uint16_t *)(const void *)weights, column % CK_PANEL, k,
+                    activations->values + r * activations->stride);
             else
                 sum = float_dot(
                     matrix->format, weights, column % CK_PANEL, k, activations->values + r * activations->stride);
@@ -285,6 +310,6 @@ static size_t exercise(ck_format format, size_t rounds) {
 }
 
 const ck_table ck_generic_table = {
-    quantize, quantize_rows, quantize_fixed, matmul, rms_norm, rotary, swiglu, geglu, softcap, store, attend, attend_merge, attend_finish,
+    quantize, quantize_rows, quantize_fixed, round_bfloats, matmul, rms_norm, rotary, swiglu, geglu, softcap, store, attend, attend_merge, attend_finish,
     read_memory, exercise,
 };

@@ -237,29 +237,36 @@ INLINE void float_tile(
 
 #define IS_TILE(ROWS, VECTORS) (ROWS <= TILE_ROWS && VECTORS <= TILE_PANELS(ROWS))
 
-#define FLOAT_CASE(ROWS, VECTORS)                                                                          \
-    case ROWS * 8 + VECTORS:                                                                               \
-        if (IS_TILE(ROWS, VECTORS))                                                                        \
-            float_tile(                                                                                    \
-                IS_TILE(ROWS, VECTORS) ? ROWS : 1, IS_TILE(ROWS, VECTORS) ? VECTORS : 1, format, x, columns, \
-                step, k, add, results);                                                                    \
+/// A call of TILE with the numbers of rows and vectors as constants, so that every accumulator is a register.
+#define TILE_CASE(TILE, ROWS, VECTORS, ...)                                                                      \
+    case ROWS * 8 + VECTORS:                                                                                     \
+        if (IS_TILE(ROWS, VECTORS))                                                                              \
+            TILE(IS_TILE(ROWS, VECTORS) ? ROWS : 1, IS_TILE(ROWS, VECTORS) ? VECTORS : 1, __VA_ARGS__);          \
         break;
 
-#define FLOAT_CASES(ROWS) FLOAT_CASE(ROWS, 1) FLOAT_CASE(ROWS, 2) FLOAT_CASE(ROWS, 3) FLOAT_CASE(ROWS, 4)
+#define TILE_CASES(TILE, ROWS, ...)                                                                              \
+    TILE_CASE(TILE, ROWS, 1, __VA_ARGS__)                                                                        \
+    TILE_CASE(TILE, ROWS, 2, __VA_ARGS__)                                                                        \
+    TILE_CASE(TILE, ROWS, 3, __VA_ARGS__)                                                                        \
+    TILE_CASE(TILE, ROWS, 4, __VA_ARGS__)
 
-/// The tile with `rows` and `vectors` as constants.
+#define TILE_SWITCH(TILE, rows, vectors, ...)                                                                    \
+    switch (rows * 8 + vectors) {                                                                                \
+        TILE_CASES(TILE, 1, __VA_ARGS__)                                                                         \
+        TILE_CASES(TILE, 2, __VA_ARGS__)                                                                         \
+        TILE_CASES(TILE, 3, __VA_ARGS__)                                                                         \
+        TILE_CASES(TILE, 4, __VA_ARGS__)                                                                         \
+        TILE_CASES(TILE, 5, __VA_ARGS__)                                                                         \
+        TILE_CASES(TILE, 6, __VA_ARGS__)                                                                         \
+    }
+
 INLINE void float_tile_of(
     size_t rows, size_t vectors, const ck_format format, const float *const *x, const void *const *columns,
     size_t step, size_t k, bool add, lanes (*results)[MOST_PANELS]) {
-    switch (rows * 8 + vectors) {
-        FLOAT_CASES(1)
-        FLOAT_CASES(2)
-        FLOAT_CASES(3)
-        FLOAT_CASES(4)
-        FLOAT_CASES(5)
-        FLOAT_CASES(6)
-    }
+    TILE_SWITCH(float_tile, rows, vectors, format, x, columns, step, k, add, results)
 }
+
+#include "pairs.h"
 
 /// One tile of rows by panels that stay in the second-level cache for the next.
 INLINE void float_rows(
@@ -273,7 +280,10 @@ INLINE void float_rows(
         const void *columns[MOST_PANELS];
         for (size_t v = 0; v < vectors; v++) columns[v] = (const uint8_t *)matrix->panels + (p + v) * panel_bytes;
         lanes results[TILE_ROWS][MOST_PANELS];
-        float_tile_of(rows, vectors, format, x, columns, CK_PANEL, matrix->k, false, results);
+        if (format == CK_PANEL_BF16)
+            pair_tile_of(rows, vectors, x, columns, matrix->k, results);
+        else
+            float_tile_of(rows, vectors, format, x, columns, CK_PANEL, matrix->k, false, results);
         for (size_t i = 0; i < rows; i++)
             for (size_t v = 0; v < vectors; v++) finish(output, row + i, (p + v) * CK_PANEL, results[i][v]);
     }

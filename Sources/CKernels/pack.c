@@ -129,8 +129,8 @@ size_t ck_panel_bytes(ck_format format, size_t k) {
     case CK_PANEL_8BIT:
     case CK_PANEL_8BIT_MIN: return ck_scales_bytes(format, k) + k * CK_PANEL;
     case CK_PANEL_F32: return k * CK_PANEL * 4;
-    case CK_PANEL_F16:
-    case CK_PANEL_BF16: return (k * CK_PANEL * 2 + 63) / 64 * 64;
+    case CK_PANEL_F16: return (k * CK_PANEL * 2 + 63) / 64 * 64;
+    case CK_PANEL_BF16: return ck_padded_pairs(k) * CK_PANEL * 2;
     case CK_PANEL_I8: return CK_INTEGERS_START + ck_padded(k) * CK_PANEL;
     }
     return 0;

@@ -57,6 +57,9 @@ static inline uint16_t float_to_bfloat(float x) {
     return (uint16_t)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
 }
 
+/// What products take a bfloat16 for.
+static inline uint16_t bfloat_or_zero(uint16_t b) { return (b & 0x7FFF) < CK_LEAST_BFLOAT ? 0 : b; }
+
 static inline float scalar_exp(float x) {
     const float clamped = x > CK_EXP_HIGH ? CK_EXP_HIGH : x;
     const float shifted = fmaf(clamped, CK_EXP_LOG2E, CK_EXP_ROUND);

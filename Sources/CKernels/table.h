@@ -6,6 +6,7 @@ typedef struct {
     void (*quantize)(const float *, size_t, size_t, size_t, int8_t *, ck_block *);
     void (*quantize_rows)(const float *, size_t, size_t, size_t, int8_t *, ck_block *);
     void (*quantize_fixed)(const float *, size_t, size_t, size_t, float, float, int8_t *, ck_block *);
+    void (*round)(float *, size_t, size_t, size_t, uint16_t *);
     void (*matmul)(const ck_matrix *, const ck_activations *, size_t, size_t, size_t, size_t, const ck_output *);
     void (*rms_norm)(const float *, const float *, size_t, float, float *);
     void (*rotary)(float *, size_t, size_t, size_t, const float *, const float *);
@@ -56,6 +57,12 @@ extern const ck_table ck_neon_table;
 static inline uint32_t ck_overflow_bits(ck_type type) {
     return type == CK_F16 ? 0x477FF000 : type == CK_BF16 ? 0x7F7F8000 : 0x7F800000;
 }
+
+/// Magnitudes of bfloat16 below this, as bits, count as zero in products: 2^-49.
+#define CK_LEAST_BFLOAT 0x2700
+
+/// Where a panel of bfloat16 holds input `i` of output `column`.
+static inline size_t ck_pair_index(size_t i, size_t column) { return (i / 2 * CK_PANEL + column) * 2 + i % 2; }
 
 /// Bytes of panels of floats that stay in the second-level cache while rows pass by.
 #define CK_CACHED_BYTES (128 << 10)

@@ -3,7 +3,7 @@
 //
 // TDPBSUD multiplies a tile of signed bytes, [16 rows][64 inputs], with one of unsigned bytes, [16][16 outputs][4 inputs],
 // which is how panels lie in memory, and adds to a tile of 32-bit sums, [16 rows][16 outputs], modulo 2^32. TDPBSSD takes
-// signed weights. Tiles 0 to 3 hold sums, 4 and 5 activations, 6 and 7 weights.
+// signed weights. TDPBF16PS does the same with pairs of bfloat16 in place of four bytes. Tiles 0 to 3 hold sums, 4 and 5 activations, 6 and 7 weights.
 
 #include "lanes.h"
 

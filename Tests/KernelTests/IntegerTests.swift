@@ -49,8 +49,8 @@ private final class IntegerMatrix {
                 y.withUnsafeMutableBufferPointer { y in
                     (bias ?? []).withUnsafeBufferPointer { bias in
                         var activations = ck_activations(
-                            values: nil, quants: quants.baseAddress, blocks: blocks.baseAddress, stride: 0,
-                            is_wide: inputs.isWide)
+                            values: nil, quants: quants.baseAddress, blocks: blocks.baseAddress, bfloats: nil,
+                            stride: 0, is_wide: inputs.isWide)
                         var output = ck_output(
                             y: y.baseAddress, stride: panelCount * 16, bias: bias.isEmpty ? nil : bias.baseAddress,
                             accumulate: adding)

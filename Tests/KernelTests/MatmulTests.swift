@@ -77,6 +77,30 @@ extension KernelTests {
         }
     }
 
+    @Test func `products of bfloat16 are the same bits for numbers of every size, sums that cancel included`() {
+        var random = Random(6)
+        let (k, rows, outputs) = (147, 37, 40)
+        func number(_ exponents: ClosedRange<Int>) -> Float {
+            let magnitude =
+                Float.random(in: 1..<2, using: &random)
+                * Float(sign: .plus, exponent: Int.random(in: exponents, using: &random), significand: 1)
+            return Bool.random(using: &random) ? magnitude : -magnitude
+        }
+        for exponents in [-126...127, -60...(-40), -50...(-48), 40...63] {
+            let weights = (0..<outputs).map { _ in
+                (0..<k).flatMap { _ in
+                    let bits = UInt16(truncatingIfNeeded: number(exponents).bitPattern >> 16)
+                    return [UInt8(truncatingIfNeeded: bits), UInt8(bits >> 8)]
+                }
+            }
+            let packed = Packed(CK_BF16, rows: weights, k: k)
+            let x = (0..<rows * k).map { _ in number(exponents) }
+            for (name, equal) in compareLevels({ Activations(x, rows: rows, k: k).multiply(by: packed, rows: rows) }) {
+                #expect(equal, "\(name), 2^\(exponents)")
+            }
+        }
+    }
+
     @Test func `extreme quants do not saturate`() {
         let k = 256
         for (type, block): (ck_type, [UInt8]) in [

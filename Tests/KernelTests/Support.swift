@@ -100,9 +100,12 @@ final class Packed {
     deinit { memory.deallocate() }
 }
 
-/// Rows of activations in both forms.
+/// Rows of activations in all forms but that of integers.
 struct Activations {
     let values: [Float]
+    /// `values` rounded to bfloat16, as floats and as themselves.
+    private var rounded: [Float]
+    private var bfloats: [UInt16]
     var quants: [Int8]
     var blocks: [ck_block]
     let k: Int
@@ -113,6 +116,9 @@ struct Activations {
         quants = [Int8](repeating: 0, count: rows * k)
         blocks = [ck_block](repeating: ck_block(), count: rows * (k / 32))
         if k % 32 == 0 { ck_quantize(values, rows, k, k, &quants, &blocks) }
+        rounded = values
+        bfloats = [UInt16](repeating: 0, count: rows * ck_padded_pairs(k))
+        ck_round(&rounded, rows, k, k, &bfloats)
     }
 
     /// The product of `rows` rows from `row` on with all panels, 16 columns a panel.
@@ -122,19 +128,22 @@ struct Activations {
         let stride = (packed.matrix.outputs + 15) / 16 * 16
         var y = accumulate ?? [Float](repeating: .nan, count: (row + rows) * stride)
         var matrix = packed.matrix
+        let values = matrix.format == CK_PANEL_BF16 ? rounded : values
         values.withUnsafeBufferPointer { values in
             quants.withUnsafeBufferPointer { quants in
                 blocks.withUnsafeBufferPointer { blocks in
-                    y.withUnsafeMutableBufferPointer { y in
-                        func run(_ bias: UnsafePointer<Float>?) {
-                            var activations = ck_activations(
-                                values: values.baseAddress, quants: quants.baseAddress, blocks: blocks.baseAddress,
-                                stride: k, is_wide: false)
-                            var output = ck_output(
-                                y: y.baseAddress, stride: stride, bias: bias, accumulate: accumulate != nil)
-                            ck_matmul(&matrix, &activations, row, rows, 0, stride / 16, &output)
+                    bfloats.withUnsafeBufferPointer { bfloats in
+                        var activations = ck_activations(
+                            values: values.baseAddress, quants: quants.baseAddress, blocks: blocks.baseAddress,
+                            bfloats: bfloats.baseAddress, stride: k, is_wide: false)
+                        y.withUnsafeMutableBufferPointer { y in
+                            func run(_ bias: UnsafePointer<Float>?) {
+                                var output = ck_output(
+                                    y: y.baseAddress, stride: stride, bias: bias, accumulate: accumulate != nil)
+                                ck_matmul(&matrix, &activations, row, rows, 0, stride / 16, &output)
+                            }
+                            if let bias { bias.withUnsafeBufferPointer { run($0.baseAddress) } } else { run(nil) }
                         }
-                        if let bias { bias.withUnsafeBufferPointer { run($0.baseAddress) } } else { run(nil) }
                     }
                 }
             }

@@ -30,20 +30,43 @@ import Testing
             }
         }
         let stride = Self.mode == nil ? max(1, faults.count / Self.shortRuns) : 1
-        var (runs, hits, failures) = (0, 0, 0)
-        for index in Swift.stride(from: 0, to: faults.count, by: stride) {
-            let (side, fault) = faults[index]
-            if Self.mode == "trace" { trace("\(scenario.name), the \(side)'s \(fault)") }
-            let run = await Run(scenario, on: side, fault, expecting: undisturbed.outcomes)
+        let chosen = Swift.stride(from: 0, to: faults.count, by: stride).map { faults[$0] }
+        var (hits, failures) = (0, 0)
+        for await (side, fault, run) in performances(of: scenario, chosen, expecting: undisturbed.outcomes) {
             run.problems.forEach { Issue.record("the \(side)'s \(fault): \($0)") }
-            runs += 1
             if run.hasFailed { hits += 1 }
             if run.outcomes.contains(where: { if case .failed = $0 { true } else { false } }) { failures += 1 }
         }
+        let runs = chosen.count
         #expect(hits > runs / 4, "a failure that does not happen tests nothing")
         print("\(scenario.name): \(runs) of \(faults.count) failures, \(hits) happened, \(failures) reached a client")
     }
+
+    /// The scenario once with each fault, some at a time: most of a performance is waiting.
+    private func performances(
+        of scenario: Scenario, _ faults: [(Stage.Side, FailingSystem.Fault)], expecting expected: [Outcome]
+    ) -> AsyncStream<(Stage.Side, FailingSystem.Fault, Run)> {
+        let width = Self.mode == "trace" ? 1 : 8
+        return AsyncStream { stream in
+            Task {
+                await withTaskGroup(of: Void.self) { group in
+                    for (index, (side, fault)) in faults.enumerated() {
+                        if index >= width { await group.next() }
+                        group.addTask {
+                            if Self.mode == "trace" { trace("\(scenario.name), the \(side)'s \(fault)") }
+                            let run = await Run(scenario, on: side, fault, expecting: expected)
+                            stream.yield((side, fault, run))
+                        }
+                    }
+                }
+                stream.finish()
+            }
+        }
+    }
 }
+
+/// A millisecond in which other performances go on.
+private func pause() async { try? await Task.sleep(for: .milliseconds(1)) }
 
 /// Prints a line that is out before the next one can trap.
 private func trace(_ line: String) {
@@ -72,7 +95,7 @@ struct Run {
         await perform(scenario, server, client, expected)
         for (side, system) in systems {
             // Threads that have ended may still be giving up what they held.
-            for _ in 0..<5_000 where !system.open.isEmpty { usleep(1_000) }
+            for _ in 0..<5_000 where !system.open.isEmpty { await pause() }
             if !system.open.isEmpty { problems.append("the \(side) left \(system.open.count) descriptors open") }
             problems += system.misuse.map { "the \(side): \($0)" }
         }
@@ -101,7 +124,7 @@ struct Run {
             let again = await Self.withinTime { await Self.askAgain(stage) }
             if again != true { problems.append("the server does not answer afterwards") }
         }
-        if !Self.isIdle(stage.engine) { problems.append("the engine is busy with \(stage.engine.statistics())") }
+        if await !Self.isIdle(stage.engine) { problems.append("the engine is busy with \(stage.engine.statistics())") }
         stage.clear()
     }
 
@@ -127,13 +150,13 @@ struct Run {
         return false
     }
 
-    private static func isIdle(_ engine: InferenceEngine) -> Bool {
+    private static func isIdle(_ engine: InferenceEngine) async -> Bool {
         for _ in 0..<20_000 {
             let statistics = engine.statistics()
             if statistics.running + statistics.waiting + statistics.parked == 0, statistics.blocksOwned == 0 {
                 return true
             }
-            usleep(1_000)
+            await pause()
         }
         return false
     }

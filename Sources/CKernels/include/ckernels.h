@@ -22,7 +22,7 @@ typedef enum {
     CK_AVXVNNI = 2,  ///< AVX2 and the 256-bit VPDPBUSD
     CK_AVX512 = 3,   ///< AVX-512 F, BW, VL, DQ, VNNI
     CK_NEON = 4,     ///< AArch64 with SDOT
-    CK_AMX = 5,      ///< CK_AVX512 and the tiles of AMX for integer products
+    CK_AMX = 5,      ///< CK_AVX512 and the tiles of AMX for products of integers and of bfloat16
 } ck_level;
 
 /// Whether processor and operating system support `level` and this build contains it. AMX also takes the permission of the
@@ -61,7 +61,8 @@ typedef enum {
 ///
 /// Quantized panels: first the scales, per block of 32 inputs 16 f16 (with `_MIN` another 16 f16 minimums), padded to
 /// 64 bytes; then per block the quants in the order of a four-way byte dot product: 8 steps of [16 outputs][4 inputs].
-/// 4-bit panels hold steps 2i and 2i + 1 in the low and high nibbles of 64 bytes. Float panels: [K][16].
+/// 4-bit panels hold steps 2i and 2i + 1 in the low and high nibbles of 64 bytes. Float panels: [K][16]; those of bfloat16 hold
+/// pairs, [K / 2][16 outputs][2 inputs], the inputs padded to a multiple of 32, and zero for magnitudes below 2^-49.
 /// Integer panels: 16 float scales, 16 int32 addends, then quants + 128 in steps of [16 outputs][4 inputs], the inputs
 /// padded to a multiple of 16.
 typedef enum {
@@ -121,11 +122,13 @@ typedef struct {
 } ck_block;
 
 /// Rows of inputs of a matrix product. Float formats read `values`; quantized formats read `quants` and `blocks`;
-/// integers read `quants` and `blocks` as rows of `ck_padded(k)` bytes and one block each.
+/// integers read `quants` and `blocks` as rows of `ck_padded(k)` bytes and one block each; bfloat16 reads `bfloats`, or `values`
+/// that `ck_round` has rounded to the same.
 typedef struct {
     const float *values;     ///< (rows, stride)
     const int8_t *quants;    ///< (rows, k), each within -127...127
     const ck_block *blocks;  ///< (rows, k / 32)
+    const uint16_t *bfloats; ///< (rows, ck_padded_pairs(k))
     size_t stride;           ///< floats between rows of `values`
     bool is_wide;            ///< of integer products: whether a quant can be -128
 } ck_activations;
@@ -155,6 +158,16 @@ void ck_quantize_fixed(
     const float *values, size_t rows, size_t stride, size_t k, float scale, float offset, int8_t *quants,
     ck_block *blocks);
 
+/// Inputs of a product of bfloat16, padded: rows begin so many numbers apart.
+static inline size_t ck_padded_pairs(size_t k) { return (k + 31) / 32 * 32; }
+
+/// Rounds rows to bfloat16, to nearest even, where they stand; magnitudes below 2^-49 become zero. No sum of products of such
+/// numbers is ever subnormal, which some instructions would flush to zero and others keep.
+///
+/// - values: (rows, stride), in place
+/// - bfloats: (rows, ck_padded_pairs(k)), the same, zero behind k
+void ck_round(float *values, size_t rows, size_t stride, size_t k, uint16_t *bfloats);
+
 /// How far quants are from the numbers they stand for, summed up.
 typedef struct {
     double products;  ///< sum of x * y, y being what quants mean
@@ -180,7 +193,8 @@ typedef struct {
 ///
 /// Order, quantized: sum = 0; for each block of 32 in order: [with minimums: sum = fma(minimum, offset, sum);]
 /// sum = fma(float(exact integer dot product), weight scale * activation scale, sum). Float: sum = fma(x, w, sum) for
-/// each input in order. Integers, k below 2^17: the exact product plus addend, modulo 2^32, as float, times
+/// each input in order. bfloat16: for each 32 inputs in order even = fma(x, w, even) for those with even numbers, odd likewise, both
+/// from zero, then sum = sum + (even + odd), as TDPBF16PS does. Integers, k below 2^17: the exact product plus addend, modulo 2^32, as float, times
 /// (scale of the output * scale of the row). Then + bias, then + y.
 void ck_matmul(
     const ck_matrix *matrix, const ck_activations *activations, size_t row, size_t rows, size_t panel, size_t panels,

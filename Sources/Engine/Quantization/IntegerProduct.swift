@@ -69,11 +69,11 @@ extension Checkpoint {
     }
 
     private func requireEqualInputs(_ roles: [TensorRole]) throws(EngineError) {
-        var first: (form: InputForm, name: String)?
+        var first: (form: InputForm.Quantization, name: String)?
         for role in roles {
             let tensor = try tensor(role)
-            let form = InputForm(tensor)
-            guard form != .floats else { continue }
+            let form = InputForm(tensor, packedIn: tensor.type.format).quantization
+            guard form != .none else { continue }
             if let first, first.form != form {
                 throw EngineError(
                     .unsupportedModel,

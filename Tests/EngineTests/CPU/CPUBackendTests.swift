@@ -24,7 +24,9 @@ private func smallModel(
         let expected = reference.forward(try Greedy(reference, tokens: 64).plan(prompt, 0..<40, samples: true))
         let backend = try CPUBackend(checkpoint: checkpoint, threads: 2)
         let logits = try backend.forward(try Greedy(backend, tokens: 64).plan(prompt, 0..<40, samples: true))[0]
-        #expect(relativeError(logits, expected) < (type.blockLength == 1 ? 0.002 : 0.05))
+        // Of bfloat16, an input that is rounded the other way is a step of 2^-8 off.
+        let tolerance: Float = type.blockLength > 1 ? 0.05 : type == .bf16 ? 0.01 : 0.002
+        #expect(relativeError(logits, expected) < tolerance)
     }
 
     @Test(arguments: try SyntheticGolden.all())

@@ -18,10 +18,8 @@ struct ExpertBuffers {
     let used: UnsafeMutablePointer<Int32>
     /// (slots, inputs) what the next matrices multiply
     let inputs: UnsafeMutablePointer<Float>
-    /// (slots, inputs or more) quantized `inputs`
-    let quants: UnsafeMutablePointer<Int8>
-    /// (slots, inputs / 32 or 1)
-    let blocks: UnsafeMutablePointer<ck_block>
+    /// `inputs` in the other forms that matrices take
+    let prepared: PreparedInputs
     /// (slots, outputs) what matrices yield
     let outputs: UnsafeMutablePointer<Float>
 
@@ -57,8 +55,7 @@ struct ExpertBuffers {
         let starts = layout.reserve(Int32.self, widths.experts + 1)
         let used = layout.reserve(Int32.self, widths.experts)
         let inputs = layout.reserve(Float.self, slotCount * widths.inputs)
-        let quants = layout.reserve(Int8.self, slotCount * ck_padded(widths.inputs))
-        let blocks = layout.reserve(ck_block.self, slotCount * (widths.inputs / 32 + 1))
+        let prepared = PreparedInputs.Layout(&layout, rows: slotCount, width: widths.inputs)
         let outputs = layout.reserve(Float.self, slotCount * widths.outputs)
         let memory = try HugePages(byteCount: layout.byteCount, purpose: "activations of experts")
         func at<Element>(_ offset: Int, _ type: Element.Type) -> UnsafeMutablePointer<Element> {
@@ -72,8 +69,7 @@ struct ExpertBuffers {
         self.starts = at(starts, Int32.self)
         self.used = at(used, Int32.self)
         self.inputs = at(inputs, Float.self)
-        self.quants = at(quants, Int8.self)
-        self.blocks = at(blocks, ck_block.self)
+        self.prepared = prepared.at(memory.base)
         self.outputs = at(outputs, Float.self)
         self.memory = memory
     }

@@ -35,8 +35,7 @@ extension ForwardWorker {
     func narrow(_ group: ProjectionGroup) {
         let rowsPerPart = 24
         let projectionCount = group.projections.count
-        let activations = ck_activations(
-            values: step.buffers.inputs, quants: nil, blocks: nil, stride: group.inputs, is_wide: false)
+        let activations = ck_activations(floats: step.buffers.inputs, stride: group.inputs)
         member.share(projectionCount * ((step.rowCount + rowsPerPart - 1) / rowsPerPart)) { part in
             let (block, projection) = part.quotientAndRemainder(dividingBy: projectionCount)
             let rows = block * rowsPerPart..<min(step.rowCount, (block + 1) * rowsPerPart)
@@ -54,8 +53,7 @@ extension ForwardWorker {
     /// outputs[row] += up * narrow[row, projection] of the part's rows and panels.
     func correct(_ part: MatrixSplit.Part, of group: ProjectionGroup, _ output: ck_output) {
         let activations = ck_activations(
-            values: step.buffers.narrow + part.projection * step.weights.adapters.rankStride, quants: nil, blocks: nil,
-            stride: narrowStride, is_wide: false)
+            floats: step.buffers.narrow + part.projection * step.weights.adapters.rankStride, stride: narrowStride)
         forEachCorrection(of: group, part.projection, part.rows) { correction, rows in
             var (matrix, activations, output) = (correction.up, activations, output)
             (output.bias, output.accumulate) = (nil, true)

@@ -148,11 +148,11 @@ extension ForwardWorker {
         return count
     }
 
-    /// Merges what a split step left, and quantizes the rows for the next matrix.
+    /// Merges what a split step left, and prepares the rows for the next matrix.
     func collect(_ layer: PackedLayer) {
         forEach(step.rowCount) { row in
             if step.tiles.isSplit { merge(row, layer) }
-            quantize(row, for: layer.attentionOutput)
+            prepare(row, for: layer.attentionOutput)
         }
     }
 

@@ -73,11 +73,7 @@ extension ForwardWorker {
         forEach(slotCount) { slot in
             let row = Int(experts.rows[slot])
             (experts.inputs + slot * width).update(from: step.buffers.inputs + row * width, count: width)
-            guard mixture.form != .floats else { return }
-            let (stride, blockCount) = (mixture.form.quantStride(width), mixture.form.blockCount(width))
-            (experts.quants + slot * stride).update(from: step.buffers.quants + row * stride, count: stride)
-            (experts.blocks + slot * blockCount).update(
-                from: step.buffers.blocks + row * blockCount, count: blockCount)
+            mixture.form.copy(row, of: step.buffers.prepared, width: width, to: slot, in: experts.prepared)
         }
     }
 
@@ -108,9 +104,7 @@ extension ForwardWorker {
             let panel = rest * panelsPerChunk
             let first = Int(experts.starts[expert])
             var matrix = projection.matrix
-            var activations = ck_activations(
-                values: experts.inputs, quants: experts.quants, blocks: experts.blocks, stride: group.inputs,
-                is_wide: group.form.isWide)
+            var activations = experts.prepared.activations(experts.inputs, width: group.inputs, form: group.form)
             var output = ck_output(
                 y: experts.outputs + projection.column, stride: group.width, bias: nil, accumulate: false)
             ck_matmul(
@@ -129,8 +123,7 @@ extension ForwardWorker {
             let gate = experts.outputs + slot * block.gateUp.width
             let hidden = experts.inputs + slot * width
             activate(gate, gate + block.gateUp.projections[1].column, width, into: hidden)
-            mixture.downForm.quantize(
-                hidden, width: width, row: slot, quants: experts.quants, blocks: experts.blocks)
+            mixture.downForm.prepare(hidden, width: width, row: slot, in: experts.prepared)
         }
     }
 

@@ -33,7 +33,7 @@ extension ForwardWorker {
             ck_rms_norm(
                 step.buffers.outputs + row * group.width, norm, query.inputs, shape.normEpsilon,
                 step.buffers.inputs + row * query.inputs)
-            quantize(row, for: query)
+            prepare(row, for: query)
         }
     }
 
@@ -74,7 +74,7 @@ extension ForwardWorker {
                 (step.buffers.inputs + row * step.model.attendedLength + head * shape.valueDimension).update(
                     from: step.buffers.outputs + (row * heads + head) * stride, count: shape.valueDimension)
             }
-            quantize(row, for: layer.attentionOutput)
+            prepare(row, for: layer.attentionOutput)
         }
     }
 
@@ -101,7 +101,7 @@ extension ForwardWorker {
         _ outputStride: Int, _ rows: Range<Int>
     ) {
         var matrix = matrix
-        var activations = ck_activations(values: x, quants: nil, blocks: nil, stride: stride, is_wide: false)
+        var activations = ck_activations(floats: x, stride: stride)
         var output = ck_output(y: y, stride: outputStride, bias: nil, accumulate: false)
         ck_matmul(
             &matrix, &activations, rows.lowerBound, rows.count, 0, (matrix.outputs + 15) / 16, &output)

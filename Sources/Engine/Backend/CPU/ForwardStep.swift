@@ -123,9 +123,8 @@ struct ForwardWorker {
     ) {
         let rows = rowCount ?? step.rowCount
         let split = MatrixSplit(group, rows: rows, threads: member.teamCount)
-        let activations = ck_activations(
-            values: step.buffers.inputs, quants: step.buffers.quants, blocks: step.buffers.blocks,
-            stride: group.inputs, is_wide: group.form.isWide)
+        let activations = step.buffers.prepared.activations(
+            step.buffers.inputs, width: group.inputs, form: group.form)
         let isAdapted = step.isAdapted && !group.corrections.isEmpty
         if isAdapted { narrow(group) }
         member.share(split.chunkCount) { chunk in
@@ -246,7 +245,7 @@ struct ForwardWorker {
         ck_rms_norm(
             step.buffers.residual + row * step.residualStride, weight, width, step.model.normEpsilon,
             step.buffers.inputs + input * width)
-        quantize(input, width: width, as: form)
+        prepare(input, width: width, as: form)
     }
 
     /// Normalizes and turns queries and keys, and writes keys and values to the cache.
@@ -298,7 +297,7 @@ struct ForwardWorker {
                 let weight = 1 / (1 + exp(-gate[columns[2].column]))
                 for column in 0..<width { hidden[column] *= weight }
             }
-            quantize(row, for: block.down)
+            prepare(row, for: block.down)
         }
     }
 
@@ -312,14 +311,12 @@ struct ForwardWorker {
         }
     }
 
-    /// Quantizes row `row` of the inputs if the matrices it goes to need that.
-    func quantize(_ row: Int, for next: ProjectionGroup) {
-        quantize(row, width: next.inputs, as: next.form)
+    /// Brings row `row` of the inputs into the form that the matrices it goes to need.
+    func prepare(_ row: Int, for next: ProjectionGroup) {
+        prepare(row, width: next.inputs, as: next.form)
     }
 
-    private func quantize(_ row: Int, width: Int, as form: InputForm) {
-        form.quantize(
-            step.buffers.inputs + row * width, width: width, row: row, quants: step.buffers.quants,
-            blocks: step.buffers.blocks)
+    private func prepare(_ row: Int, width: Int, as form: InputForm) {
+        form.prepare(step.buffers.inputs + row * width, width: width, row: row, in: step.buffers.prepared)
     }
 }

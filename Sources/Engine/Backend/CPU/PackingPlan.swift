@@ -103,7 +103,7 @@ struct PackingPlan {
     /// What the matrix multiplies.
     func form(_ role: TensorRole) -> InputForm {
         guard let item = items[Key(role: role, piece: .whole)] else { preconditionFailure("\(role) was not planned") }
-        return InputForm(item.tensor)
+        return InputForm(item.tensor, packedIn: item.type.format)
     }
 
     /// The packed matrices of all heads at `base`.

@@ -10,10 +10,8 @@ struct StepBuffers {
     private(set) var outputs: UnsafeMutablePointer<Float>
     /// (rows, ranks) what stands between the two matrices of adapters
     private(set) var narrow: UnsafeMutablePointer<Float>
-    /// (rows, k or more) quantized `inputs`
-    private(set) var quants: UnsafeMutablePointer<Int8>
-    /// (rows, k / 32 or 1)
-    private(set) var blocks: UnsafeMutablePointer<ck_block>
+    /// `inputs` in the other forms that matrices take
+    private(set) var prepared: PreparedInputs
     /// (rows, heads, packed head of the cache) queries against latents, then what they attended to
     private(set) var latentQueries: UnsafeMutablePointer<Float>
     /// Of the work with experts.
@@ -58,12 +56,12 @@ struct StepBuffers {
         partialsMemory = memory
         // Every pointer is set by the first `reserve`.
         let nothing = memory.base
+        var layout = BumpLayout()
+        prepared = PreparedInputs.Layout(&layout, rows: 0, width: 0).at(nothing)
         residual = nothing.assumingMemoryBound(to: Float.self)
         (inputs, outputs, cosines) = (residual, residual, residual)
         (sines, logits, partials, latentQueries, narrow) = (residual, residual, residual, residual, residual)
         faultyLayers = nothing.assumingMemoryBound(to: Int32.self)
-        quants = nothing.assumingMemoryBound(to: Int8.self)
-        blocks = nothing.assumingMemoryBound(to: ck_block.self)
     }
 
     /// Makes room; contents are lost. Allocates only when a step is larger than all before, and then doubles.
@@ -91,8 +89,7 @@ struct StepBuffers {
         let inputs = layout.reserve(Float.self, rows * widths.inputs)
         let outputs = layout.reserve(Float.self, rows * widths.outputs)
         let narrow = layout.reserve(Float.self, rows * widths.narrow)
-        let quants = layout.reserve(Int8.self, rows * ck_padded(widths.inputs))
-        let blocks = layout.reserve(ck_block.self, rows * (widths.inputs / 32 + 1))
+        let prepared = PreparedInputs.Layout(&layout, rows: rows, width: widths.inputs)
         let latentQueries = layout.reserve(Float.self, rows * widths.latentQueries)
         let cosines = layout.reserve(Float.self, rows * widths.rotary)
         let sines = layout.reserve(Float.self, rows * widths.rotary)
@@ -106,8 +103,7 @@ struct StepBuffers {
         self.inputs = floats(inputs)
         self.outputs = floats(outputs)
         self.narrow = floats(narrow)
-        self.quants = (memory.base + quants).assumingMemoryBound(to: Int8.self)
-        self.blocks = (memory.base + blocks).assumingMemoryBound(to: ck_block.self)
+        self.prepared = prepared.at(memory.base)
         self.latentQueries = floats(latentQueries)
         self.cosines = floats(cosines)
         self.sines = floats(sines)

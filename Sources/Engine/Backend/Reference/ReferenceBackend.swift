@@ -19,7 +19,7 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
     /// Dequantizes every weight of the checkpoint to float32.
     ///
     /// - Parameters:
-    ///   - dataType: whose numbers float matrices, keys and values are rounded to.
+    ///   - dataType: whose numbers float matrices, keys and values are rounded to; with bfloat16 also what float matrices multiply.
     ///   - adapters: what plans may add to the model, in their order.
     ///   - activationType: what the results of every operator of a device are rounded to, and with them all weights that
     ///     are no integers: norms, biases, angles and block formats too. The oracle of a device that keeps them so; adapters
@@ -30,7 +30,7 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
         activationType: TensorType = .f32
     ) throws(EngineError) {
         model = checkpoint.configuration
-        rounded = ReferenceRounding(type: activationType)
+        rounded = ReferenceRounding(type: activationType, inputs: dataType == .bfloat16 ? .bf16 : .f32)
         weights = try ReferenceWeights(
             RoundedCheckpoint(base: checkpoint, dataType: dataType), adapters: adapters.map(checkpoint.fitted), rounded)
         adapterCount = adapters.count

@@ -2,6 +2,8 @@
 /// those of a narrower type on a device that keeps activations in one.
 struct ReferenceRounding: Sendable {
     let type: TensorType
+    /// What matrices of floats round their inputs to.
+    var inputs = TensorType.f32
 
     /// Nothing is rounded.
     static let none = ReferenceRounding(type: .f32)

@@ -136,6 +136,7 @@ struct ReferenceLinear {
     /// What each adapter adds; nil for nothing.
     private let corrections: [ReferenceCorrection?]
     private let rounded: ReferenceRounding
+    private var inputType: TensorType
 
     init(
         _ weight: Tensor, bias: Tensor? = nil, _ rounding: ReferenceRounding = .none,
@@ -147,18 +148,21 @@ struct ReferenceLinear {
         self.bias = bias.map { rounding($0.dequantized()) }
         self.corrections = corrections
         rounded = rounding
+        inputType = weight.type.isFloat ? rounding.inputs : .f32
         integers = weight.integers.map { (weight.bytes.map { Int8(bitPattern: $0) }, $0) }
     }
 
-    /// The same with inputs that are not quantized.
+    /// The same with inputs that are neither quantized nor rounded.
     var decoded: ReferenceLinear {
         var decoded = self
         decoded.integers = nil
+        decoded.inputType = .f32
         return decoded
     }
 
     /// - Parameter adapter: -1 for none.
     func callAsFunction(_ x: [Float], adapter: Int) -> [Float] {
+        let x = x.map(inputType.rounded)
         var y = self(x)
         if corrections.indices.contains(adapter), let correction = corrections[adapter] {
             add(correction(x), to: &y)
@@ -171,6 +175,7 @@ struct ReferenceLinear {
 
     func callAsFunction(_ x: [Float]) -> [Float] {
         guard let (weights, meaning) = integers else {
+            let x = x.map(inputType.rounded)
             return (0..<outputs).map { biased(rounded(dot(x[...], row($0))), $0) }
         }
         let (quants, scale) = meaning.inputs.quantized(x, rounded)

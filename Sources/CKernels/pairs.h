@@ -1,0 +1,67 @@
+#pragma once
+// The product of bfloat16 in the order of TDPBF16PS: a part of kernels.h.
+
+#include "lanes.h"
+
+static void round_bfloats(float *values, size_t rows, size_t stride, size_t k, uint16_t *bfloats) {
+    for (size_t row = 0; row < rows; row++, values += stride, bfloats += ck_padded_pairs(k)) {
+        memset(bfloats + k, 0, (ck_padded_pairs(k) - k) * sizeof *bfloats);
+        for (size_t i = 0; i < k; i += 16) {
+            const size_t count = at_most(k - i, 16);
+            const short_lanes rounded = to_bfloats(count == 16 ? load(values + i) : load_part(values + i, count));
+            const short_lanes kept = (rounded & 0x7FFF) < CK_LEAST_BFLOAT ? (short_lanes)0 : rounded;
+            const lanes wide = (lanes)(__builtin_convertvector(kept, bit_lanes) << 16);
+            memcpy(bfloats + i, &kept, count * sizeof *bfloats);
+            memcpy(values + i, &wide, count * sizeof *values);
+        }
+    }
+}
+
+/// The first or the second of 16 pairs of inputs, widened.
+INLINE lanes load_of_pairs(const uint8_t *pairs, const bool second) {
+    bit_lanes both;
+    memcpy(&both, pairs, sizeof both);
+    return (lanes)(second ? both & 0xFFFF0000u : both << 16);
+}
+
+/// sums[r][v] = sum of every other of the inputs from `start` to before `end`.
+INLINE void pair_half(
+    const int rows, const int vectors, const float *const *x, const void *const *panels, const bool second,
+    size_t start, size_t end, lanes (*sums)[MOST_PANELS]) {
+    lanes own[TILE_ROWS][MOST_PANELS];
+    UNROLL for (int r = 0; r < rows; r++) {
+        UNROLL for (int v = 0; v < vectors; v++) own[r][v] = 0;
+    }
+    for (size_t i = start + second; i < end; i += 2) {
+        UNROLL for (int v = 0; v < vectors; v++) {
+            const lanes weights = load_of_pairs((const uint8_t *)panels[v] + i / 2 * CK_PANEL * 4, second);
+            UNROLL for (int r = 0; r < rows; r++) own[r][v] = multiply_add((lanes)x[r][i], weights, own[r][v]);
+        }
+    }
+    UNROLL for (int r = 0; r < rows; r++) {
+        UNROLL for (int v = 0; v < vectors; v++) sums[r][v] = own[r][v];
+    }
+}
+
+INLINE void pair_tile(
+    const int rows, const int vectors, const float *const *x, const void *const *panels, size_t k,
+    lanes (*results)[MOST_PANELS]) {
+    UNROLL for (int r = 0; r < rows; r++) {
+        UNROLL for (int v = 0; v < vectors; v++) results[r][v] = 0;
+    }
+    for (size_t start = 0; start < k; start += CK_BLOCK) {
+        const size_t end = start + at_most(k - start, CK_BLOCK);
+        lanes evens[TILE_ROWS][MOST_PANELS], odds[TILE_ROWS][MOST_PANELS];
+        pair_half(rows, vectors, x, panels, false, start, end, evens);
+        pair_half(rows, vectors, x, panels, true, start, end, odds);
+        UNROLL for (int r = 0; r < rows; r++) {
+            UNROLL for (int v = 0; v < vectors; v++) results[r][v] += evens[r][v] + odds[r][v];
+        }
+    }
+}
+
+INLINE void pair_tile_of(
+    size_t rows, size_t vectors, const float *const *x, const void *const *panels, size_t k,
+    lanes (*results)[MOST_PANELS]) {
+    TILE_SWITCH(pair_tile, rows, vectors, x, panels, k, results)
+}
