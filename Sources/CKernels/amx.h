@@ -1,6 +1,7 @@
 #pragma once
 // What AMX computes: a part of avx512.c, whose kernels serve this level in all else.
 
+#include "tiled_attention.h"
 #include "tiled_blocks.h"
 #include "tiled_products.h"
 
@@ -27,7 +28,7 @@ static void tiled_matmul(
 }
 
 #define TILED_EXERCISE(MULTIPLY, DEPTH)                             \
-    shape_tiles(MOST_TILE_ROWS, DEPTH);                             \
+    shape_tiles(MOST_TILE_ROWS, DEPTH, DEPTH);                      \
     zero_sums();                                                    \
     for (size_t round = 0; round < rounds; round++) {               \
         MULTIPLY(0, 4, 6);                                          \

@@ -41,7 +41,7 @@ const ck_table ck_avx512_table = {
 };
 
 const ck_table ck_amx_table = {
-    quantize, quantize_rows, quantize_fixed, round_bfloats, tiled_matmul, rms_norm, rotary, swiglu, geglu, softcap, store, attend, attend_merge,
+    quantize, quantize_rows, quantize_fixed, round_bfloats, tiled_matmul, rms_norm, rotary, swiglu, geglu, softcap, store, tiled_attend, attend_merge,
     attend_finish, read_memory, tiled_exercise,
 };
 #endif

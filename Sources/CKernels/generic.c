@@ -115,14 +115,19 @@ static float weight_at(ck_format format, const void *panel, size_t index) {
     return format == CK_PANEL_F16 ? half_to_float(bits) : bfloat_to_float(bits);
 }
 
+/// Product of up to 32 inputs with a column of pairs, `columns` of them side by side.
+static float pair_sum(const uint16_t *pairs, size_t columns, size_t column, size_t k, const float *x) {
+    float halves[2] = {0, 0};
+    for (size_t i = 0; i < k; i++)
+        halves[i % 2] = fmaf(x[i], bfloat_to_float(pairs[(i / 2 * columns + column) * 2 + i % 2]), halves[i % 2]);
+    return halves[0] + halves[1];
+}
+
 static float pair_dot(const uint16_t *panel, size_t column, size_t k, const float *x) {
     float sum = 0;
-    for (size_t start = 0; start < k; start += CK_BLOCK) {
-        float halves[2] = {0, 0};
-        for (size_t i = start; i < k && i < start + CK_BLOCK; i++)
-            halves[i % 2] = fmaf(x[i], bfloat_to_float(panel[ck_pair_index(i, column)]), halves[i % 2]);
-        sum += halves[0] + halves[1];
-    }
+    for (size_t start = 0; start < k; start += CK_BLOCK)
+        sum += pair_sum(
+            panel + start * CK_PANEL, CK_PANEL, column, k - start < CK_BLOCK ? k - start : CK_BLOCK, x + start);
     return sum;
 }
 
@@ -133,11 +138,13 @@ static float float_dot(ck_format format, const void *panel, size_t column, size_
 }
 
 static void round_bfloats(float *values, size_t rows, size_t stride, size_t k, uint16_t *bfloats) {
-    for (size_t row = 0; row < rows; row++, values += stride, bfloats += ck_padded_pairs(k)) {
-        memset(bfloats, 0, ck_padded_pairs(k) * sizeof *bfloats);
+    for (size_t row = 0; row < rows; row++, values += stride) {
+        uint16_t *own = bfloats == NULL ? NULL : bfloats + row * ck_padded_pairs(k);
+        if (own != NULL) memset(own, 0, ck_padded_pairs(k) * sizeof *own);
         for (size_t i = 0; i < k; i++) {
-            bfloats[i] = bfloat_or_zero(float_to_bfloat(values[i]));
-            values[i] = bfloat_to_float(bfloats[i]);
+            const uint16_t rounded = bfloat_or_zero(float_to_bfloat(values[i]));
+            values[i] = bfloat_to_float(rounded);
+            if (own != NULL) own[i] = rounded;
         }
     }
 }
@@ -213,7 +220,7 @@ static bool put(ck_type type, float x, void *elements, size_t index) {
     if (type == CK_F32)
         ((float *)elements)[index] = x;
     else
-        ((uint16_t *)elements)[index] = type == CK_F16 ? float_to_half(x) : float_to_bfloat(x);
+        ((uint16_t *)elements)[index] = type == CK_F16 ? float_to_half(x) : bfloat_or_zero(float_to_bfloat(x));
     return (float_bits(x) & 0x7FFFFFFF) < ck_overflow_bits(type);
 }
 
@@ -222,10 +229,20 @@ static bool store(
     void *values) {
     bool is_finite = true;
     for (size_t i = 0; i < head_dimension; i++) {
-        is_finite &= put(type, key[i], keys, i * CK_GROUP + position);
-        is_finite &= put(type, value[i], values, position * head_dimension + i);
+        is_finite &= put(type, key[i], keys, ck_key_index(type, i, position));
+        is_finite &= put(type, value[i], values, ck_value_index(type, i, position, head_dimension));
     }
     return is_finite;
+}
+
+static void mix_pairs(
+    const ck_cache *cache, size_t first_group, const float *weights, size_t count, float *partial) {
+    for (size_t i = 0; i < count; i += CK_GROUP) {
+        const uint16_t *values = (const uint16_t *)cache->values + ck_group_offset(cache, first_group + i / CK_GROUP);
+        const size_t positions = count - i < CK_GROUP ? count - i : CK_GROUP;
+        for (size_t j = 0; j < cache->head_dimension; j++)
+            partial[j] += pair_sum(values, cache->head_dimension, j, positions, weights + i);
+    }
 }
 
 static void attend_one(
@@ -237,20 +254,29 @@ static void attend_one(
     const ck_format format = ck_format_of(cache->type);
     float weights[CK_SEGMENT], lanes[16] = {0}, maximum = -INFINITY;
     for (size_t i = seen_from; i < count; i++) {
-        const size_t first = ck_group_offset(cache, (start + i) / CK_GROUP) + i % CK_GROUP;
+        const size_t group = ck_group_offset(cache, (start + i) / CK_GROUP), bytes = ck_element_bytes(cache->type);
+        const void *keys = (const uint8_t *)cache->keys + group * bytes;
         float score = 0;
-        for (size_t j = 0; j < d; j++)
-            score = fmaf(query[j], weight_at(format, cache->keys, first + j * CK_GROUP), score);
+        if (cache->type == CK_BF16)
+            score = pair_dot(keys, i % CK_GROUP, d, query);
+        else
+            for (size_t j = 0; j < d; j++)
+                score = fmaf(query[j], weight_at(format, keys, j * CK_GROUP + i % CK_GROUP), score);
         const float scaled = score * cache->scale;
         weights[i] = cache->bound > 0 ? bounded(scaled, cache->bound) : scaled;
         maximum = weights[i] > maximum ? weights[i] : maximum;
     }
     for (size_t i = seen_from; i < count; i++) {
         weights[i] = scalar_exp(weights[i] - maximum);
+        if (cache->type == CK_BF16) weights[i] = bfloat_to_float(bfloat_or_zero(float_to_bfloat(weights[i])));
         lanes[i % 16] += weights[i];
     }
     memset(partial, 0, d * sizeof *partial);
-    for (size_t i = seen_from; i < count; i++) {
+    if (cache->type == CK_BF16) {
+        for (size_t i = 0; i < seen_from && i < count; i++) weights[i] = 0;
+        mix_pairs(cache, start / CK_GROUP, weights, count, partial);
+    }
+    for (size_t i = seen_from; i < count && cache->type != CK_BF16; i++) {
         const size_t first = ck_group_offset(cache, (start + i) / CK_GROUP) + i % CK_GROUP * d;
         for (size_t j = 0; j < d; j++)
             partial[j] = fmaf(weights[i], weight_at(format, cache->values, first + j), partial[j]);

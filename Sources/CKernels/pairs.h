@@ -3,16 +3,22 @@
 
 #include "lanes.h"
 
+/// To bfloat16 as products take it: zero below 2^-49.
+INLINE short_lanes to_factors(lanes x) {
+    const short_lanes rounded = to_bfloats(x);
+    return (rounded & 0x7FFF) < CK_LEAST_BFLOAT ? (short_lanes)0 : rounded;
+}
+
 static void round_bfloats(float *values, size_t rows, size_t stride, size_t k, uint16_t *bfloats) {
-    for (size_t row = 0; row < rows; row++, values += stride, bfloats += ck_padded_pairs(k)) {
-        memset(bfloats + k, 0, (ck_padded_pairs(k) - k) * sizeof *bfloats);
+    for (size_t row = 0; row < rows; row++, values += stride) {
+        if (bfloats != NULL && row > 0) bfloats += ck_padded_pairs(k);
+        if (bfloats != NULL) memset(bfloats + k, 0, (ck_padded_pairs(k) - k) * sizeof *bfloats);
         for (size_t i = 0; i < k; i += 16) {
             const size_t count = at_most(k - i, 16);
-            const short_lanes rounded = to_bfloats(count == 16 ? load(values + i) : load_part(values + i, count));
-            const short_lanes kept = (rounded & 0x7FFF) < CK_LEAST_BFLOAT ? (short_lanes)0 : rounded;
-            const lanes wide = (lanes)(__builtin_convertvector(kept, bit_lanes) << 16);
-            memcpy(bfloats + i, &kept, count * sizeof *bfloats);
+            const short_lanes rounded = to_factors(count == 16 ? load(values + i) : load_part(values + i, count));
+            const lanes wide = load_bfloats((const uint16_t *)&rounded);
             memcpy(values + i, &wide, count * sizeof *values);
+            if (bfloats != NULL) memcpy(bfloats + i, &rounded, count * sizeof *bfloats);
         }
     }
 }
@@ -26,7 +32,7 @@ INLINE lanes load_of_pairs(const uint8_t *pairs, const bool second) {
 
 /// sums[r][v] = sum of every other of the inputs from `start` to before `end`.
 INLINE void pair_half(
-    const int rows, const int vectors, const float *const *x, const void *const *panels, const bool second,
+    const int rows, const int vectors, const float *const *x, const void *const *columns, size_t step, const bool second,
     size_t start, size_t end, lanes (*sums)[MOST_PANELS]) {
     lanes own[TILE_ROWS][MOST_PANELS];
     UNROLL for (int r = 0; r < rows; r++) {
@@ -34,7 +40,7 @@ INLINE void pair_half(
     }
     for (size_t i = start + second; i < end; i += 2) {
         UNROLL for (int v = 0; v < vectors; v++) {
-            const lanes weights = load_of_pairs((const uint8_t *)panels[v] + i / 2 * CK_PANEL * 4, second);
+            const lanes weights = load_of_pairs((const uint8_t *)columns[v] + i / 2 * step, second);
             UNROLL for (int r = 0; r < rows; r++) own[r][v] = multiply_add((lanes)x[r][i], weights, own[r][v]);
         }
     }
@@ -43,17 +49,20 @@ INLINE void pair_half(
     }
 }
 
+/// results[r][v] = products of rows[r] and columns[v], whose pairs are `step` bytes apart, on top of `results` when `add`.
 INLINE void pair_tile(
-    const int rows, const int vectors, const float *const *x, const void *const *panels, size_t k,
-    lanes (*results)[MOST_PANELS]) {
-    UNROLL for (int r = 0; r < rows; r++) {
-        UNROLL for (int v = 0; v < vectors; v++) results[r][v] = 0;
+    const int rows, const int vectors, const float *const *x, const void *const *columns, size_t step, size_t k,
+    bool add, lanes (*results)[MOST_PANELS]) {
+    if (!add) {
+        UNROLL for (int r = 0; r < rows; r++) {
+            UNROLL for (int v = 0; v < vectors; v++) results[r][v] = 0;
+        }
     }
     for (size_t start = 0; start < k; start += CK_BLOCK) {
         const size_t end = start + at_most(k - start, CK_BLOCK);
         lanes evens[TILE_ROWS][MOST_PANELS], odds[TILE_ROWS][MOST_PANELS];
-        pair_half(rows, vectors, x, panels, false, start, end, evens);
-        pair_half(rows, vectors, x, panels, true, start, end, odds);
+        pair_half(rows, vectors, x, columns, step, false, start, end, evens);
+        pair_half(rows, vectors, x, columns, step, true, start, end, odds);
         UNROLL for (int r = 0; r < rows; r++) {
             UNROLL for (int v = 0; v < vectors; v++) results[r][v] += evens[r][v] + odds[r][v];
         }
@@ -61,7 +70,7 @@ INLINE void pair_tile(
 }
 
 INLINE void pair_tile_of(
-    size_t rows, size_t vectors, const float *const *x, const void *const *panels, size_t k,
+    size_t rows, size_t vectors, const float *const *x, const void *const *columns, size_t step, size_t k, bool add,
     lanes (*results)[MOST_PANELS]) {
-    TILE_SWITCH(pair_tile, rows, vectors, x, panels, k, results)
+    TILE_SWITCH(pair_tile, rows, vectors, x, columns, step, k, add, results)
 }

@@ -64,6 +64,16 @@ static inline uint32_t ck_overflow_bits(ck_type type) {
 /// Where a panel of bfloat16 holds input `i` of output `column`.
 static inline size_t ck_pair_index(size_t i, size_t column) { return (i / 2 * CK_PANEL + column) * 2 + i % 2; }
 
+/// Where a group of keys holds element `i` at a position.
+static inline size_t ck_key_index(ck_type type, size_t i, size_t position) {
+    return type == CK_BF16 ? ck_pair_index(i, position) : i * CK_GROUP + position;
+}
+
+/// Where a group of values holds element `i` of `d` at a position.
+static inline size_t ck_value_index(ck_type type, size_t i, size_t position, size_t d) {
+    return type == CK_BF16 ? (position / 2 * d + i) * 2 + position % 2 : position * d + i;
+}
+
 /// Bytes of panels of floats that stay in the second-level cache while rows pass by.
 #define CK_CACHED_BYTES (128 << 10)
 

@@ -110,7 +110,7 @@ INLINE void tiled_blocks(
     const ck_format format, const ck_matrix *matrix, const ck_activations *activations, size_t row, size_t rows,
     size_t panel, size_t panels, const ck_output *output) {
     const size_t k = matrix->k, panel_bytes = ck_panel_bytes(format, k);
-    shape_tiles(MOST_TILE_ROWS, CK_BLOCK);
+    shape_tiles(MOST_TILE_ROWS, CK_BLOCK, CK_BLOCK);
     for (size_t p = panel; p < panel + panels; p++) {
         const uint8_t *weights = (const uint8_t *)matrix->panels + p * panel_bytes;
         for (size_t r = row; r < row + rows; r += PIECE_TILES * MOST_TILE_ROWS)

@@ -139,7 +139,7 @@ INLINE void tiled_product_of(const bool is_float, const tiled_product *product, 
     // Each pair of tiles of rows fetches its share of the next two panels.
     const size_t ahead = pairs == 0 ? 0 : (product->depth / 2 + pairs - 1) / pairs;
     const size_t share = product->k / product->depth * ahead * 64;
-    shape_tiles(product->height, product->depth);
+    shape_tiles(product->height, product->depth, product->depth);
     for (size_t first = panel; first < product->end; first += 4) {
         for (size_t p = first; p < at_most(product->end, first + 4); p += 2) {
             const uint8_t *next = tile_weights(product, p) + 2 * product->panel_bytes;

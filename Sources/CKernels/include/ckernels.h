@@ -165,7 +165,7 @@ static inline size_t ck_padded_pairs(size_t k) { return (k + 31) / 32 * 32; }
 /// numbers is ever subnormal, which some instructions would flush to zero and others keep.
 ///
 /// - values: (rows, stride), in place
-/// - bfloats: (rows, ck_padded_pairs(k)), the same, zero behind k
+/// - bfloats: (rows, ck_padded_pairs(k)), the same, zero behind k; or NULL
 void ck_round(float *values, size_t rows, size_t stride, size_t k, uint16_t *bfloats);
 
 /// How far quants are from the numbers they stand for, summed up.
@@ -240,7 +240,8 @@ void ck_softcap(float *x, size_t n, float bound);
 #define CK_PARTIAL(head_dimension) ((head_dimension) + 16)
 
 /// One KV head of one layer as one sequence sees it. Keys and values are floats of `type`. A block holds `block_size / 16` groups;
-/// a group of keys is [head_dimension][16 positions], a group of values [16 positions][head_dimension].
+/// a group of keys is [head_dimension][16 positions], a group of values [16 positions][head_dimension]. In bfloat16 both hold pairs,
+/// [head_dimension / 2][16 positions][2 elements] and [8][head_dimension][2 positions], and zero for magnitudes below 2^-49.
 typedef struct {
     const void *keys;             ///< first block of this layer and head
     const void *values;           ///< first block of this layer and head
@@ -267,7 +268,9 @@ bool ck_store(
 /// `lengths[i] - window` left out. Nothing beyond the largest length is read from `values`; what is read of keys beyond
 /// it has no influence.
 ///
-/// - queries: (count) pointers to (head_dimension) floats
+/// Sums of products go in the order of `ck_matmul`, values in groups of 16. Beside bfloat16, weights are rounded as `ck_round` does.
+///
+/// - queries: (count) pointers to (head_dimension) floats, rounded by `ck_round` beside a cache of bfloat16
 /// - lengths: (count) positions each query sees
 /// - partials: (count, CK_PARTIAL(head_dimension))
 void ck_attend(

@@ -54,6 +54,7 @@ extension ForwardWorker {
                 let target = latentQueries(row) + head * step.headStride
                 (target + shape.keyValueRank).update(from: turned, count: step.model.rotaryDimension)
                 (target + end).update(repeating: 0, count: step.headStride - end)
+                step.cache.prepare(queries: target, count: step.headStride)
             }
         }
     }

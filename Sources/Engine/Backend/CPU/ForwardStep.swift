@@ -248,7 +248,7 @@ struct ForwardWorker {
         prepare(input, width: width, as: form)
     }
 
-    /// Normalizes and turns queries and keys, and writes keys and values to the cache.
+    /// Normalizes, turns and prepares queries and keys, and writes keys and values to the cache.
     private func rotateAndStore(_ index: Int, _ layer: PackedLayer) {
         let model = step.model
         let group = layer.queryKeyValue
@@ -261,6 +261,7 @@ struct ForwardWorker {
             let angles = angles(row, layer)
             let (cosines, sines) = (step.buffers.cosines + angles, step.buffers.sines + angles)
             ck_rotary(query, model.headCount, step.headStride, step.half, cosines, sines)
+            step.cache.prepare(queries: query, count: model.headCount * step.headStride)
             ck_rotary(key, model.keyValueHeadCount, step.headStride, step.half, cosines, sines)
             for head in 0..<model.keyValueHeadCount {
                 store(

@@ -1,7 +1,7 @@
 internal import CKernels
 
 /// Keys and values of all layers as floats of one type, in blocks of `blockSize` positions. Within a layer: (block, head, group of 16
-/// positions), a group of keys being (head dimension, 16) and one of values (16, head dimension).
+/// positions); how a group holds them says `ck_cache`.
 struct PagedCache {
     /// Positions of a block.
     let blockSize: Int
@@ -53,6 +53,11 @@ struct PagedCache {
             layer * layerStride + block * blockStride + head * headStride + offset / 16 * (16 * headDimension)
         let start = group * type.blockByteCount
         return ck_store(type.storage, key, value, headDimension, offset % 16, keys + start, values + start)
+    }
+
+    /// Brings queries into the form in which they meet keys of this type.
+    func prepare(queries: UnsafeMutablePointer<Float>, count: Int) {
+        if type == .bf16 { ck_round(queries, 1, count, count, nil) }
     }
 
     /// One head as a sequence with this block table sees it.

@@ -12,6 +12,8 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
     private var cache: ReferenceKeyValueCache
     private var sampler: Sampler
     private let keyValueType: TensorType
+    /// What queries and the weights of values are rounded to.
+    private let attentionType: TensorType
     private let rounded: ReferenceRounding
     private var faults: [StepResult.Fault] = []
     private var hiddenStates: [Float] = []
@@ -35,6 +37,7 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
             RoundedCheckpoint(base: checkpoint, dataType: dataType), adapters: adapters.map(checkpoint.fitted), rounded)
         adapterCount = adapters.count
         keyValueType = dataType == .auto ? .f32 : try dataType.keyValueType(of: checkpoint)
+        attentionType = keyValueType == .bf16 && activationType == .f32 ? .bf16 : .f32
         rotary = ReferenceRotary(model.rotaryFrequencies(windowed: false), layout: model.rotaryLayout, rounded)
         windowRotary = ReferenceRotary(model.rotaryFrequencies(windowed: true), layout: model.rotaryLayout, rounded)
         cache = ReferenceKeyValueCache(model, type: keyValueType, slotCount: 0, blockSize: 1)
@@ -142,7 +145,7 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
 
     /// Softmax attention of every query head over the positions it sees; several query heads share one key/value head.
     private func attend(_ layer: ReferenceLayer, _ x: [Float], at place: Place) -> [Float] {
-        let query = storeAndQuery(layer, x, at: place)
+        let query = storeAndQuery(layer, x, at: place).map(attentionType.rounded)
         let window = model.layers[place.layer].attentionWindow ?? .max
         let seen = max(0, place.position - (window - 1))...place.position
         return (0..<model.headCount).flatMap { head in
@@ -154,7 +157,7 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
                 return model.attentionSoftcap.map { softcap(score * model.attentionScale, $0) }
                     ?? score * model.attentionScale
             }
-            let sum = exponentials(&scores)
+            let sum = exponentials(&scores, as: attentionType)
             var mixed = [Float](repeating: 0, count: model.valueDimension)
             for (past, weight) in zip(seen, scores) {
                 let slot = cache.slot(past, place.blocks)

@@ -39,12 +39,12 @@ func headNorm(_ x: [Float], _ weight: [Float], epsilon: Float) -> [Float] {
     }
 }
 
-/// exp(x - max), in place. Returns their sum, by which they are to be divided.
-func exponentials(_ x: inout [Float]) -> Float {
+/// exp(x - max) rounded to a type, in place. Returns their sum, by which they are to be divided.
+func exponentials(_ x: inout [Float], as type: TensorType) -> Float {
     let maximum = x.max() ?? 0
     var sum: Float = 0
     for index in x.indices {
-        x[index] = exp(x[index] - maximum)
+        x[index] = type.rounded(exp(x[index] - maximum))
         sum += x[index]
     }
     return sum
