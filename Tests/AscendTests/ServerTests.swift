@@ -14,13 +14,13 @@ extension SimulatedDevice {
         private static let simulator = try? Programs.path("libAscendSim.so")
 
         /// A small model that the NPU's operators take.
-        private static func folder(_ name: String = "qwen3, biases, untied") throws -> TemporaryFolder {
+        static func folder(_ name: String = "qwen3, biases, untied") throws -> TemporaryFolder {
             let models = try FamilyModel.all()
             let model = try #require(models.first { $0.name == name })
             return try model.folder(storage: .bfloat16)
         }
 
-        private static func start(
+        static func start(
             _ folder: TemporaryFolder, _ settings: [String: String] = [:], _ options: String...
         ) throws -> Server {
             let library = try #require(simulator)

@@ -15,6 +15,8 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
     private let batches: BatchBuckets
     private let notice: @Sendable (String) -> Void
     private var recovery = AscendRecovery()
+    /// How long steps may take; set between two of them.
+    package var watch = AscendStepWatch.Limits() { didSet { session?.watch = AscendStepWatch(watch) } }
     private var sampler: Sampler
     private var row: [Float]
 
@@ -188,6 +190,7 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
                 deviceIndex: deviceIndex, model, weights, program, largestBatch: batches.sizes.last ?? 0,
                 notice: notice, progress: { _ in })
             if let cache { try ascend { () throws(AscendError) in try session.allocate(cache) } }
+            session.watch = AscendStepWatch(watch)
             self.session = session
             return session
         } catch {
