@@ -9,6 +9,7 @@ struct DeviceMemoryTests {
         var rows: [Int] = []
         while rows.count < 1_000, harness.scheduler.schedule(now: harness.now) {
             rows.append(harness.scheduler.plan.rowCount)
+            #expect(harness.scheduler.plan.sequenceCount <= rows[rows.count - 1], "every sequence has a row")
             if harness.scheduler.plan.rowCount > room {
                 harness.scheduler.stepFailed(EngineError(.deviceMemory, "planted"))
             } else {
@@ -48,6 +49,28 @@ struct DeviceMemoryTests {
         #expect(harness.collector[ids[1]].error?.code == .deviceMemory)
         for index in [0, 2] {
             #expect(try harness.collector[ids[index]].tokens == SchedulerHarness.alone(requests[index]).tokens)
+        }
+    }
+
+    @Test("Of sequences that were parked meanwhile no more run than there are rows for")
+    func parked() throws {
+        var harness = try SchedulerHarness()
+        let requests = (0..<8).map { salt in
+            GenerationRequest.test(prompt: 4, salt: salt, maxTokens: 8) { $0.stop.ignoreEndOfSequence = true }
+        }
+        let ids = requests.map { request in
+            var paced = request
+            paced.creditLimit = 2
+            return harness.add(paced)
+        }
+        harness.run()
+        for id in ids[..<4] { harness.scheduler.grant(id, creditLimit: 8, now: harness.now) }
+        #expect(run(&harness, room: 3)[0] == 4)
+        for id in ids[4...] { harness.scheduler.grant(id, creditLimit: 8, now: harness.now) }
+        let rows = run(&harness, room: 3)
+        #expect(!rows.isEmpty && rows.allSatisfy { $0 <= 2 })
+        for (id, request) in zip(ids, requests) {
+            #expect(try harness.collector[id].tokens == SchedulerHarness.alone(request).tokens)
         }
     }
 
