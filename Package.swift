@@ -94,7 +94,7 @@ let package = Package(
         tests("ProtocolTests", ["LMProtocol"]),
         tests("TransportTests", ["LMTransport"]),
         tests("KernelTests", ["CKernels"]),
-        tests("AscendTests", ["ProgramKit", "LMEngine"]),
+        tests("AscendTests", ["ProgramKit", "LMClient", "LMEngine"]),
         tests("AscendSimTests", ["CAscend", "ProgramKit"]),
         tests("EngineTests", ["LMEngine", "LMJSON"]),
         tests("SchedulingTests", ["LMEngine"]),

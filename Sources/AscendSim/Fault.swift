@@ -2,6 +2,7 @@
 ///
 ///     fail call=NAME [nth=N] [every=true] code=C [async=true]   the N-th call of NAME (1) and, with every, all later ones
 ///     hang call=NAME [nth=N] [ms=M]                             that call takes M milliseconds (30,000)
+///     stall op=NAME [nth=N] [ms=M]                              the operator's task takes M milliseconds (30,000)
 ///     nan op=NAME row=R [nth=N]                                 row R of the operator's first output becomes NaN
 ///     oom after=BYTES                                           allocations fail once so many bytes are in use
 ///     lost after=N                                              the device is lost after N tasks
@@ -11,6 +12,7 @@ struct Fault {
     enum Kind {
         case fail(code: Int32, isAsync: Bool, isRepeated: Bool)
         case hang(milliseconds: UInt32)
+        case stall(milliseconds: UInt32)
         case nan(row: Int)
         case outOfMemory(bytes: Int)
         case lost(tasks: Int)
@@ -62,10 +64,11 @@ struct Fault {
                 code: Int32(truncatingIfNeeded: try number("code", nil)), isAsync: fields["async"] == "true",
                 isRepeated: fields["every"] == "true")
         case "hang": kind = .hang(milliseconds: UInt32(clamping: try number("ms", 30_000)))
+        case "stall": kind = .stall(milliseconds: UInt32(clamping: try number("ms", 30_000)))
         case "nan": kind = .nan(row: try number("row", 0))
         case "oom": kind = .outOfMemory(bytes: try number("after", nil))
         case "lost": kind = .lost(tasks: try number("after", nil))
-        default: throw Failure(100000, "LM_ASCENDSIM_FAULTS: '\(verb)' is not fail, hang, nan, oom or lost")
+        default: throw Failure(100000, "LM_ASCENDSIM_FAULTS: '\(verb)' is not fail, hang, stall, nan, oom or lost")
         }
     }
 }

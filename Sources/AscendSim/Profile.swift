@@ -92,6 +92,8 @@ struct Settings {
     /// Usable bytes per device.
     let memoryBytes: Int
     let tracePath: String?
+    /// Whether the management library is there.
+    let hasManagement: Bool
     /// Whether operators compute, and not only take their time in the model.
     let computes: Bool
     let faults: [Fault]
@@ -113,6 +115,7 @@ struct Settings {
         delay = UInt32(try number("LM_ASCENDSIM_DELAY_US", 30, 0...1_000_000))
         memoryBytes = try number("LM_ASCENDSIM_HBM_BYTES", profile.usableBytes, 1...1 << 42)
         tracePath = variable("LM_ASCENDSIM_TRACE")
+        hasManagement = try number("LM_ASCENDSIM_DCMI", 1, 0...1) == 1
         computes = try number("LM_ASCENDSIM_COMPUTE", 1, 0...1) == 1
         collectiveTimeout = try number("HCCL_EXEC_TIMEOUT", 30, 1...1_000_000)
         faults = try Fault.script(variable("LM_ASCENDSIM_FAULTS") ?? "")

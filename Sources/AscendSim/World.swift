@@ -99,9 +99,20 @@ final class World: @unchecked Sendable {  // Protected by `lock`.
                 usleep(milliseconds * 1000)
                 lock.lock()
             // Struck where the operator runs, memory is allocated and tasks are counted.
-            case .nan, .outOfMemory, .lost: continue
+            case .stall, .nan, .outOfMemory, .lost: continue
             }
         }
+    }
+
+    /// Milliseconds that the next task of an operator stands still.
+    func stall(of name: String) -> Int? {
+        var time: Int?
+        for index in faults.indices {
+            if case .stall(let milliseconds) = faults[index].kind, faults[index].strikes(name) {
+                time = Int(milliseconds)
+            }
+        }
+        return time
     }
 
     // MARK: Handles

@@ -29,6 +29,8 @@ public struct EngineError: Error, Sendable, Equatable, CustomStringConvertible {
         case nonFiniteLogits
         /// The back end failed while executing a step.
         case backend
+        /// The device has no memory for a step; a smaller one may fit.
+        case deviceMemory
         /// The device failed, and all keys and values with it; it is set up anew.
         case deviceLost
     }

@@ -6,9 +6,10 @@ final class EngineLoop: @unchecked Sendable {  // engine thread only, but for th
     let queue: CommandQueue
     let clock: MonotonicClock
     let published: Mutex<EngineStatistics>
+    /// Executes on the engine thread; what it says of itself it says on any.
+    let backend: any Backend
 
     // Engine thread only.
-    private let backend: any Backend
     private let seed: UInt64
     private var scheduler: Scheduler
     private var mailboxes = MailboxTable()

@@ -74,8 +74,12 @@ public final class InferenceEngine: GenerationEngine {
     /// Lets a request produce up to `creditLimit` tokens in all; a limit below an earlier one changes nothing.
     public func grant(_ id: RequestID, creditLimit: UInt32) { loop.queue.send(.grant(id, creditLimit: creditLimit)) }
 
-    /// The state after the last step.
-    public func statistics() -> EngineStatistics { loop.published.withLock(\.self) }
+    /// The state after the last step, and of the device now.
+    public func statistics() -> EngineStatistics {
+        var statistics = loop.published.withLock(\.self)
+        statistics.device = loop.backend.deviceReadings
+        return statistics
+    }
 
     /// Refuses new requests as `draining`. Those in the engine finish; `statistics` tells when none is left.
     public func drain() { loop.queue.close() }

@@ -14,7 +14,7 @@ extension ErrorMessage {
             case .deadlineExceeded: .deadline
             case .nonFiniteLogits: .modelOutput
             case .backend: .engine
-            case .deviceUnavailable, .deviceLost: .device
+            case .deviceUnavailable, .deviceMemory, .deviceLost: .device
             case .invalidModel, .unsupportedModel, .insufficientMemory: .internal
             }
         self.init(code, error.message)

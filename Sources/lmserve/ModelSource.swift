@@ -96,8 +96,8 @@ extension ProgramError {
             case .modelNotFound: .missingInput
             case .invalidModel, .unsupportedModel: .badInput
             case .invalidRequest, .tooLarge: .usage
-            case .overloaded, .draining, .deadlineExceeded, .nonFiniteLogits, .backend, .deviceUnavailable, .deviceLost,
-                .insufficientMemory:
+            case .overloaded, .draining, .deadlineExceeded, .nonFiniteLogits, .backend, .deviceUnavailable,
+                .deviceMemory, .deviceLost, .insufficientMemory:
                 .failure
             }
         self.init(code, error.message)

@@ -37,6 +37,18 @@ extension SimulatorTests {
             try machine.check(machine.runtime.aclrtSynchronizeDevice())
         }
 
+        @Test func aTaskThatStandsStillEndsWithTheReset() throws {
+            let machine = try Machine(["FAULTS": "stall op=aclnnRmsNorm ms=60000"])
+            let norm = try Norm(machine)
+            try machine.launch(machine.operators.aclnnRmsNorm) { norm.plan(machine, $0, $1) }
+            expect(507046) {
+                try machine.check(machine.runtime.aclrtSynchronizeStreamWithTimeout(machine.stream, 20))
+            }
+            try machine.check(machine.runtime.aclrtResetDeviceForce(0))
+            try machine.check(machine.runtime.aclrtSetDevice(0))
+            try machine.check(machine.runtime.aclrtSynchronizeDevice())
+        }
+
         @Test func aRowBecomesNaN() throws {
             let machine = try Machine(["FAULTS": "nan op=aclnnRmsNorm row=1"])
             let norm = try Norm(machine)

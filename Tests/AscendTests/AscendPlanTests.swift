@@ -102,7 +102,9 @@ struct AscendPlanTests {
         #expect(error.consequence == consequence)
         #expect(error.losesDevice == [.rebuild, .lost].contains(consequence))
         let code: EngineError.Code =
-            error.losesDevice ? .deviceLost : consequence == .unsupported ? .deviceUnavailable : .backend
+            error.losesDevice
+            ? .deviceLost
+            : [.unsupported: .deviceUnavailable, .outOfMemory: .deviceMemory][consequence] ?? .backend
         #expect(error.stepError.code == code)
         #expect(error.message.hasPrefix("the Ascend NPU: aclrtX returned \(error.code) (EE9999: words)"))
     }

@@ -42,7 +42,7 @@ extension SimulatedDevice {
                 ("fail call=aclnnSwiGlu nth=3 code=507899", .deviceLost),
                 ("fail call=aclnnAddRmsNorm nth=5 code=361001", .deviceLost),
                 ("fail call=aclnnIndexSelect nth=6 code=107020", .backend),
-                ("fail call=aclnnMm nth=9 code=207018", .backend), ("lost after=130", .deviceLost),
+                ("fail call=aclnnMm nth=9 code=207018", .deviceMemory), ("lost after=130", .deviceLost),
             ])
         func recovery(_ script: String, _ code: EngineError.Code) throws {
             let checkpoint = AscendModel.qwen3.checkpoint()
@@ -75,6 +75,21 @@ extension SimulatedDevice {
                 texts = try? generate(backend, attempts: 0).texts
             }
             #expect(texts == expected.texts)
+        }
+
+        @Test("A step that does not end is given up, and computed on a device set up anew")
+        func hang() throws {
+            let checkpoint = AscendModel.llama.checkpoint()
+            try AscendSimulator.restart()
+            let expected = try generate(Simulator.backend(checkpoint), count: 24)
+            try AscendSimulator.restart(["FAULTS": "stall op=aclnnSwiGlu nth=41 ms=30000"])
+            let backend = try Simulator.backend(checkpoint)
+            (backend.watch.first, backend.watch.least) = (20_000, 300)
+            let start = ContinuousClock.now
+            let struck = try generate(backend, count: 24)
+            #expect(struck.errors == [.deviceLost])
+            #expect(struck.texts == expected.texts)
+            #expect(ContinuousClock.now - start < .seconds(10))
         }
 
         @Test("A device lost while graphs are replayed loses them, and captures them again")

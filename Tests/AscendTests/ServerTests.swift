@@ -14,20 +14,21 @@ extension SimulatedDevice {
         private static let simulator = try? Programs.path("libAscendSim.so")
 
         /// A small model that the NPU's operators take.
-        private static func folder(_ name: String = "qwen3, biases, untied") throws -> TemporaryFolder {
+        static func folder(_ name: String = "qwen3, biases, untied") throws -> TemporaryFolder {
             let models = try FamilyModel.all()
             let model = try #require(models.first { $0.name == name })
             return try model.folder(storage: .bfloat16)
         }
 
-        private static func start(
-            _ folder: TemporaryFolder, _ settings: [String: String] = [:], _ options: String...
+        static func start(
+            _ folder: TemporaryFolder, _ settings: [String: String] = [:], _ options: String...,
+            programs: String = "/bin"
         ) throws -> Server {
             let library = try #require(simulator)
             let assignments = settings.map { "LM_ASCENDSIM_\($0)='\($1)'" }.joined(separator: " ")
             return try Server(
                 options + ["--kv-cache-memory", "1MiB"], model: folder.path,
-                shell: "LM_ASCEND_LIBRARY='\(library)' \(assignments) exec \"$@\"")
+                shell: "LM_ASCEND_LIBRARY='\(library)' PATH='\(programs)':\"$PATH\" \(assignments) exec \"$@\"")
         }
 
         private static let question = ["--raw", "--ids", "5,17,3,60,2", "--temperature", "0", "--max-tokens", "24"]
@@ -99,6 +100,49 @@ extension SimulatedDevice {
             #expect(try answer(server).output == expected.output)
             #expect(try answer(server).output == expected.output)
             #expect(try server.statistic("steps_failed_total") == 1)
+        }
+
+        /// What the statistics have of the device, once it was read.
+        private func readings(_ server: Server) throws -> [String: UInt64] {
+            for _ in 0..<50 where try server.statistic("device_temperature_celsius") == nil { usleep(100_000) }
+            return try server.statistics().filter { $0.key.hasPrefix("device_") }
+        }
+
+        @Test("Statistics have what the device tells of itself")
+        func readings() throws {
+            let readings = try readings(Self.start(Self.folder()))
+            #expect(readings.count == 7)
+            #expect(readings["device_memory_total_bytes"] == 62 << 30)
+            #expect(readings["device_memory_used_bytes"].map { (1 << 20..<1 << 30).contains($0) } == true)
+            #expect(readings["device_temperature_celsius"] == 42 && readings["device_power_milliwatts"] == 90_000)
+            #expect(readings["device_health"] == 0)
+            for unit in ["cube", "vector"] {
+                #expect(readings["device_\(unit)_utilization_percent"].map { $0 <= 100 } == true)
+            }
+        }
+
+        @Test("Without the management library npu-smi is asked; without both nothing is said")
+        func readingsOfProgram() throws {
+            let folder = try Self.folder()
+            let programs = try TemporaryFolder()
+            let program = """
+                #!/bin/sh
+                echo "| 3     910B3        | Warning       | 92.9        43                0    / 0             |"
+                echo "| 0                  | 0000:C1:00.0  | 17          0    / 0          3161 / 65536         |"
+
+                """
+            try programs.write("npu-smi", Array(program.utf8))
+            chmod(programs.path + "/npu-smi", 0o755)
+            let server = try Self.start(folder, ["DCMI": "0"], programs: programs.path)
+            #expect(
+                try readings(server) == [
+                    "device_memory_used_bytes": 3_161 << 20, "device_memory_total_bytes": 65_536 << 20,
+                    "device_cube_utilization_percent": 17, "device_temperature_celsius": 43,
+                    "device_power_milliwatts": 92_900, "device_health": 1,
+                ])
+            let silent = try Self.start(folder, ["DCMI": "0"])
+            _ = try answer(silent)
+            #expect(try silent.statistics().keys.contains { $0.hasPrefix("device_") } == false)
         }
 
         @Test("The doctor finds every operator on a sound device, compares logits, and names what is missing")

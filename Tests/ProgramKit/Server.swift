@@ -50,8 +50,11 @@ package struct Server: Sendable {
     }
 
     /// Value of a counter or gauge.
-    package func statistic(_ name: String) throws -> UInt64? {
+    package func statistic(_ name: String) throws -> UInt64? { try statistics()[name] }
+
+    /// All counters and gauges.
+    package func statistics() throws -> [String: UInt64] {
         let outcome = try call("stats", "--format", "json")
-        return try JSONText.decode([String: UInt64].self, from: Array(outcome.output.utf8), source: "stats")[name]
+        return try JSONText.decode([String: UInt64].self, from: Array(outcome.output.utf8), source: "stats")
     }
 }

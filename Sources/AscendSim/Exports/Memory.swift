@@ -253,6 +253,7 @@ struct Copy {
     func bind(_ world: World) throws(Failure) -> () throws(Failure) -> Void {
         let to = try place(world, destination, spans.0)
         let from = try place(world, source, spans.1)
+        guard world.settings.computes else { return { () throws(Failure) in } }
         return { () throws(Failure) in
             for row in 0..<height { memmove(to + row * dpitch, from + row * spitch, width) }
         }

@@ -317,5 +317,7 @@ private func setAddress(
     guard let name else { return false }
     world.lock.lock()
     defer { world.lock.unlock() }
-    return world.settings.release.exports(String(cString: name))
+    let function = String(cString: name)
+    guard world.settings.hasManagement || !function.hasPrefix("dcmi_") else { return false }
+    return world.settings.release.exports(function)
 }

@@ -173,6 +173,10 @@ final class Stream: @unchecked Sendable {
             world.faults.remove(at: isLost)
             throw Failure(507010, "the device is lost")
         }
+        if let milliseconds = world.stall(of: kernel.name) {
+            _ = world.lock.wait(milliseconds: milliseconds) { isEnded }
+            if isEnded { return }
+        }
         let compute = try kernel.bind(world)
         let (time, bound) = kernel.cost.time(on: world.settings.profile)
         let begin = clock

@@ -12,6 +12,8 @@ public protocol Backend: AnyObject, Sendable {
     var keyValueMemory: Int? { get }
     /// Adapters that plans may name, as 0..<adapterCount.
     var adapterCount: Int { get }
+    /// What the device tells of itself; nil where none is asked. Returns at once, on any thread.
+    var deviceReadings: DeviceReadings? { get }
     /// Reserves the KV pool. Called once, before the first step.
     ///
     /// - Throws: `EngineError.insufficientMemory`.
@@ -27,4 +29,6 @@ extension Backend {
     public var keyValueMemory: Int? { SystemMemory.available().map(EngineCapacity.keyValueShare(of:)) }
     /// None.
     public var adapterCount: Int { 0 }
+    /// None.
+    public var deviceReadings: DeviceReadings? { nil }
 }

@@ -61,6 +61,7 @@ package struct Scheduler {
     /// Most rows in the step that is being planned.
     private var rowLimit = 0
     private var pace = PromptPace()
+    var ceiling = StepCeiling()
     private var stepStart: UInt64 = 0
 
     /// What the next step computes; valid from `schedule` to `commit`.
@@ -83,7 +84,7 @@ package struct Scheduler {
         precondition(shares.isEmpty, "the last step was not committed")
         plan.removeAll()
         stepStart = now
-        rowLimit = limits.maxNumBatchedTokens
+        rowLimit = min(limits.maxNumBatchedTokens, ceiling.rows ?? .max)
         expire(now: now)
         selectBatch()
         let hadRunnable = !batch.isEmpty || waiting.contains { generations[$0].isRunnable }
@@ -110,7 +111,7 @@ package struct Scheduler {
     private mutating func selectBatch() {
         batch.removeAll(keepingCapacity: true)
         for slot in admitted where generations[slot].isRunnable {
-            guard batch.count < limits.maxNumSeqs else { break }
+            guard batch.count < seatLimit else { break }
             batch.append(slot)
         }
     }
@@ -125,6 +126,9 @@ package struct Scheduler {
     }
 
     private var rowsLeft: Int { rowLimit - plan.rowCount }
+
+    /// Most sequences in a step: each has a row at least.
+    private var seatLimit: Int { min(limits.maxNumSeqs, ceiling.rows ?? .max) }
 
     /// Tells the pace how long the step took that is being committed.
     mutating func learnPace(now: UInt64) {
@@ -173,7 +177,7 @@ package struct Scheduler {
     /// Admits waiting sequences in order while seats, rows and memory last. The first that does not fit ends it:
     /// a small request never overtakes a large one for ever.
     private mutating func admit(now: UInt64) {
-        var seats = limits.maxNumSeqs - batch.count { generations[$0].isAdmitted }
+        var seats = seatLimit - batch.count { generations[$0].isAdmitted }
         var index = 0
         while index < waiting.count, seats > 0, rowsLeft > 0 {
             let slot = waiting[index]

@@ -74,11 +74,18 @@ extension Scheduler {
 
     /// Ends a step that the back end could not execute. What it wrote is dropped and computed again; a sequence that
     /// fails a second time before it yields a token fails for good. A lost device takes the keys and values of all
-    /// sequences with it, and every cached prefix.
+    /// sequences with it, and every cached prefix. After one that the device has no memory for, steps have half its rows;
+    /// if the next has no room either, its youngest sequence fails for good, and no other.
     package mutating func stepFailed(_ error: EngineError) {
+        if error.code == .deviceMemory { ceiling.stepDidNotFit(rows: plan.rowCount) }
         plan.removeAll()
+        let youngest = shares.max { generations[$0.slot].order < generations[$1.slot].order }?.slot
+        let isFinal = shares.contains { generations[$0.slot].isRetrying }
         for share in shares {
-            if generations[share.slot].isRetrying {
+            let fails =
+                error.code == .deviceMemory
+                ? isFinal && share.slot == youngest : generations[share.slot].isRetrying
+            if fails {
                 fail(share.slot, error)
             } else {
                 generations[share.slot].isRetrying = true

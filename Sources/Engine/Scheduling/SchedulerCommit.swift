@@ -16,6 +16,7 @@ extension Scheduler {
                 && (plan.hiddenRows.isEmpty || hiddenWidth > 0),
             "the back end returned \(result.hiddenStates.count) floats for \(plan.hiddenRows.count) hidden states")
         learnPace(now: now)
+        ceiling.stepSucceeded()
         plan.removeAll()  // the plan must not share the sequences' tokens while these grow
         counters.steps += 1
         var sample = 0

@@ -1,40 +1,41 @@
 internal import CAscend
 
-/// How long the sequences of a step are, as the attention operator takes it.
-final class AscendLengths {
-    /// Ends of each sequence's rows, counted from the first row of the step.
-    let rowEnds: OpaquePointer
-    /// Tokens in the cache of each sequence.
-    let contextLengths: OpaquePointer
+/// The library's object for a list of integers.
+final class AscendIntegers {
+    let object: OpaquePointer
 
     /// - Throws: when the library makes no array.
-    init(rowEnds: [Int64], contextLengths: [Int64]) throws(AscendError) {
-        let objects = AscendLibraries.shared.objects
-        guard let ends = objects.aclCreateIntArray?(rowEnds, UInt64(rowEnds.count)) else {
+    init(_ values: [Int64]) throws(AscendError) {
+        guard let object = AscendLibraries.shared.objects.aclCreateIntArray?(values, UInt64(values.count)) else {
             throw .objectNotMade("aclCreateIntArray")
         }
-        guard let lengths = objects.aclCreateIntArray?(contextLengths, UInt64(contextLengths.count)) else {
-            _ = objects.aclDestroyIntArray?(ends)
-            throw .objectNotMade("aclCreateIntArray")
-        }
-        (self.rowEnds, self.contextLengths) = (ends, lengths)
+        self.object = object
     }
+
+    deinit { _ = AscendLibraries.shared.objects.aclDestroyIntArray?(object) }
+}
+
+/// How long the sequences of a step are, as the attention operator takes it.
+struct AscendLengths {
+    /// Ends of each sequence's rows, counted from the first row of the step.
+    let rowEnds: AscendIntegers
+    /// Tokens in the cache of each sequence.
+    let contextLengths: AscendIntegers
 
     /// Those of a plan, padded by sequences of one row and one token.
-    convenience init(_ plan: borrowing StepPlan, paddedTo sequences: Int) throws(AscendError) {
-        var ends = plan.rowStart.dropFirst().map { Int64($0) }
-        var lengths = plan.contextLengths.map { Int64($0) }
-        for number in 0..<max(0, sequences - ends.count) {
-            ends.append(Int64(plan.rowCount + number + 1))
-            lengths.append(1)
+    ///
+    /// - Parameter rowEnds: what is known already, from a step of equal rows.
+    /// - Throws: when the library makes no array.
+    init(_ plan: borrowing StepPlan, paddedTo sequences: Int, rowEnds: AscendIntegers?) throws(AscendError) {
+        let padding = max(0, sequences - plan.sequenceCount)
+        if let rowEnds {
+            self.rowEnds = rowEnds
+        } else {
+            let ends = plan.rowStart.dropFirst().map { Int64($0) }
+            self.rowEnds = try AscendIntegers(ends + (0..<padding).map { Int64(plan.rowCount + $0 + 1) })
         }
-        try self.init(rowEnds: ends, contextLengths: lengths)
-    }
-
-    deinit {
-        let objects = AscendLibraries.shared.objects
-        _ = objects.aclDestroyIntArray?(rowEnds)
-        _ = objects.aclDestroyIntArray?(contextLengths)
+        contextLengths = try AscendIntegers(
+            plan.contextLengths.map { Int64($0) } + [Int64](repeating: 1, count: padding))
     }
 }
 
@@ -74,10 +75,10 @@ final class AscendAttentionTask {
             table.aclnnFusedInferAttentionScoreV3
         ) {
             $0(
-                query, keys, values, nil, mask, lengths.rowEnds, lengths.contextLengths, nil, nil, nil, nil, nil, nil,
-                nil, blocks, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, Int64(call.headCount),
-                call.scale, everything, everything, Self.layout, Int64(call.keyValueHeadCount), Self.rightDownCausal, 0,
-                blockSize, 0, false, 0, 0, out, nil, $1, $2)
+                query, keys, values, nil, mask, lengths.rowEnds.object, lengths.contextLengths.object, nil, nil, nil,
+                nil, nil, nil, nil, blocks, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil,
+                Int64(call.headCount), call.scale, everything, everything, Self.layout, Int64(call.keyValueHeadCount),
+                Self.rightDownCausal, 0, blockSize, 0, false, 0, 0, out, nil, $1, $2)
         }
     }
 

@@ -14,7 +14,10 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
     private var cache: AscendCacheShape?
     private let batches: BatchBuckets
     private let notice: @Sendable (String) -> Void
+    private let monitor: AscendMonitor
     private var recovery = AscendRecovery()
+    /// How long steps may take; set between two of them.
+    package var watch = AscendStepWatch.Limits() { didSet { session?.watch = AscendStepWatch(watch) } }
     private var sampler: Sampler
     private var row: [Float]
 
@@ -45,6 +48,7 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
         deviceName = session.device.name
         (self.checkpoint, self.model, self.weights, self.session) = (checkpoint, model, weights, session)
         deviceIndex = Int32(clamping: device)
+        monitor = AscendMonitor(index: deviceIndex)
         sampler = Sampler(vocabularySize: model.vocabularySize)
         row = [Float](repeating: 0, count: model.vocabularySize)
     }
@@ -85,6 +89,9 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
     public var summary: String {
         "NPU \(deviceIndex), \(deviceName), \(weights.element.tensorType.dataTypeName) KV cache"
     }
+
+    /// What the runtime, its management library or `npu-smi` say of the NPU.
+    public var deviceReadings: DeviceReadings? { monitor.readings }
 
     /// Bytes of KV cache that one token takes.
     public var keyValueBytesPerToken: Int {
@@ -188,6 +195,7 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
                 deviceIndex: deviceIndex, model, weights, program, largestBatch: batches.sizes.last ?? 0,
                 notice: notice, progress: { _ in })
             if let cache { try ascend { () throws(AscendError) in try session.allocate(cache) } }
+            session.watch = AscendStepWatch(watch)
             self.session = session
             return session
         } catch {

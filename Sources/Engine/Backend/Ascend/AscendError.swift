@@ -82,7 +82,7 @@ package struct AscendError: Error, Sendable, Equatable {
     /// What went wrong while a step was computed: a request that fails of it can be tried again.
     package var stepError: EngineError {
         switch consequence {
-        case .outOfMemory: EngineError(.backend, message + "; lower --max-num-batched-tokens")
+        case .outOfMemory: EngineError(.deviceMemory, message + "; lower --max-num-batched-tokens")
         case .rebuild: EngineError(.deviceLost, message + "; the device is set up anew")
         case .unsupported, .retry, .lost, .misuse: engineError
         }

@@ -1,7 +1,7 @@
 internal import CAscend
 
-/// A captured step of one batch size: replayed with one call, and one update of each attention, whose lengths are read on
-/// the host.
+/// A captured step of one batch size, from the copy of its inputs to that of its results: replayed with one call, and one
+/// update of each attention, whose lengths are read on the host.
 ///
 /// While it is replayed, the stream waits before each attention for an event that the update stream records behind the
 /// update.
@@ -17,6 +17,8 @@ final class AscendGraph {
     private let operators: AscendOperators
     private var graph: aclmdlRI?
     private var attentions: [Attention] = []
+    /// Ends of the rows of each sequence, the same in every replay.
+    let rowEnds: AscendIntegers
 
     /// Whether the runtime has what graphs need.
     static var isSupported: Bool {
@@ -30,11 +32,16 @@ final class AscendGraph {
     /// Captures the calls. Every one of them must have run before in this size, so that its kernels are loaded and the
     /// workspace is there.
     ///
-    /// - Parameter updateStream: where attention is updated while the graph is replayed.
+    /// - Parameters:
+    ///   - updateStream: where attention is updated while the graph is replayed.
+    ///   - before: puts the copy of the inputs on the stream, which is captured too.
+    ///   - after: puts the copy of the results on the stream.
     /// - Throws: what the runtime or an operator returned; nothing is left of the capture then.
     init(
-        _ calls: [AscendCall], _ launcher: AscendLauncher, updateStream: aclrtStream?
+        _ calls: [AscendCall], _ launcher: AscendLauncher, updateStream: aclrtStream?,
+        before: () throws(AscendError) -> Void, after: () throws(AscendError) -> Void
     ) throws(AscendError) {
+        rowEnds = launcher.lengths.rowEnds
         stream = launcher.operators.stream
         operators = AscendOperators(stream: updateStream, workspace: launcher.operators.workspace)
         let (runtime, stream) = (libraries.runtime, stream)
@@ -43,6 +50,7 @@ final class AscendGraph {
         }
         var failure: AscendError?
         do throws(AscendError) {
+            try before()
             var launcher = launcher
             for call in calls {
                 guard case .attention(let attention) = call else {
@@ -51,6 +59,7 @@ final class AscendGraph {
                 }
                 try capture(attention, launcher)
             }
+            try after()
         } catch {
             failure = error
         }

@@ -14,6 +14,7 @@ final class AscendLibraries: @unchecked Sendable {  // immutable after init
 
     var runtime: asc_runtime { _read { yield libraries.pointee.runtime } }
     var objects: asc_objects { _read { yield libraries.pointee.objects } }
+    var management: asc_management { _read { yield libraries.pointee.management } }
     var operators: asc_operators { _read { yield libraries.pointee.operators } }
 
     /// Whether both stages of an operator are there.

@@ -15,6 +15,8 @@ final class AscendSession {
     private var graphs: [Int: AscendGraph] = [:]
     private var updateStream: aclrtStream?
     private var graphsFailed = false
+    var watch = AscendStepWatch(AscendStepWatch.Limits())
+    private let clock = MonotonicClock.system
     private let notice: (String) -> Void
     private var keyValueMemory: AscendArena?
     private var cache: AscendCacheShape?
@@ -117,7 +119,7 @@ final class AscendSession {
         try ascend { () throws(AscendError) in try device.synchronize(timeout: Self.timeout) }
     }
 
-    /// Milliseconds until a device that says nothing is taken for lost. The first step loads operators from files.
+    /// Milliseconds until a device that says nothing, outside of steps, is taken for lost.
     static let timeout: Int32 = 120_000
 
     /// Waits a little for what a failed step left on the streams. Returns whether all of it is done.
@@ -160,22 +162,32 @@ final class AscendSession {
     ) throws(AscendError) -> AscendOutputs {
         guard let cache else { preconditionFailure("the KV pool is there before the first step") }
         try device.enter()
+        let start = clock.now()
         let arena = batch == nil ? steps : batches
         var size = AscendStepSize(plan, paddedTo: batch)
         if try !arena.reserve(size) && batch != nil { graphs.removeAll() }
         if batch != nil { size.blockTableStride = arena.layout?.capacity.blockTableStride ?? size.blockTableStride }
-        try arena.upload(plan, size, cache)
-        let lengths = try AscendLengths(plan, paddedTo: size.sequences)
-        if let batch, let graph = graphs[batch] {
+        arena.write(plan, size, cache)
+        let graph = batch.flatMap { graphs[$0] }
+        let lengths = try AscendLengths(plan, paddedTo: size.sequences, rowEnds: graph?.rowEnds)
+        if let graph {
             try graph.replay(lengths)
         } else {
+            try arena.upload(size)
             var launcher = try launcher(size, arena, lengths, cache)
             for call in program.calls(size) { try launcher.launch(call) }
+            try arena.downloadResults(size)
         }
-        let outputs = try arena.download(size, withLogits: withLogits)
-        try device.synchronize(timeout: Self.timeout)
-        if let batch, graphs[batch] == nil, !graphsFailed { try capture(batch, size, lengths, cache) }
-        return outputs
+        if withLogits { try arena.download(.logits, size) }
+        try arena.download(.wanted, size)
+        try waitForStep(since: start)
+        if let batch, graph == nil, !graphsFailed { try capture(batch, size, lengths, cache) }
+        return arena.outputs(withLogits: withLogits)
+    }
+
+    private func waitForStep(since start: UInt64) throws(AscendError) {
+        try device.synchronize(timeout: watch.timeout)
+        watch.learn(milliseconds: Double(clock.now() - start) / 1e6)
     }
 
     private func launcher(
@@ -202,7 +214,9 @@ final class AscendSession {
             guard workspace.isVirtual else { throw .absent("aclrtReserveMemAddress") }
             if updateStream == nil { updateStream = try device.makeStream() }
             graphs[batch] = try AscendGraph(
-                program.calls(size), launcher(size, batches, lengths, cache), updateStream: updateStream)
+                program.calls(size), launcher(size, batches, lengths, cache), updateStream: updateStream,
+                before: { () throws(AscendError) in try batches.upload(size) },
+                after: { () throws(AscendError) in try batches.downloadResults(size) })
         } catch {
             guard !error.losesDevice else { throw error }
             graphsFailed = true

@@ -58,34 +58,46 @@ final class AscendStepArena {
         return false
     }
 
+    /// Writes a plan's arrays where `upload` copies from; no step may be under way.
+    func write(_ plan: borrowing StepPlan, _ size: AscendStepSize, _ cache: AscendCacheShape) {
+        guard let layout, let hostInputs else { preconditionFailure("room was made") }
+        plan.write(size, layout, cache, to: hostInputs.bytes)
+    }
+
     /// Puts the copy of a plan's arrays on the stream.
     ///
     /// - Throws: what the runtime returned.
-    func upload(_ plan: borrowing StepPlan, _ size: AscendStepSize, _ cache: AscendCacheShape) throws(AscendError) {
-        guard let layout, let hostInputs, let source = hostInputs.bytes.baseAddress else {
-            preconditionFailure("room was made")
-        }
-        plan.write(size, layout, cache, to: hostInputs.bytes)
+    func upload(_ size: AscendStepSize) throws(AscendError) {
+        guard let layout, let source = hostInputs?.bytes.baseAddress else { preconditionFailure("room was made") }
         try device.upload(source, to: base, count: layout.usedInputByteCount(size))
     }
 
-    /// Puts the copies of what a step yields on the stream. They are there once the stream was waited for.
+    /// Puts the copy of what every step yields on the stream.
     ///
-    /// - Parameter withLogits: whether logits are wanted, and not only the likeliest tokens.
     /// - Throws: what the runtime returned.
-    func download(
-        _ size: AscendStepSize, withLogits: Bool
-    ) throws(AscendError) -> AscendOutputs {
+    func downloadResults(_ size: AscendStepSize) throws(AscendError) {
         guard let layout, let target = hostOutputs?.bytes.baseAddress else { preconditionFailure("room was made") }
-        for output in AscendActivation.outputs where output != .logits || withLogits {
-            let count =
-                size.count(of: output.rows) * program.widths[output.rawValue]
-                * output.element(element).byteCount
-            guard count > 0 else { continue }
-            try device.download(
-                base + layout.inputByteCount + layout.offset(of: output), to: target + layout.outputOffset(of: output),
-                count: count)
-        }
+        try device.download(base + layout.inputByteCount, to: target, count: layout.resultByteCount(size))
+    }
+
+    /// Puts the copies of logits or hidden states on the stream.
+    ///
+    /// - Throws: what the runtime returned.
+    func download(_ output: AscendActivation, _ size: AscendStepSize) throws(AscendError) {
+        guard let layout, let target = hostOutputs?.bytes.baseAddress else { preconditionFailure("room was made") }
+        let count =
+            size.count(of: output.rows) * program.widths[output.rawValue] * output.element(element).byteCount
+        guard count > 0 else { return }
+        try device.download(
+            base + layout.inputByteCount + layout.offset(of: output), to: target + layout.outputOffset(of: output),
+            count: count)
+    }
+
+    /// Where the outputs of a step are once the stream was waited for.
+    ///
+    /// - Parameter withLogits: whether logits are among them.
+    func outputs(withLogits: Bool) -> AscendOutputs {
+        guard let layout, let target = hostOutputs?.bytes.baseAddress else { preconditionFailure("room was made") }
         func place(_ output: AscendActivation) -> UnsafeRawPointer {
             UnsafeRawPointer(target + layout.outputOffset(of: output))
         }
@@ -109,8 +121,11 @@ struct AscendOutputs {
 }
 
 extension AscendActivation {
+    /// Those that the host reads after every step; they lie first, side by side, so that one copy brings them. Of the
+    /// last no more than its first column is copied.
+    static let results: [AscendActivation] = [.likeliest, .inverseDeviation]
     /// Those that the host reads.
-    static let outputs: [AscendActivation] = [.inverseDeviation, .likeliest, .logits, .wanted]
+    static let outputs: [AscendActivation] = results + [.logits, .wanted]
 }
 
 extension AscendStepSize {

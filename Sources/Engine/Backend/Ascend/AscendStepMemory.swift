@@ -16,7 +16,8 @@ struct AscendStepMemory: Sendable {
     init(_ program: AscendProgram, _ element: AscendElement, capacity: AscendStepSize) throws(EngineError) {
         self.capacity = capacity
         var layout = AscendArenaLayout()
-        for activation in AscendActivation.allCases {
+        let others = AscendActivation.allCases.filter { !AscendActivation.results.contains($0) }
+        for activation in AscendActivation.results + others {
             let width = program.widths[activation.rawValue]
             guard width > 0 else { continue }
             activations[activation.rawValue] = try layout.reserve(
@@ -44,6 +45,11 @@ struct AscendStepMemory: Sendable {
 
     /// Bytes before an output in the host's memory.
     func outputOffset(of output: AscendActivation) -> Int { outputs[output.rawValue] }
+
+    /// Bytes from the first result of a step of `size` to the end of its last, on the device as on the host.
+    func resultByteCount(_ size: AscendStepSize) -> Int {
+        offset(of: .inverseDeviation) + size.rows * AscendElement.float32.byteCount
+    }
 
     /// Whether a step of `size` fits.
     func holds(_ size: AscendStepSize) -> Bool {

@@ -80,6 +80,12 @@ struct AscendWeightRows {
             return
         }
         let byteCount = tensor.bytes.count / tensor.rows
+        if tensor.type == entry.element.tensorType, entry.element != .float32 {
+            let bytes = UnsafeRawBufferPointer(rebasing: tensor.bytes[row * byteCount..<(row + 1) * byteCount])
+            UnsafeMutableRawBufferPointer(rebasing: target[(place * byteCount)...]).copyMemory(from: bytes)
+            if !entry.element.areFinite(bytes) { try tensor.requireFinite(storedAs: entry.element.tensorType) }
+            return
+        }
         if floats.count < tensor.columns { floats = [Float](repeating: 0, count: tensor.columns) }
         let scale = tensor.integers?.weightScale(row) ?? 1
         ck_dequantize(
@@ -163,6 +169,17 @@ extension AscendElement {
         case .int8, .int32, .int64: preconditionFailure("floats are not stored as integers")
         }
         return isFinite
+    }
+
+    /// Whether all halves are finite: those that are not have all bits of the exponent set.
+    fileprivate func areFinite(_ halves: UnsafeRawBufferPointer) -> Bool {
+        let exponent: UInt16 = self == .float16 ? 0x7C00 : 0x7F80
+        var others: UInt16 = 0
+        for offset in stride(from: 0, to: halves.count, by: 2) {
+            let bits = halves.loadUnaligned(fromByteOffset: offset, as: UInt16.self)
+            others |= bits & exponent == exponent ? 1 : 0
+        }
+        return others == 0
     }
 
     /// The element at `index` of floats in this type.

@@ -1,0 +1,93 @@
+import LMEngine
+import ProgramKit
+import TestKit
+import Testing
+
+extension SimulatedDevice {
+    /// The back end's own steps, by the simulated device's model of costs. Nothing is computed.
+    @Suite("What a step costs")
+    struct StepTimeTests {
+        /// One decoding step.
+        private struct Step {
+            /// All but those that make and destroy objects, with the wait at its end.
+            var calls: Int
+            /// Operators put on a stream by the host.
+            var launches: Int
+            var milliseconds: Double
+        }
+
+        private static let batches = [1, 8, 32]
+
+        /// For each batch a step that is launched operator by operator, and one that is replayed.
+        private static func steps(
+            _ model: ModelConfiguration, isInteger: Bool
+        ) throws -> [(launched: Step, replayed: Step)] {
+            let trace = try Trace(["COMPUTE": "0", "DELAY_US": "0"]) {
+                let backend = try Simulator.backend(
+                    HollowCheckpoint(configuration: model, isInteger: isInteger), batches: .standard,
+                    blockCount: 32 * 9,
+                    blockSize: 128)
+                let planner = StepPlanner(blockSize: 128, blocksPerSequence: 9, sequenceCount: 32)
+                let tokens = [Int32](repeating: 1, count: 1_040)
+                var result = StepResult()
+                // A prompt of another size, so that the first step of a batch has nothing but itself before it.
+                try backend.execute(planner.plan([(0, tokens, 0..<2)]), into: &result)
+                for batch in batches {
+                    for position in 1_024..<1_028 {
+                        let plan = planner.plan((0..<batch).map { ($0, tokens, position..<position + 1) })
+                        try backend.execute(plan, into: &result)
+                    }
+                }
+            }
+            let steps = zip(trace.steps, zip(trace.ends, [0] + trace.ends)).suffix(4 * batches.count)
+                .map { calls, ends in
+                    Step(
+                        calls: calls.count { !$0.name.hasPrefix("aclCreate") && !$0.name.hasPrefix("aclDestroy") } + 1,
+                        launches: calls.count { $0.name.hasPrefix("aclnn") && !$0.name.hasSuffix("GetWorkspaceSize") },
+                        milliseconds: (ends.0 - ends.1) / 1_000)
+                }
+            return batches.indices.map { (steps[4 * $0], steps[4 * $0 + 3]) }
+        }
+
+        @Test(
+            "SmolLM2's replayed step is a replay, a wait and five calls for each attention", arguments: [false, true])
+        func smolLM2(isInteger: Bool) throws {
+            for step in try Self.steps(.smolLM2, isInteger: isInteger) {
+                #expect(step.replayed.calls == 2 + 5 * 30)
+                #expect(step.launched.launches <= (isInteger ? 16 : 14) * 30 + 8)
+                #expect(step.replayed.milliseconds < step.launched.milliseconds)
+            }
+        }
+
+        @Test("So is that of a 7B model, which takes little longer than reading its weights", arguments: [false, true])
+        func qwen7B(isInteger: Bool) throws {
+            let (few, more) = (
+                try Self.steps(.qwen7B(layers: 1), isInteger: isInteger),
+                try Self.steps(.qwen7B(layers: 3), isInteger: isInteger)
+            )
+            let bound = Self.weightByteCount(isInteger: isInteger) / 1.6e9
+            for (batch, (one, three)) in zip(Self.batches, zip(few, more)) {
+                #expect(one.replayed.calls == 2 + 5 && three.replayed.calls == 2 + 5 * 3)
+                let launches = (three.launched.launches - one.launched.launches) / 2
+                #expect(launches <= (isInteger ? 16 : 14))
+                // A layer is what two more of them add.
+                func whole(_ one: Step, _ three: Step) -> Double {
+                    one.milliseconds + (three.milliseconds - one.milliseconds) / 2 * 27
+                }
+                let launched = whole(one.launched, three.launched)
+                let replayed = whole(one.replayed, three.replayed)
+                #expect(bound < replayed && replayed < launched && launched < 2.5 * bound)
+                print(
+                    "Qwen2.5-7B on Ascend910B3, \(isInteger ? "W8A8" : "bf16"), batch \(batch): bound \(bound) ms, "
+                        + "replayed \(replayed) ms, launched \(launched) ms; \(launches) launches a layer")
+            }
+        }
+
+        /// Bytes of weights that every step of the whole model reads.
+        private static func weightByteCount(isInteger: Bool) -> Double {
+            let (hidden, inner, queries, keys, words) = (3_584, 18_944, 3_584, 512, 152_064)
+            let layer = hidden * (2 * queries + 2 * keys) + 3 * hidden * inner
+            return Double(28 * layer * (isInteger ? 1 : 2) + 2 * hidden * words)
+        }
+    }
+}
