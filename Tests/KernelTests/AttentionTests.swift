@@ -117,12 +117,12 @@ private struct Cache {
 
 extension KernelTests {
     @Test(
-        arguments: [(16, 16), (64, 16), (80, 32), (96, 16), (128, 48), (256, 16)],
+        arguments: [(16, 16), (64, 16), (80, 32), (128, 48), (256, 16)],
         [CK_F16.rawValue, CK_BF16.rawValue, CK_F32.rawValue])
     func `attention equals the oracle and the definition`(shape: (dimension: Int, blockSize: Int), type: UInt32) {
         let (dimension, blockSize) = shape
         var random = Random(20)
-        for length in [1, 15, 16, 17, 255, 256, 257, 600] {
+        for length in [1, 16, 17, 255, 257, 600] {
             let cache = Cache(
                 ck_type(type), dimension: dimension, blockSize: blockSize, length: length, &random)
             let queries = (0..<13).map { _ in random.floats(dimension, in: -4...4) }
@@ -143,7 +143,7 @@ extension KernelTests {
     @Test(arguments: [(0, Float(3)), (1, 0), (37, 0), (256, 0), (300, 2)], [CK_F16.rawValue, CK_BF16.rawValue])
     func `a window and a bound equal the oracle and the definition`(sight: (window: Int, bound: Float), type: UInt32) {
         var random = Random(21)
-        for length in [1, 16, 37, 256, 257, 600] {
+        for length in [1, 37, 257, 600] {
             var cache = Cache(ck_type(type), dimension: 64, blockSize: 16, length: length, &random)
             (cache.window, cache.bound) = sight
             let queries = (0..<13).map { _ in random.floats(64, in: -4...4) }
