@@ -56,6 +56,29 @@ extension SimulatedDevice {
             #expect(struck.texts == expected.texts)
         }
 
+        @Test(
+            "One of several NPUs that fails takes all with it: all are set up anew, and nobody waits for what never comes",
+            .timeLimit(.minutes(1)), arguments: [2, 4],
+            [
+                "lost after=130", "fail call=HcclAllReduce nth=21 code=9", "fail call=aclnnSwiGlu nth=9 code=507899",
+                "fail call=aclnnMm nth=20 code=507015 async=true", "fail call=aclnnIndexSelect nth=9 code=107020",
+                "fail call=aclmdlRIExecuteAsync nth=7 code=507011",
+            ])
+        func ranks(_ count: Int, _ script: String) throws {
+            let checkpoint = AscendModel.qwen3.checkpoint()
+            let division = AscendDivision(ranks: count)
+            try AscendSimulator.restart()
+            let expected = try generate(Simulator.backend(checkpoint, division: division, batches: .standard))
+            #expect(expected.errors.isEmpty)
+            try AscendSimulator.restart(["FAULTS": script])
+            let backend = try Simulator.backend(checkpoint, division: division, batches: .standard)
+            let start = ContinuousClock.now
+            let struck = try generate(backend)
+            #expect(struck.errors == [.deviceLost], "the script strikes once")
+            #expect(struck.texts == expected.texts)
+            #expect(ContinuousClock.now - start < .seconds(10), "collectives time out after 30 s")
+        }
+
         @Test("A device that stays lost is tried again, at longer and longer intervals, until it is back")
         func staysLost() throws {
             let checkpoint = AscendModel.llama.checkpoint()
