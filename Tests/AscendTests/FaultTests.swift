@@ -79,15 +79,19 @@ extension SimulatedDevice {
             #expect(ContinuousClock.now - start < .seconds(10), "collectives time out after 30 s")
         }
 
-        @Test("A device that stays lost is tried again, at longer and longer intervals, until it is back")
-        func staysLost() throws {
+        @Test(
+            "A device that stays lost is tried again, at longer and longer intervals, until it is back",
+            arguments: [1, 2])
+        func staysLost(_ ranks: Int) throws {
             let checkpoint = AscendModel.llama.checkpoint()
+            let division = AscendDivision(ranks: ranks)
             try AscendSimulator.restart()
-            let expected = try generate(Simulator.backend(checkpoint))
+            let expected = try generate(Simulator.backend(checkpoint, division: division))
+            // Of two only one does not come back.
             try AscendSimulator.restart([
-                "FAULTS": "lost after=130; fail call=aclrtSetDevice nth=2 every=true code=207004"
+                "FAULTS": "lost after=130; fail call=aclrtSetDevice nth=\(2 * ranks) every=true code=207004"
             ])
-            let backend = try Simulator.backend(checkpoint)
+            let backend = try Simulator.backend(checkpoint, division: division)
             var codes: Set<EngineError.Code> = []
             do { _ = try generate(backend, attempts: 20) } catch let error as EngineError { codes.insert(error.code) }
             #expect(codes == [.deviceLost])
@@ -125,6 +129,23 @@ extension SimulatedDevice {
             try AscendSimulator.restart(["FAULTS": script])
             let notices = Mutex<[String]>([])
             let backend = try Simulator.backend(checkpoint, batches: .standard) { text in
+                notices.withLock { $0.append(text) }
+            }
+            let struck = try generate(backend)
+            #expect(struck.errors.isEmpty)
+            #expect(struck.texts == expected.texts)
+            #expect(notices.withLock { $0.count } == 1)
+        }
+
+        @Test("A rank that cannot capture a step launches it, while the others replay theirs")
+        func captureFailsOnOneRank() throws {
+            let checkpoint = AscendModel.qwen2.checkpoint()
+            let division = AscendDivision(ranks: 2)
+            try AscendSimulator.restart()
+            let expected = try generate(Simulator.backend(checkpoint, division: division))
+            try AscendSimulator.restart(["FAULTS": "fail call=aclmdlRICaptureBegin nth=1 code=207008"])
+            let notices = Mutex<[String]>([])
+            let backend = try Simulator.backend(checkpoint, division: division, batches: .standard) { text in
                 notices.withLock { $0.append(text) }
             }
             let struck = try generate(backend)

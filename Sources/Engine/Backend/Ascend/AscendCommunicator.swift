@@ -15,6 +15,7 @@ final class AscendCommunicator: @unchecked Sendable {  // used by its rank's thr
     /// - Throws: what the library returned.
     static func join(_ devices: [Int32], _ peers: AscendPeers) throws(AscendError) -> [AscendCommunicator] {
         let libraries = AscendLibraries.shared
+        try AscendDevice.initialize(libraries)
         var devices = devices
         var communicators = [HcclComm?](repeating: nil, count: devices.count)
         try libraries.call("HcclCommInitAll", libraries.collectives.HcclCommInitAll) {
