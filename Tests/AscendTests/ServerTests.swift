@@ -133,6 +133,22 @@ extension SimulatedDevice {
             #expect(errors.contains("NPUs 0 to 1") && errors.contains("NPUs 2 to 3"), "\(errors)")
         }
 
+        @Test(
+            "Of two copies one whose device stays lost fails what it has, to be tried again; the other answers from then on"
+        )
+        func lostCopy() throws {
+            let folder = try Self.folder()
+            let options = ["--data-parallel-size", "2"]
+            let expected = try answer(Self.start(folder, [:], options))
+            let server = try Self.start(
+                folder, ["FAULTS": "lost after=60; fail call=aclrtSetDevice nth=3 every=true code=207004"], options)
+            let first = try answer(server)
+            #expect(
+                first.output == expected.output || first.errors.contains("the device is not there"), "\(first.errors)")
+            for _ in 0..<3 { #expect(try answer(server).output == expected.output) }
+            #expect(try server.statistic("requests_failed_total") == 1)
+        }
+
         @Test("Options for several NPUs are refused on the CPU, and where there are too few")
         func tooFew() throws {
             let folder = try Self.folder("qwen3-moe, weights of sum one")
