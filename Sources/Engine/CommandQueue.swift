@@ -22,13 +22,20 @@ package final class CommandQueue: @unchecked Sendable {  // all mutable fields b
     private let maxNumRequests: Int
     private var commands: [Command] = []
     private var liveCount = 0
-    private var lastID: UInt64 = 0
+    /// Tokens of prompts and answers that live requests may still come to.
+    private var liveTokens = 0
+    private var nextID: UInt64
+    private let idStep: UInt64
     private var isClosed = false
     private var isShutDown = false
 
-    /// - Parameter maxNumRequests: live requests at which `submit` refuses more.
-    package init(maxNumRequests: Int) {
+    /// - Parameters:
+    ///   - maxNumRequests: live requests at which `submit` refuses more.
+    ///   - place: which of several queues this is; no two of them give a request the same id.
+    package init(maxNumRequests: Int, place: ReplicaPlace = .alone) {
         self.maxNumRequests = maxNumRequests
+        nextID = UInt64(place.index) + 1
+        idStep = UInt64(place.count)
         pthread_mutex_init(mutex, nil)
         var attributes = pthread_condattr_t()
         pthread_condattr_init(&attributes)
@@ -59,8 +66,9 @@ package final class CommandQueue: @unchecked Sendable {  // all mutable fields b
             throw EngineError(.overloaded, "the engine holds \(liveCount) requests, all it takes; try again later")
         }
         liveCount += 1
-        lastID += 1
-        let id = RequestID(rawValue: lastID)
+        liveTokens += request.largestTokenCount
+        let id = RequestID(rawValue: nextID)
+        nextID += idStep
         append(.submit(request, id: id, tag: tag, mailbox: mailbox, submittedAt: now))
         return id
     }
@@ -93,11 +101,21 @@ package final class CommandQueue: @unchecked Sendable {  // all mutable fields b
     }
 
     /// Makes room for as many submissions as requests have ended.
-    package func retire(_ count: Int) {
+    ///
+    /// - Parameter tokens: what those could have come to, as `GenerationRequest.largestTokenCount` counts it.
+    package func retire(_ count: Int, tokens: Int) {
         guard count > 0 else { return }
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
         liveCount -= count
+        liveTokens -= tokens
+    }
+
+    /// Tokens of prompts and answers that the requests which have not ended could come to.
+    package var outstandingTokens: Int {
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        return liveTokens
     }
 
     /// How long `take` may sleep while the queue is empty.

@@ -17,6 +17,7 @@ final class EngineLoop: @unchecked Sendable {  // engine thread only, but for th
     private var statistics = EngineStatistics()
     private var commands: [CommandQueue.Command] = []
     private var retiredCount = 0
+    private var retiredTokens = 0
     private var hasWork = false
     private var isShutDown = false
 
@@ -61,8 +62,10 @@ final class EngineLoop: @unchecked Sendable {  // engine thread only, but for th
             try backend.execute(scheduler.plan, into: &result)
             let computed = clock.now()
             statistics.totalBackendNanoseconds += computed - planned
+            statistics.deviceLostAt = nil
             scheduler.commit(result, now: computed)
         } catch {
+            if error.code == .deviceLost { statistics.deviceLostAt = clock.now() }
             scheduler.stepFailed(error)
         }
         statistics.lastStepNanoseconds = clock.now() - start
@@ -106,8 +109,8 @@ final class EngineLoop: @unchecked Sendable {  // engine thread only, but for th
         statistics.cancels = counters.cancels
         statistics.failures = counters.failures
         published.withLock { $0 = statistics }
-        queue.retire(counters.ended - retiredCount)
-        retiredCount = counters.ended
+        queue.retire(counters.ended - retiredCount, tokens: counters.endedTokens - retiredTokens)
+        (retiredCount, retiredTokens) = (counters.ended, counters.endedTokens)
         mailboxes.deliver(&scheduler.outboxes)
     }
 }

@@ -31,6 +31,9 @@ public struct EngineStatistics: Sendable, Equatable {
     /// Requests that failed.
     public var failures = 0
 
+    /// Monotonic nanoseconds at which the last step lost its device; nil when it was computed.
+    public var deviceLostAt: UInt64?
+
     /// Nanoseconds of the last step, from its plan to its events.
     public var lastStepNanoseconds: UInt64 = 0
     /// Nanoseconds of all steps that the back end had.

@@ -39,4 +39,7 @@ public struct GenerationRequest: Sendable {
 
     /// Creates a request with default sampling and stop conditions.
     public init(prompt: [Int32]) { self.prompt = prompt }
+
+    /// Tokens of prompt and answer together, if nothing ends it before.
+    package var largestTokenCount: Int { prompt.count + (embedding == nil ? stop.maxTokens : 0) }
 }

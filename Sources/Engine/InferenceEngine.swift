@@ -19,13 +19,16 @@ public final class InferenceEngine: GenerationEngine {
     ///   - backend: used by this engine alone.
     ///   - tokenizer: the model's; gives tokens their text and says which end an answer.
     ///   - model: the shape of the model that `backend` runs.
+    ///   - place: which of the engines of a `ReplicatedEngine` this is.
     /// - Throws: `EngineError.invalidRequest` for options out of range, `insufficientMemory` if the pool has no room.
     public convenience init(
-        backend: any Backend, tokenizer: any Tokenizer, model: ModelConfiguration, options: EngineOptions
+        backend: any Backend, tokenizer: any Tokenizer, model: ModelConfiguration, options: EngineOptions,
+        place: ReplicaPlace = .alone
     ) throws(EngineError) {
         var random = SystemRandomNumberGenerator()
         try self.init(
-            backend: backend, tokenizer: tokenizer, model: model, options: options, clock: .system, seed: random.next())
+            backend: backend, tokenizer: tokenizer, model: model, options: options, place: place, clock: .system,
+            seed: random.next())
         let thread = try Self.start(loop)
         self.thread.withLock { $0 = thread }
     }
@@ -36,7 +39,7 @@ public final class InferenceEngine: GenerationEngine {
     /// - Throws: as the public initializer.
     package init(
         backend: any Backend, tokenizer: any Tokenizer, model: ModelConfiguration, options: EngineOptions,
-        clock: MonotonicClock, seed: UInt64
+        place: ReplicaPlace = .alone, clock: MonotonicClock, seed: UInt64
     ) throws(EngineError) {
         capacity = try EngineCapacity(
             options: options, contextLength: model.contextLength, bytesPerToken: backend.keyValueBytesPerToken,
@@ -52,7 +55,8 @@ public final class InferenceEngine: GenerationEngine {
                 blockCount: capacity.blockCount, blockSize: capacity.blockSize, prefixCaching: options.prefixCaching),
             tokenizer: tokenizer)
         loop = EngineLoop(
-            backend: backend, scheduler: scheduler, queue: CommandQueue(maxNumRequests: options.maxNumRequests),
+            backend: backend, scheduler: scheduler,
+            queue: CommandQueue(maxNumRequests: options.maxNumRequests, place: place),
             clock: clock, seed: seed)
     }
 
@@ -73,6 +77,9 @@ public final class InferenceEngine: GenerationEngine {
 
     /// Lets a request produce up to `creditLimit` tokens in all; a limit below an earlier one changes nothing.
     public func grant(_ id: RequestID, creditLimit: UInt32) { loop.queue.send(.grant(id, creditLimit: creditLimit)) }
+
+    /// Tokens of prompts and answers that requests which have not ended could come to: how much there is to do.
+    package var outstandingTokens: Int { loop.queue.outstandingTokens }
 
     /// The state after the last step, and of the device now.
     public func statistics() -> EngineStatistics {

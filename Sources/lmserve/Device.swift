@@ -22,23 +22,38 @@ struct DeviceChoice {
 
     /// Decides what `--device` means on this machine, before a model is opened.
     ///
+    /// - Parameter replicas: copies of the model.
     /// - Throws: one sentence with what was looked for, where, and the fix, when the device is not here.
-    init(_ settings: ModelSettings) throws(ProgramError) {
+    init(_ settings: ModelSettings, replicas: Int = 1) throws(ProgramError) {
+        let needsNPUs = settings.division != .none || replicas > 1
+        self = try Self.choose(settings, needsNPUs: needsNPUs)
+        guard device == .npu || !needsNPUs else {
+            let division = settings.division
+            let option =
+                switch true {
+                case replicas > 1: "--data-parallel-size"
+                case division.ranks > 1: "--tensor-parallel-size"
+                case division.dividesExperts: "--enable-expert-parallel"
+                default: "--flashcomm"
+                }
+            throw .usage("\(option) is for several NPUs, but the device is \(explanation); leave it out")
+        }
+    }
+
+    private static func choose(_ settings: ModelSettings, needsNPUs: Bool) throws(ProgramError) -> DeviceChoice {
         if settings.backend == .reference {
             guard settings.device != .npu else {
                 throw .usage("--backend reference computes on the CPU; leave it out, or use --device cpu")
             }
-            self.init(.cpu, isAskedFor: true, "as --backend reference says")
-            return
+            return DeviceChoice(.cpu, isAskedFor: true, "as --backend reference says")
         }
         switch settings.device {
-        case .cpu: self.init(.cpu, isAskedFor: true, "as asked for")
+        case .cpu: return DeviceChoice(.cpu, isAskedFor: true, "as asked for")
         case .auto:
             if let missing = AscendBackend.missing {
-                self.init(.cpu, isAskedFor: false, "no Ascend NPU: \(missing)")
-            } else {
-                self.init(.npu, isAskedFor: false, "there is one")
+                return DeviceChoice(.cpu, isAskedFor: false, "no Ascend NPU: \(missing)")
             }
+            return DeviceChoice(.npu, isAskedFor: needsNPUs, "there is one")
         case .npu:
             if let missing = AscendBackend.missing {
                 throw ProgramError(
@@ -46,7 +61,7 @@ struct DeviceChoice {
                     "--device npu: \(missing); install the Ascend driver and CANN, source their set_env.sh, "
                         + "or use --device cpu")
             }
-            self.init(.npu, isAskedFor: true, "as asked for")
+            return DeviceChoice(.npu, isAskedFor: true, "as asked for")
         }
     }
 
@@ -58,7 +73,8 @@ struct DeviceChoice {
     ) throws(ProgramError) -> DeviceChoice {
         guard device == .npu else { return self }
         do throws(EngineError) {
-            try AscendBackend.check(source.checkpoint, dataType: settings.dataType)
+            try AscendBackend.check(
+                source.checkpoint, dataType: settings.dataType, division: settings.division)
             if hasAdapters {
                 throw EngineError(
                     .unsupportedModel, "--lora is not supported by the NPU back end; use --device cpu")

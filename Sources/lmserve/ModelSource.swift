@@ -59,14 +59,17 @@ struct ModelSource {
 
     /// Arranges the weights for what computes, with progress on a terminal.
     ///
-    /// - Parameter threads: instead of what the settings say.
+    /// - Parameters:
+    ///   - threads: instead of what the settings say.
+    ///   - place: which of several copies this is; NPUs are taken in their order.
     func makeBackend(
-        _ settings: ModelSettings, on device: DeviceChoice.Device, threads: Int? = nil, adapters: [Adapter] = []
+        _ settings: ModelSettings, on device: DeviceChoice.Device, threads: Int? = nil, adapters: [Adapter] = [],
+        place: ReplicaPlace = .alone
     ) throws(ProgramError) -> any Backend {
         let threads = threads ?? settings.threads ?? availableProcessorCount()
         let progress = ProgressLine()
         defer { progress.clear() }
-        func show(_ fraction: Double) { progress.show("loading \(name): \(Int(fraction * 100)) %") }
+        @Sendable func show(_ fraction: Double) { progress.show("loading \(name): \(Int(fraction * 100)) %") }
         do throws(EngineError) {
             switch (settings.backend, device) {
             case (.reference, _):
@@ -79,7 +82,9 @@ struct ModelSource {
             case (.cpu, .npu):
                 let batches = settings.enforcesEager ? .none : try BatchBuckets(settings.graphBatchSizes)
                 return try AscendBackend(
-                    checkpoint: checkpoint, dataType: settings.dataType, batches: batches,
+                    checkpoint: checkpoint, device: place.index * settings.division.ranks,
+                    division: settings.division, dataType: settings.dataType,
+                    batches: batches,
                     notice: { StandardStream.error.note("NPU: \($0)") }, progress: show)
             }
         } catch {

@@ -12,7 +12,7 @@ struct ServeCommand {
         let tls = try tlsFiles()
         let limits = try limits()
         if tls != nil || settings.apiKeyFile != nil { keepMemoryOutOfDumps() }
-        let wish = try DeviceChoice(settings.model)
+        let wish = try DeviceChoice(settings.model, replicas: settings.dataParallelSize)
         let source = try ModelSource(settings.model)
         source.announce()
         let choice = try wish.settled(for: source, settings.model, hasAdapters: !settings.adapters.isEmpty)
@@ -21,8 +21,9 @@ struct ServeCommand {
         let template = try ChatTemplateChoice(named: settings.chatTemplate).template(for: source)
         let name = settings.servedModelName ?? source.name
         let adapters = try AdapterOption.open(settings.adapters, for: source, named: name)
-        let engine = try startEngine(source, choice, adapters)
-        defer { engine.shutdown() }
+        let engines = try startEngines(source, choice, adapters)
+        defer { for engine in engines { engine.shutdown() } }
+        let engine: any GenerationEngine = engines.count == 1 ? engines[0] : ReplicatedEngine(engines)
 
         let server: InferenceServer
         do {
@@ -96,10 +97,29 @@ struct ServeCommand {
         return limits
     }
 
-    private func startEngine(
+    private func startEngines(
         _ source: ModelSource, _ choice: DeviceChoice, _ adapters: [Adapter]
+    ) throws(ProgramError) -> [InferenceEngine] {
+        let count = settings.dataParallelSize
+        if choice.device == .npu {
+            do throws(EngineError) {
+                try settings.model.division.requireDevices(copies: count)
+            } catch {
+                throw ProgramError(error)
+            }
+        }
+        var engines: [InferenceEngine] = []
+        for index in 0..<count {
+            engines.append(try startEngine(source, choice, adapters, ReplicaPlace(index: index, of: count)))
+        }
+        return engines
+    }
+
+    private func startEngine(
+        _ source: ModelSource, _ choice: DeviceChoice, _ adapters: [Adapter], _ place: ReplicaPlace
     ) throws(ProgramError) -> InferenceEngine {
-        let backend = try source.makeBackend(settings.model, on: choice.device, adapters: adapters)
+        let backend = try source.makeBackend(
+            settings.model, on: choice.device, adapters: adapters, place: place)
         StandardStream.error.note("back end: \(backend.summary)")
         var options = EngineOptions()
         if choice.device == .npu { options.blockSize = AscendBackend.preferredBlockSize }
@@ -110,7 +130,7 @@ struct ServeCommand {
         do {
             let engine = try InferenceEngine(
                 backend: backend, tokenizer: source.checkpoint.tokenizer, model: source.checkpoint.configuration,
-                options: options)
+                options: options, place: place)
             let capacity = engine.capacity
             StandardStream.error.note(
                 "capacity: \(capacity.keyValueTokens) KV tokens in \(describeBytes(capacity.keyValueCacheBytes)), "
@@ -137,7 +157,7 @@ struct ServeCommand {
     }
 
     private func served(
-        _ source: ModelSource, _ choice: DeviceChoice, _ engine: InferenceEngine, name: String,
+        _ source: ModelSource, _ choice: DeviceChoice, _ engine: any GenerationEngine, name: String,
         _ template: ChatTemplate?, _ defaults: GenerationDefaults
     ) throws(EngineError) -> ServedModel {
         ServedModel(

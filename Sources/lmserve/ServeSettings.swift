@@ -11,6 +11,7 @@ struct ServeSettings {
     var adapters: [AdapterOption] = []
     var generationConfig = GenerationConfig.auto
     var maxModelLength: Int?
+    var dataParallelSize = 1
     var maxNumSeqs = defaults.maxNumSeqs
     var maxNumBatchedTokens = defaults.maxNumBatchedTokens
     var keyValueCacheBytes: Int?
@@ -90,6 +91,10 @@ struct ServeSettings {
                 "--max-model-len", as: .integer("TOKENS", in: 1...1 << 24), to: \.maxModelLength,
                 "prompt and answer together (default what the model was trained for)"),
             .value(
+                "--data-parallel-size", as: .integer(in: 1...AscendDivision.largest), to: \.dataParallelSize,
+                "copies of the model, each on NPUs of its own; a request goes to the one with the fewest tokens before it, "
+                    + "and limits hold for each (default 1)"),
+            .value(
                 "--max-num-seqs", as: .integer(in: 1...4096), to: \.maxNumSeqs,
                 "requests that generate at the same time (default \(defaults.maxNumSeqs))"),
             .value(
@@ -136,10 +141,18 @@ struct ModelSettings {
     var threads: Int?
     var graphBatchSizes = BatchBuckets.standard.sizes
     var enforcesEager = false
+    var tensorParallelSize = 1
+    var dividesExperts = false
+    var flashCommRows: Int?
     var quantization = Quantization.none
     var quantizesHead = false
     var quantizationReportFile: String?
     var calibration: String?
+
+    /// How NPUs share the model.
+    var division: AscendDivision {
+        AscendDivision(ranks: tensorParallelSize, dividesExperts: dividesExperts, scatteredRows: flashCommRows)
+    }
 
     enum Quantization: String, CaseIterable {
         case none, w8a8
@@ -176,6 +189,17 @@ struct ModelSettings {
             .flag(
                 "--enforce-eager", set: path.appending(path: \.enforcesEager),
                 "on an NPU, launch every operator by itself: slower, for finding faults"),
+            .value(
+                "--tensor-parallel-size", as: .integer(in: 1...AscendDivision.largest),
+                to: path.appending(path: \.tensorParallelSize),
+                "NPUs that compute each step together, every one a part of each layer (default 1)"),
+            .flag(
+                "--enable-expert-parallel", set: path.appending(path: \.dividesExperts),
+                "of models with experts, each of those NPUs has some experts, and not a part of every one"),
+            .value(
+                "--flashcomm", as: .integer("TOKENS", in: 1...1 << 20), to: path.appending(path: \.flashCommRows),
+                "in steps of at least so many tokens those NPUs scatter sums and gather what they normalize, instead of "
+                    + "each having all sums (default never)"),
             .value(
                 "--quantization", as: .choice(), to: path.appending(path: \.quantization),
                 "'w8a8' turns a float model's matrices to 8-bit integers while it loads, and keeps the result beside "

@@ -63,7 +63,12 @@ extension AscendModel {
 
     /// Its weights with matrices of 8-bit integers.
     func checkpoint(_ integers: Integers) throws -> any Checkpoint {
-        let base = QuantizedCheckpoint(configuration(), .f32)
+        try Self.checkpoint(of: configuration(), integers)
+    }
+
+    /// Such weights of any shape.
+    static func checkpoint(of model: ModelConfiguration, _ integers: Integers) throws -> any Checkpoint {
+        let base = QuantizedCheckpoint(model, .f32)
         let dynamic = try W8A8Checkpoint(base, options: W8A8Checkpoint.Options())
         return integers == .perToken ? dynamic : FixedInputs(base: dynamic)
     }

@@ -56,15 +56,42 @@ extension SimulatedDevice {
             #expect(struck.texts == expected.texts)
         }
 
-        @Test("A device that stays lost is tried again, at longer and longer intervals, until it is back")
-        func staysLost() throws {
-            let checkpoint = AscendModel.llama.checkpoint()
-            try AscendSimulator.restart()
-            let expected = try generate(Simulator.backend(checkpoint))
-            try AscendSimulator.restart([
-                "FAULTS": "lost after=130; fail call=aclrtSetDevice nth=2 every=true code=207004"
+        @Test(
+            "One of several NPUs that fails takes all with it: all are set up anew, and nobody waits for what never comes",
+            .timeLimit(.minutes(1)), arguments: [2, 4],
+            [
+                "lost after=130", "fail call=HcclAllReduce nth=21 code=9", "fail call=aclnnSwiGlu nth=9 code=507899",
+                "fail call=aclnnMm nth=20 code=507015 async=true", "fail call=aclnnIndexSelect nth=9 code=107020",
+                "fail call=aclmdlRIExecuteAsync nth=7 code=507011",
             ])
-            let backend = try Simulator.backend(checkpoint)
+        func ranks(_ count: Int, _ script: String) throws {
+            let checkpoint = AscendModel.qwen3.checkpoint()
+            let division = AscendDivision(ranks: count)
+            try AscendSimulator.restart()
+            let expected = try generate(Simulator.backend(checkpoint, division: division, batches: .standard))
+            #expect(expected.errors.isEmpty)
+            try AscendSimulator.restart(["FAULTS": script])
+            let backend = try Simulator.backend(checkpoint, division: division, batches: .standard)
+            let start = ContinuousClock.now
+            let struck = try generate(backend)
+            #expect(struck.errors == [.deviceLost], "the script strikes once")
+            #expect(struck.texts == expected.texts)
+            #expect(ContinuousClock.now - start < .seconds(10), "collectives time out after 30 s")
+        }
+
+        @Test(
+            "A device that stays lost is tried again, at longer and longer intervals, until it is back",
+            arguments: [1, 2])
+        func staysLost(_ ranks: Int) throws {
+            let checkpoint = AscendModel.llama.checkpoint()
+            let division = AscendDivision(ranks: ranks)
+            try AscendSimulator.restart()
+            let expected = try generate(Simulator.backend(checkpoint, division: division))
+            // Of two only one does not come back.
+            try AscendSimulator.restart([
+                "FAULTS": "lost after=130; fail call=aclrtSetDevice nth=\(2 * ranks) every=true code=207004"
+            ])
+            let backend = try Simulator.backend(checkpoint, division: division)
             var codes: Set<EngineError.Code> = []
             do { _ = try generate(backend, attempts: 20) } catch let error as EngineError { codes.insert(error.code) }
             #expect(codes == [.deviceLost])
@@ -117,6 +144,23 @@ extension SimulatedDevice {
             try AscendSimulator.restart(["FAULTS": script])
             let notices = Mutex<[String]>([])
             let backend = try Simulator.backend(checkpoint, batches: .standard) { text in
+                notices.withLock { $0.append(text) }
+            }
+            let struck = try generate(backend)
+            #expect(struck.errors.isEmpty)
+            #expect(struck.texts == expected.texts)
+            #expect(notices.withLock { $0.count } == 1)
+        }
+
+        @Test("A rank that cannot capture a step launches it, while the others replay theirs")
+        func captureFailsOnOneRank() throws {
+            let checkpoint = AscendModel.qwen2.checkpoint()
+            let division = AscendDivision(ranks: 2)
+            try AscendSimulator.restart()
+            let expected = try generate(Simulator.backend(checkpoint, division: division))
+            try AscendSimulator.restart(["FAULTS": "fail call=aclmdlRICaptureBegin nth=1 code=207008"])
+            let notices = Mutex<[String]>([])
+            let backend = try Simulator.backend(checkpoint, division: division, batches: .standard) { text in
                 notices.withLock { $0.append(text) }
             }
             let struck = try generate(backend)

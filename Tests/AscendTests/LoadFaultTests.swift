@@ -94,7 +94,7 @@ extension SimulatedDevice {
         ) async throws {
             let folder = try ServerTests.folder()
             let expected = try await Self.undisturbed.value
-            let (outcomes, failedSteps) = try await Self.load(ServerTests.start(folder, ["FAULTS": faults], option)) {
+            let (outcomes, failedSteps) = try await Self.load(ServerTests.start(folder, ["FAULTS": faults], [option])) {
                 client in
                 // A device that is lost again is not tried before its time has come.
                 var next = await Self.outcome(client, 0)

@@ -21,7 +21,7 @@ extension SimulatedDevice {
         }
 
         static func start(
-            _ folder: TemporaryFolder, _ settings: [String: String] = [:], _ options: String...,
+            _ folder: TemporaryFolder, _ settings: [String: String] = [:], _ options: [String] = [],
             programs: String = "/bin"
         ) throws -> Server {
             let library = try #require(simulator)
@@ -78,7 +78,7 @@ extension SimulatedDevice {
             for (release, option) in [
                 ("9.1", "--enforce-eager"), ("9.1", "--device=auto"), ("8.5", "--device=npu"), ("8.1", "--device=npu"),
             ] {
-                let server = try Self.start(folder, ["CANN": release], option)
+                let server = try Self.start(folder, ["CANN": release], [option])
                 let outcome = try answer(server)
                 #expect(outcome.status == 0, "\(outcome.errors)")
                 answers.insert(outcome.output)
@@ -143,6 +143,79 @@ extension SimulatedDevice {
             let silent = try Self.start(folder, ["DCMI": "0"])
             _ = try answer(silent)
             #expect(try silent.statistics().keys.contains { $0.hasPrefix("device_") } == false)
+        }
+
+        @Test("Several NPUs answer, and when one is lost in the middle of an answer, give the same")
+        func division() throws {
+            let folder = try Self.folder("qwen3-moe, weights of sum one")
+            for options in [
+                ["--tensor-parallel-size", "2"],
+                ["--tensor-parallel-size", "2", "--enable-expert-parallel", "--flashcomm", "2"],
+            ] {
+                let sound = try Self.start(folder, [:], options)
+                let expected = try answer(sound)
+                #expect(expected.status == 0, "\(expected.errors)")
+                let server = try Self.start(folder, ["FAULTS": "lost after=150"], options)
+                #expect(try answer(server).output == expected.output)
+                #expect(try answer(server).output == expected.output)
+                #expect(try server.statistic("steps_failed_total") == 1)
+                server.process.send(SIGTERM)
+                let errors = try server.process.finish().errors
+                #expect(errors.contains("back end: NPUs 0 to 1, Ascend910B3, bfloat16 KV cache"), "\(errors)")
+            }
+        }
+
+        @Test("Copies of a model on NPUs of their own give one answer")
+        func copies() throws {
+            let folder = try Self.folder("qwen3-moe, weights of sum one")
+            let one = try Self.start(folder, [:], ["--tensor-parallel-size", "2"])
+            let expected = try answer(one)
+            let server = try Self.start(folder, [:], ["--tensor-parallel-size", "2", "--data-parallel-size", "2"])
+            for _ in 0..<2 { #expect(try answer(server).output == expected.output) }
+            server.process.send(SIGTERM)
+            let errors = try server.process.finish().errors
+            #expect(errors.contains("NPUs 0 to 1") && errors.contains("NPUs 2 to 3"), "\(errors)")
+        }
+
+        @Test(
+            "Of two copies one whose device stays lost fails what it has, to be tried again; the other answers from then on"
+        )
+        func lostCopy() throws {
+            let folder = try Self.folder()
+            let options = ["--data-parallel-size", "2"]
+            let expected = try answer(Self.start(folder, [:], options))
+            let server = try Self.start(
+                folder, ["FAULTS": "lost after=60; fail call=aclrtSetDevice nth=3 every=true code=207004"], options)
+            let first = try answer(server)
+            #expect(
+                first.output == expected.output || first.errors.contains("the device is not there"), "\(first.errors)")
+            for _ in 0..<3 { #expect(try answer(server).output == expected.output) }
+            #expect(try server.statistic("requests_failed_total") == 1)
+        }
+
+        @Test("Options for several NPUs are refused on the CPU, and where there are too few")
+        func tooFew() throws {
+            let folder = try Self.folder("qwen3-moe, weights of sum one")
+            for option in [
+                ["--tensor-parallel-size", "2"], ["--data-parallel-size", "2"], ["--enable-expert-parallel"],
+                ["--flashcomm", "8"],
+            ] {
+                let outcome = try Programs.run("lmserve", ["--model", folder.path, "--device", "cpu"] + option)
+                #expect(outcome.status == 2)
+                #expect(
+                    outcome.errors.contains("\(option[0]) is for several NPUs, but the device is cpu"),
+                    "\(outcome.errors)")
+            }
+            let library = try #require(Self.simulator)
+            let outcome = try Programs.run(
+                "lmserve",
+                [
+                    "--model", folder.path, "--device", "npu", "--tensor-parallel-size", "2", "--data-parallel-size",
+                    "2",
+                ],
+                environment: ["LM_ASCEND_LIBRARY": library, "LM_ASCENDSIM_DEVICES": "3"])
+            #expect(outcome.status == 1)
+            #expect(outcome.errors.contains("needs 4 NPUs, but this process sees 3"), "\(outcome.errors)")
         }
 
         @Test("The doctor finds every operator on a sound device, compares logits, and names what is missing")

@@ -22,6 +22,7 @@ final class CollectiveGroup {
         let kind: Collective.Kind
         let send: UnsafeMutableRawPointer
         let receive: UnsafeMutableRawPointer
+        let stream: Stream
     }
 
     init(_ name: String, _ size: Int) {
@@ -117,7 +118,10 @@ struct Collective {
         if let other = round.parts.values.first, !other.kind.agrees(with: kind) {
             group.failure = Failure(507000, "ranks of \(group.name) call \(other.kind) and \(kind) at once")
         }
-        round.parts[communicator.rank] = CollectiveGroup.Part(kind: kind, send: from, receive: to)
+        round.parts[communicator.rank] = CollectiveGroup.Part(kind: kind, send: from, receive: to, stream: stream)
+        if round.parts.values.contains(where: \.stream.isEnded) {
+            group.failure = Failure(507000, "a rank of \(group.name) has ended its stream")
+        }
         round.clock = max(round.clock, stream.clock)
         if group.failure == nil && round.parts.count == group.size {
             let parts = round.parts.sorted { $0.key < $1.key }.map(\.value)
@@ -130,7 +134,10 @@ struct Collective {
             world.lock.wakeAll()
         }
         let seconds = world.settings.collectiveTimeout
-        let isDone = world.lock.wait(milliseconds: seconds * 1000) { round.isDone || group.failure != nil }
+        let isDone = world.lock.wait(milliseconds: seconds * 1000) {
+            round.isDone || group.failure != nil || stream.isEnded
+        }
+        if stream.isEnded { return }
         if let failure = group.failure {
             world.lock.wakeAll()
             throw failure

@@ -36,7 +36,7 @@ final class Stream: @unchecked Sendable {
     private var head = 0
     private(set) var enqueued = 0
     private(set) var completed = 0
-    private var isEnded = false
+    private(set) var isEnded = false
     var failure: Failure?
     var capture: Capture?
     var group: TaskGroup?
@@ -115,6 +115,8 @@ final class Stream: @unchecked Sendable {
     }
 
     private func fail(_ error: Failure) {
+        // A device that was reset in the meantime has nothing to do with it.
+        guard !isEnded else { return }
         if failure == nil { failure = error }
         if Device.stays(error.code) { device.fail(error) }
         report("stream failed: \(error.code) \(error.message)")

@@ -16,6 +16,8 @@ struct Generation {
         /// Every token that ends the output.
         var endTokens: [Int32]
         var promptLength: Int
+        /// Tokens of prompt and answer, if nothing ends it before.
+        var largestTokenCount: Int
         var priority: Int
         var adapter: Int?
         var cacheScope: PrefixScope
@@ -54,7 +56,8 @@ struct Generation {
             id: id, tag: tag, receiver: receiver, sampling: sampling, maxTokens: request.stop.maxTokens,
             minTokens: request.stop.minTokens,
             endTokens: request.stop.stopTokenIDs + (request.stop.ignoreEndOfSequence ? [] : modelEndTokens),
-            promptLength: request.prompt.count, priority: request.priority, adapter: request.adapter,
+            promptLength: request.prompt.count, largestTokenCount: request.largestTokenCount,
+            priority: request.priority, adapter: request.adapter,
             cacheScope: PrefixScope(tenant: request.cacheScope, adapter: request.adapter),
             deadline: request.deadline, firstTokenDeadline: request.firstTokenDeadline,
             idleTimeout: request.idleTimeout, submittedAt: now)

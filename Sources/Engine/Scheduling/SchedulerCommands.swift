@@ -120,6 +120,7 @@ extension Scheduler {
         outboxes[terms.receiver].appendEnd(outcome(generations[slot].usage), of: terms.id, tag: terms.tag)
         generations.remove(slot)
         counters.ended += 1
+        counters.endedTokens += terms.largestTokenCount
     }
 }
 

@@ -14,6 +14,8 @@ package struct SchedulerCounters: Sendable, Equatable {
     package var preemptions = 0
     /// Requests that have ended, in whatever way.
     package var ended = 0
+    /// Tokens that those could have come to.
+    package var endedTokens = 0
     /// Requests ended by `cancel`.
     package var cancels = 0
     /// Requests that failed.

@@ -31,6 +31,13 @@ struct AscendAddresses {
         }
     }
 
+    /// Elements of a tensor without gaps in a step of `size`.
+    func count(of tensor: AscendTensor, _ size: AscendStepSize) -> Int {
+        precondition(
+            tensor.strides == nil && tensor.offset == 0 && tensor.part == 0, "a view with gaps has no count of its own")
+        return tensor.shape.reduce(1) { $0 * Int(length(of: $1, size)) }
+    }
+
     /// The library's object for a view in a step of `size`, to be destroyed by the caller.
     ///
     /// - Throws: when the library makes none.
@@ -44,9 +51,10 @@ struct AscendAddresses {
                 strides[index] = strides[index + 1] * lengths[index + 1]
             }
         }
-        var storage = zip(lengths, strides).reduce(Int64(tensor.offset) + 1) { $0 + ($1.0 - 1) * $1.1 }
+        let offset = Int64(tensor.offset) + Int64(tensor.part) * lengths[0] * strides[0]
+        var storage = zip(lengths, strides).reduce(offset + 1) { $0 + ($1.0 - 1) * $1.1 }
         let object = AscendLibraries.shared.objects.aclCreateTensor?(
-            lengths, UInt64(lengths.count), aclDataType(tensor.element.rawValue), strides, Int64(tensor.offset),
+            lengths, UInt64(lengths.count), aclDataType(tensor.element.rawValue), strides, offset,
             ACL_FORMAT_ND, &storage, 1, address(of: tensor.place))
         guard let object else { throw .objectNotMade("aclCreateTensor") }
         return object

@@ -1,82 +1,93 @@
-/// Runs models on one Ascend NPU through CANN's own libraries: fused operators, paged keys and values, one
-/// synchronization per step.
+/// Runs models on Ascend NPUs, one or several together, through CANN's own libraries: fused operators, paged keys and
+/// values, one synchronization per step.
 ///
 /// A device that fails takes its keys and values with it: the step throws `EngineError.deviceLost`, and the next step
 /// sets the device up anew and loads the weights again.
 public final class AscendBackend: Backend, @unchecked Sendable {  // after init: used by one thread at a time
     private let checkpoint: any Checkpoint
     private let model: ModelConfiguration
-    private let deviceIndex: Int32
-    private let weights: AscendWeights
-    private let program: AscendProgram
+    private let firstDevice: Int32
+    /// Of each rank.
+    private let shares: [AscendShare]
     private let deviceName: String
-    private var session: AscendSession?
+    private var group: AscendGroup?
     private var cache: AscendCacheShape?
     private let batches: BatchBuckets
     private let notice: @Sendable (String) -> Void
     private let monitor: AscendMonitor
     private var recovery = AscendRecovery()
     /// How long steps may take; set between two of them.
-    package var watch = AscendStepWatch.Limits() { didSet { session?.watch = AscendStepWatch(watch) } }
+    package var watch = AscendStepWatch.Limits() { didSet { group?.limit(watch) } }
     private var sampler: Sampler
     private var row: [Float]
 
-    /// Finds CANN and the device, and copies the weights to it.
+    /// Finds CANN and the devices, and copies the weights to them.
     ///
     /// - Parameters:
-    ///   - device: number of the NPU among those that this process sees.
+    ///   - device: number of the first NPU among those that this process sees; the others follow it.
+    ///   - division: how several NPUs share the model.
     ///   - dataType: of float matrices, activations, keys and values; float32 is none of an NPU.
     ///   - batches: numbers of sequences for which a decoding step is captured as a graph; others, and all with none, are
     ///     launched operator by operator.
     ///   - notice: told, for people, what works less well than it should; on the thread that computes.
     ///   - progress: called on this thread with the share of weights copied, 0...1.
-    /// - Throws: `EngineError.deviceUnavailable` when CANN or the device is not there, `unsupportedModel` for what it does
+    /// - Throws: `EngineError.deviceUnavailable` when CANN or a device is not there, `unsupportedModel` for what it does
     ///   not run, `invalidModel`, `insufficientMemory`.
     public init(
-        checkpoint: any Checkpoint, device: Int = 0, dataType: DataType = .auto, batches: BatchBuckets = .standard,
-        notice: @escaping @Sendable (String) -> Void = { _ in }, progress: (Double) -> Void = { _ in }
+        checkpoint: any Checkpoint, device: Int = 0, division: AscendDivision = .none, dataType: DataType = .auto,
+        batches: BatchBuckets = .standard, notice: @escaping @Sendable (String) -> Void = { _ in },
+        progress: @escaping @Sendable (Double) -> Void = { _ in }
     ) throws(EngineError) {
         let model = checkpoint.configuration
         if let missing = Self.missing { throw EngineError(.deviceUnavailable, "no Ascend NPU: \(missing)") }
-        let weights: AscendWeights
-        (program, weights) = try Self.plan(checkpoint, dataType)
+        try division.requireDevices()
+        shares = try Self.shares(of: checkpoint, dataType, division)
         self.batches = AscendGraph.isSupported ? batches : .none
         self.notice = notice
-        let session = try AscendSession(
-            deviceIndex: Int32(clamping: device), model, weights, program, largestBatch: self.batches.sizes.last ?? 0,
-            notice: notice, progress: progress)
-        deviceName = session.device.name
-        (self.checkpoint, self.model, self.weights, self.session) = (checkpoint, model, weights, session)
-        deviceIndex = Int32(clamping: device)
-        monitor = AscendMonitor(index: deviceIndex)
+        firstDevice = Int32(clamping: device)
+        let group = try AscendGroup(
+            firstDevice: firstDevice, shares, largestBatch: self.batches.sizes.last ?? 0, notice: notice,
+            progress: progress)
+        deviceName = group.deviceName
+        (self.checkpoint, self.model, self.group) = (checkpoint, model, group)
+        monitor = AscendMonitor(index: firstDevice)
         sampler = Sampler(vocabularySize: model.vocabularySize)
         row = [Float](repeating: 0, count: model.vocabularySize)
     }
 
-    /// Fails if the model is not one that an NPU runs; no device is needed to know.
+    /// Fails if the model is not one that NPUs run, divided so; no device is needed to know.
     ///
     /// - Throws: `EngineError.unsupportedModel` with what it is and what to use instead; `invalidModel`.
-    public static func check(_ checkpoint: any Checkpoint, dataType: DataType = .auto) throws(EngineError) {
-        _ = try plan(checkpoint, dataType)
+    public static func check(
+        _ checkpoint: any Checkpoint, dataType: DataType = .auto, division: AscendDivision = .none
+    ) throws(EngineError) {
+        _ = try shares(of: checkpoint, dataType, division)
     }
 
     /// The operators called for each layer, in order: what a step costs in launches.
     package static func operatorsOfLayer(
         _ checkpoint: any Checkpoint, dataType: DataType = .auto
     ) throws(EngineError) -> [String] {
-        try plan(checkpoint, dataType).program.lastLayer.map { $0.kind.names[0] }
+        try shares(of: checkpoint, dataType, .none)[0].program.lastLayer.compactMap { $0.kind?.names[0] }
     }
 
-    private static func plan(
-        _ checkpoint: any Checkpoint, _ dataType: DataType
-    ) throws(EngineError) -> (program: AscendProgram, AscendWeights) {
+    private static func shares(
+        of checkpoint: any Checkpoint, _ dataType: DataType, _ division: AscendDivision
+    ) throws(EngineError) -> [AscendShare] {
         try AscendRequirements.check(checkpoint.configuration)
+        try AscendRank.check(checkpoint.configuration, division)
         let element = try AscendRequirements.element(of: checkpoint, dataType: dataType)
-        var weights = AscendWeights(checkpoint, element: element)
-        return (try AscendProgram(checkpoint.configuration, &weights), weights)
+        var shares: [AscendShare] = []
+        for index in 0..<division.ranks {
+            shares.append(
+                try AscendShare(checkpoint, element: element, AscendRank(index: index, division: division)))
+        }
+        return shares
     }
 
-    deinit { session?.close(isForced: false) }
+    private var element: AscendElement { shares[0].weights.element }
+
+    deinit { group?.close(isForced: false) }
 
     /// What of CANN, or which device, is not on this machine, and where it was looked for; nil when all that is needed was
     /// found.
@@ -85,23 +96,25 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
     /// Tokens of a KV block that the attention operator is fastest with.
     public static let preferredBlockSize = 128
 
-    /// The device and the type of keys and values.
+    /// The devices and the type of keys and values.
     public var summary: String {
-        "NPU \(deviceIndex), \(deviceName), \(weights.element.tensorType.dataTypeName) KV cache"
+        let last = Int(firstDevice) + shares.count - 1
+        let devices = shares.count == 1 ? "NPU \(firstDevice)" : "NPUs \(firstDevice) to \(last)"
+        return "\(devices), \(deviceName), \(element.tensorType.dataTypeName) KV cache"
     }
 
-    /// What the runtime, its management library or `npu-smi` say of the NPU.
+    /// What the runtime, its management library or `npu-smi` say of the first device.
     public var deviceReadings: DeviceReadings? { monitor.readings }
 
-    /// Bytes of KV cache that one token takes.
+    /// Bytes of KV cache that one token takes on each device.
     public var keyValueBytesPerToken: Int {
-        2 * model.layerCount * model.keyValueLength * weights.element.byteCount
+        2 * model.layerCount * shares[0].model.keyValueLength * element.byteCount
     }
 
-    /// What the weights leave of the device's memory, less a tenth for what steps need.
+    /// What the weights leave of each device's memory, less a tenth for what steps need.
     public var keyValueMemory: Int? {
-        guard let memory = try? session?.device.memory() else { return nil }
-        return memory.free / 10 * 9
+        guard let free = try? group?.freeMemory() else { return nil }
+        return free / 10 * 9
     }
 
     /// Reserves the pool, and some blocks more for rows of padding.
@@ -109,11 +122,8 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
     /// - Throws: `EngineError.insufficientMemory`; `EngineError.backend` for a block size that the operators do not take.
     public func allocateKeyValueCache(blockCount: Int, blockSize: Int) throws(EngineError) {
         let cache = try AscendCacheShape(
-            model, weights.element, blockCount: blockCount, blockSize: blockSize, paddingRows: BatchBuckets.largest)
-        try ascend { () throws(AscendError) in
-            try session?.device.enter()
-            try session?.allocate(cache)
-        }
+            shares[0].model, element, blockCount: blockCount, blockSize: blockSize, paddingRows: BatchBuckets.largest)
+        try ascend { () throws(AscendError) in try group?.allocate(cache) }
         self.cache = cache
     }
 
@@ -125,7 +135,7 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
         let outputs = try run(plan, withLogits: needsLogits)
         appendFaults(outputs, rows: plan.rowCount, to: &result)
         for index in 0..<plan.hiddenRows.count * model.embeddingLength {
-            result.hiddenStates.append(weights.element.load(outputs.hiddenStates, index))
+            result.hiddenStates.append(element.load(outputs.hiddenStates, index))
         }
         for (sample, task) in plan.samples.enumerated() {
             if let logits = outputs.logits {
@@ -149,7 +159,7 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
     }
 
     private func fill(from logits: UnsafeRawPointer, _ sample: Int) {
-        for index in row.indices { row[index] = weights.element.load(logits, sample * row.count + index) }
+        for index in row.indices { row[index] = element.load(logits, sample * row.count + index) }
     }
 
     /// A row that is not finite anywhere is not finite before the last norm: it attends to its own key and value.
@@ -158,7 +168,7 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
             result.faults.append(
                 StepResult.Fault(
                     row: Int32(row),
-                    "a hidden state is not finite in \(weights.element.tensorType.dataTypeName); the model is damaged or "
+                    "a hidden state is not finite in \(element.tensorType.dataTypeName); the model is damaged or "
                         + "does not suit this type"))
         }
     }
@@ -166,38 +176,43 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
     // MARK: - The device
 
     private func run(_ plan: borrowing StepPlan, withLogits: Bool) throws(EngineError) -> AscendOutputs {
-        let session = try liveSession()
+        let group = try liveGroup()
         let batch = plan.onlyDecodes ? batches.size(for: plan.rowCount) : nil
         do throws(AscendError) {
-            let outputs = try session.run(plan, withLogits: withLogits, batch: batch)
+            let outputs = try group.run(plan, withLogits: withLogits, batch: batch)
             recovery.succeeded()
             return outputs
         } catch {
             // What was launched before may still be at work in memory that is about to be used again, or given back.
-            let isSettled = session.settle()
+            let isSettled = group.settle()
             guard error.losesDevice || !isSettled else { throw error.stepError }
-            session.close(isForced: true)
-            self.session = nil
+            group.close(isForced: true)
+            self.group = nil
             recovery.failed()
             throw EngineError(.deviceLost, error.stepError.message)
         }
     }
 
-    /// The device as it is, or set up anew after it was lost.
-    private func liveSession() throws(EngineError) -> AscendSession {
-        if let session { return session }
+    /// The devices as they are, or set up anew after one was lost.
+    private func liveGroup() throws(EngineError) -> AscendGroup {
+        if let group { return group }
         guard recovery.mayTry else {
             throw EngineError(
                 .deviceLost, "the NPU was lost and is set up anew in a moment; the next attempt is not due yet")
         }
         do throws(EngineError) {
-            let session = try AscendSession(
-                deviceIndex: deviceIndex, model, weights, program, largestBatch: batches.sizes.last ?? 0,
-                notice: notice, progress: { _ in })
-            if let cache { try ascend { () throws(AscendError) in try session.allocate(cache) } }
-            session.watch = AscendStepWatch(watch)
-            self.session = session
-            return session
+            let group = try AscendGroup(
+                firstDevice: firstDevice, shares, largestBatch: batches.sizes.last ?? 0, notice: notice,
+                progress: { _ in })
+            do throws(EngineError) {
+                if let cache { try ascend { () throws(AscendError) in try group.allocate(cache) } }
+            } catch {
+                group.close(isForced: true)
+                throw error
+            }
+            group.limit(watch)
+            self.group = group
+            return group
         } catch {
             recovery.failed()
             throw EngineError(.deviceLost, error.message)

@@ -33,9 +33,11 @@ enum AscendCall: Sendable {
         y: AscendTensor)
     /// One of those that rows need on their way to experts and back.
     case expert(AscendExpertCall)
+    /// What all ranks do together.
+    case collective(AscendCollective)
 
-    /// What is called.
-    var kind: AscendOperator {
+    /// The operator that is called; nil for what is none.
+    var kind: AscendOperator? {
         switch self {
         case .indexSelect: .indexSelect
         case .rmsNorm: .rmsNorm
@@ -53,8 +55,19 @@ enum AscendCall: Sendable {
         case .ascendQuant: .ascendQuant
         case .quantMatmul: .quantMatmul
         case .expert(let call): call.kind
+        case .collective: nil
         }
     }
+}
+
+/// What the ranks of a model do together.
+enum AscendCollective: Sendable {
+    /// x = the sum of x over all ranks
+    case sum(AscendTensor)
+    /// y = this rank's rows of the sum of x over all ranks
+    case sumRows(x: AscendTensor, y: AscendTensor)
+    /// y = the rows x of all ranks, in their order
+    case gather(x: AscendTensor, y: AscendTensor)
 }
 
 /// The operators that calls are made of.
@@ -62,12 +75,14 @@ enum AscendOperator: CaseIterable {
     case indexSelect, rmsNorm, addRmsNorm, addRmsNormDynamicQuant, matmul, inplaceAdd,
         inplaceCopy, rotaryPositionEmbedding, storeKeyValue, attention, argMax, swiGlu,
         dynamicQuant, ascendQuant, quantMatmul,
-        cast, moeGatingTopKSoftmax, topK, softmax, moeInitRouting, groupedMatmul, sigmoid, mul, moeFinalizeRouting
+        cast, moeGatingTopKSoftmax, topK, softmax, moeInitRouting, groupedMatmul, inplaceZero, sigmoid, mul,
+        moeFinalizeRouting
 
     /// Whether models without experts do without it.
     var isForExperts: Bool {
         switch self {
-        case .cast, .moeGatingTopKSoftmax, .topK, .softmax, .moeInitRouting, .groupedMatmul, .sigmoid, .mul,
+        case .cast, .moeGatingTopKSoftmax, .topK, .softmax, .moeInitRouting, .groupedMatmul, .inplaceZero, .sigmoid,
+            .mul,
             .moeFinalizeRouting:
             true
         default: false
@@ -98,6 +113,7 @@ enum AscendOperator: CaseIterable {
         case .softmax: ["Softmax"]
         case .moeInitRouting: ["MoeInitRoutingV2"]
         case .groupedMatmul: ["GroupedMatmulV5", "GroupedMatmulV4"]
+        case .inplaceZero: ["InplaceZero"]
         case .sigmoid: ["Sigmoid"]
         case .mul: ["Mul"]
         case .moeFinalizeRouting: ["MoeFinalizeRoutingV2"]

@@ -39,7 +39,10 @@ final class AscendDevice {
         return Int(count)
     }
 
-    private static func initialize(_ libraries: AscendLibraries) throws(AscendError) {
+    /// Makes the runtime ready, which comes before everything else.
+    ///
+    /// - Throws: what the runtime returned.
+    static func initialize(_ libraries: AscendLibraries) throws(AscendError) {
         do throws(AscendError) {
             try libraries.call("aclInit", libraries.runtime.aclInit) { $0(nil) }
         } catch  where error.code == ACL_ERROR_REPEAT_INITIALIZE {

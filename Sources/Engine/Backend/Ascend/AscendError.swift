@@ -28,6 +28,11 @@ package struct AscendError: Error, Sendable, Equatable {
         (self.call, self.code, self.text) = (call, code, text)
     }
 
+    /// The same, with the device that it happened on.
+    func on(_ device: Int32) -> AscendError {
+        AscendError(call, code: code, text: text + (text.isEmpty ? "" : "; ") + "on NPU \(device)")
+    }
+
     /// The call is not in the library.
     static func absent(_ call: String) -> AscendError {
         AscendError(call, code: featureNotSupported, text: "the installed CANN does not have this function")
@@ -44,6 +49,9 @@ package struct AscendError: Error, Sendable, Equatable {
     /// Codes of the runtime (`aclError`) and of operators (`aclnnStatus`) by what they mean for the work at hand.
     package var consequence: Consequence {
         switch code {
+        case Self.featureNotSupported: .unsupported
+        // Collectives have codes of their own. Whatever they say, ranks are out of step.
+        case _ where call.hasPrefix("Hccl"): .rebuild
         case 107_019, 107_020, 507_012: .retry
         case 207_001, 207_018, 200_000: .outOfMemory
         case 507_010, 507_899, 507_901, 207_004, 107_001, 200_002,
@@ -52,7 +60,7 @@ package struct AscendError: Error, Sendable, Equatable {
             .lost
         // A step whose end was not waited for (507046) may still be at work in memory that the next would use.
         case 107_022, 107_023, 507_000...507_999, 361_001, 500_000...500_999: .rebuild
-        case 200_001, 200_006, 207_000, 561_003, 561_107, 561_112: .unsupported
+        case 200_001, 200_006, 561_003, 561_107, 561_112: .unsupported
         default: .misuse
         }
     }

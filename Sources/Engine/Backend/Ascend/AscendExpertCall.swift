@@ -14,6 +14,8 @@ enum AscendExpertCall: Sendable {
     case groupedMatmul(
         x: AscendTensor, weight: AscendTensor, scale: AscendTensor?, tokenScale: AscendTensor?, groups: AscendTensor,
         y: AscendTensor)
+    /// x = 0
+    case clear(AscendTensor)
     case sigmoid(x: AscendTensor, y: AscendTensor)
     /// y = x · factor, one factor a row
     case mul(x: AscendTensor, factor: AscendTensor, y: AscendTensor)
@@ -30,6 +32,7 @@ enum AscendExpertCall: Sendable {
         case .softmax: .softmax
         case .initRouting: .moeInitRouting
         case .groupedMatmul: .groupedMatmul
+        case .clear: .inplaceZero
         case .sigmoid: .sigmoid
         case .mul: .mul
         case .finalizeRouting: .moeFinalizeRouting

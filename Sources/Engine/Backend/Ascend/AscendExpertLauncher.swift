@@ -16,6 +16,7 @@ extension AscendLauncher {
             try launchInitRouting(x, chosen, expanded, places, counts)
         case .groupedMatmul(let x, let weight, let scale, let tokenScale, let groups, let y):
             try launchGroupedMatmul(x, weight, scale, tokenScale, groups, y)
+        case .clear(let x): try launchZero(x)
         case .sigmoid(let x, let y): try launchSigmoid(x, y)
         case .mul(let x, let factor, let y): try launchMul(x, factor, y)
         case .finalizeRouting(let expanded, let places, let shared, let weights, let y):
@@ -129,6 +130,14 @@ extension AscendLauncher {
                 x, weight, nil, scaleList, nil, nil, nil, tokenList, groups, nil, nil, nil, split, byRows, bySize, 0,
                 nil,
                 y, nil, nil, $1, $2)
+        }
+    }
+
+    private mutating func launchZero(_ x: AscendTensor) throws(AscendError) {
+        let x: OpaquePointer = try make(x)
+        let table = libraries.operators
+        try operators.run("aclnnInplaceZero", table.aclnnInplaceZeroGetWorkspaceSize, table.aclnnInplaceZero) {
+            $0(x, $1, $2)
         }
     }
 

@@ -1,5 +1,5 @@
 extension AscendWeights {
-    /// A matrix, or several that multiply the same inputs, of every expert of a layer.
+    /// A matrix, or several that multiply the same inputs, of every expert of a layer that the rank has.
     struct Experts: Sendable {
         /// (experts, inputs, outputs); elements lie as those of (experts, outputs, inputs)
         let weight: AscendTensor
@@ -7,7 +7,7 @@ extension AscendWeights {
         let scale: AscendTensor?
     }
 
-    /// Matrices of all experts of a layer.
+    /// Matrices of all experts of a layer that the rank has.
     ///
     /// - Throws: `EngineError.unsupportedModel` for experts that are quantized differently, or whose inputs have a fixed
     ///   scale; as `Checkpoint.tensor`.
@@ -15,7 +15,8 @@ extension AscendWeights {
         _ layer: Int, _ mixture: ModelConfiguration.Mixture, _ roles: [TensorRole.ExpertRole]
     ) throws(EngineError) -> Experts {
         var parts: [Part] = []
-        for expert in 0..<mixture.expertCount {
+        let own = rank.experts(of: mixture)
+        for expert in own {
             for role in roles { parts.append(try part(.expert(layer, expert, role))) }
         }
         let name = "\(parts[0].role) and its like"
@@ -27,14 +28,14 @@ extension AscendWeights {
                     + "experts row by row")
         }
         let table = try table(name, parts, inputs == nil ? element : .int8)
-        let (width, outputs) = (parts[0].tensor.columns, parts[..<roles.count].reduce(0) { $0 + $1.tensor.rows })
-        var weight = table.reshaped([.fixed(mixture.expertCount), .fixed(width), .fixed(outputs)])
+        let (width, outputs) = (parts[0].columns.count, parts[..<roles.count].reduce(0) { $0 + $1.rows.count })
+        var weight = table.reshaped([.fixed(own.count), .fixed(width), .fixed(outputs)])
         weight.strides = [outputs * width, 1, width]
         let scale =
             inputs == nil
             ? nil
-            : try vector("scales of \(name)", .scales(parts), .float32, count: mixture.expertCount * outputs)
-                .reshaped([.fixed(mixture.expertCount), .fixed(outputs)])
+            : try vector("scales of \(name)", .scales(parts), .float32, count: own.count * outputs)
+                .reshaped([.fixed(own.count), .fixed(outputs)])
         return Experts(weight: weight, scale: scale)
     }
 }

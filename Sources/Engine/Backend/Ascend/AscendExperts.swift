@@ -13,16 +13,23 @@ extension AscendProgram {
 
         let expanded = use(.expanded, model.embeddingLength, .rowsTimes(count))
         let places = list(.expandedPlaces, .rowsTimes(count), room: count)
-        let counts = list(.expertCounts, .fixed(mixture.expertCount), room: mixture.expertCount)
-        let groups = list(.groups, .fixed(mixture.expertCount), room: mixture.expertCount)
-        append(.initRouting(x: normed, chosen: chosen, expanded: expanded, places: places, counts: counts))
-        append(.cast(x: counts, y: groups))
+        let own = rank.experts(of: mixture)
+        let hasAll = own.count == mixture.expertCount
+        let choices = hasAll ? chosen : try numberByRank(chosen, mixture, own, &weights)
+        // Rows whose experts are elsewhere come last, as those of one expert more.
+        let kinds = own.count + (hasAll ? 0 : 1)
+        let counts = list(.expertCounts, .fixed(kinds), room: kinds)
+        let allGroups = list(.groups, .fixed(kinds), room: kinds)
+        append(.initRouting(x: normed, chosen: choices, expanded: expanded, places: places, counts: counts))
+        append(.cast(x: counts, y: allGroups))
+        let groups = allGroups.reshaped([.fixed(own.count)])
 
         let both = use(.expertGateUp, 2 * mixture.expertLength, .rowsTimes(count))
         multiply(expanded, try weights.experts(layer, mixture, [.gate, .up]), groups, into: both)
         let hidden = use(.expertHidden, mixture.expertLength, .rowsTimes(count))
         trunk.append(.swiGlu(x: both, y: hidden))
         let outputs = use(.expertOutputs, model.embeddingLength, .rowsTimes(count))
+        if !hasAll { append(.clear(outputs)) }
         multiply(hidden, try weights.experts(layer, mixture, [.down]), groups, into: outputs)
 
         let added = use(.added, model.embeddingLength)
@@ -61,6 +68,19 @@ extension AscendProgram {
         append(.softmax(x: best, y: weights))
         append(.cast(x: places, y: chosen))
         return (chosen, weights)
+    }
+
+    /// Each row's experts as the rank numbers them: those that it does not have are one, behind its last.
+    private mutating func numberByRank(
+        _ chosen: AscendTensor, _ mixture: ModelConfiguration.Mixture, _ own: Range<Int>, _ weights: inout AscendWeights
+    ) throws(EngineError) -> AscendTensor {
+        let count = mixture.expertsPerToken
+        let choices = use(.ownChoices, count)
+        trunk.append(
+            .indexSelect(
+                source: try weights.expertPlaces(mixture, own: own), indices: chosen.reshaped([.rowsTimes(count)]),
+                out: choices.reshaped([.rowsTimes(count), 1])))
+        return choices
     }
 
     // MARK: - Products

@@ -8,16 +8,18 @@ struct AscendLauncher {
     let lengths: AscendLengths
     let epsilon: Double
     let operators: AscendOperators
+    /// Nil where there is one rank.
+    private let communicator: AscendCommunicator?
     let libraries = AscendLibraries.shared
     private var tensors: [OpaquePointer] = []
     private var lists: [OpaquePointer] = []
 
     init(
         _ addresses: AscendAddresses, _ size: AscendStepSize, _ lengths: AscendLengths, epsilon: Double,
-        _ operators: AscendOperators
+        _ operators: AscendOperators, _ communicator: AscendCommunicator?
     ) {
         (self.addresses, self.size, self.lengths, self.epsilon) = (addresses, size, lengths, epsilon)
-        self.operators = operators
+        (self.operators, self.communicator) = (operators, communicator)
     }
 
     /// Enqueues one call.
@@ -48,6 +50,21 @@ struct AscendLauncher {
         case .quantMatmul(let x, let weight, let scale, let tokenScale, let bias, let y):
             try launchQuantMatmul(x, weight, scale, tokenScale, bias, y)
         case .expert(let call): try launch(call)
+        case .collective(let collective): try launch(collective)
+        }
+    }
+
+    private func launch(_ collective: AscendCollective) throws(AscendError) {
+        guard let communicator else { preconditionFailure("a rank alone has nobody to tell") }
+        func place(_ tensor: AscendTensor) -> UnsafeMutableRawPointer { addresses.address(of: tensor.place) }
+        func count(_ tensor: AscendTensor) -> Int { addresses.count(of: tensor, size) }
+        let stream = operators.stream
+        switch collective {
+        case .sum(let x): try communicator.sum(place(x), count: count(x), x.element, on: stream)
+        case .sumRows(let x, let y):
+            try communicator.sumRows(place(x), into: place(y), count: count(y), y.element, on: stream)
+        case .gather(let x, let y):
+            try communicator.gather(place(x), into: place(y), count: count(x), x.element, on: stream)
         }
     }
 

@@ -16,6 +16,7 @@ final class AscendLibraries: @unchecked Sendable {  // immutable after init
     var objects: asc_objects { _read { yield libraries.pointee.objects } }
     var management: asc_management { _read { yield libraries.pointee.management } }
     var operators: asc_operators { _read { yield libraries.pointee.operators } }
+    var collectives: asc_collectives { _read { yield libraries.pointee.collectives } }
 
     /// Whether both stages of an operator are there.
     func hasOperator(_ name: String) -> Bool {
@@ -55,6 +56,12 @@ final class AscendLibraries: @unchecked Sendable {  // immutable after init
             return "found CANN, but no NPU: \(error.call) returned \(error.code)"
                 + (error.text.isEmpty ? "" : " (\(error.text))")
         }
+    }
+
+    /// What several NPUs need to compute together and is not here; nil when it was found.
+    var missingCollectives: String? {
+        let report = report(ASC_COLLECTIVES)
+        return report.isFound ? nil : "found no " + report.text
     }
 
     private var missingLibrary: String? {

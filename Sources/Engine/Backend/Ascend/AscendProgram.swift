@@ -2,6 +2,8 @@
 struct AscendProgram: Sendable {
     /// From token ids to the rows behind the last norm.
     var trunk: [AscendCall] = []
+    /// The same for steps whose residual stream is divided among the ranks; empty where there are none.
+    private(set) var scatteredTrunk: [AscendCall] = []
     /// Logits of the sampled rows.
     private(set) var head: [AscendCall] = []
     /// The rows behind the last norm that are wanted as they are.
@@ -19,40 +21,58 @@ struct AscendProgram: Sendable {
     let wanted: AscendTensor
 
     private var lastLayerStart = 0
+    /// The shape of the part that this rank computes.
     let model: ModelConfiguration
+    let rank: AscendRank
+    /// Whether the calls that are listed divide the residual stream.
+    private var scatters = false
     private let element: AscendElement
 
-    /// Lists the calls for a model and puts what they multiply into `weights`.
+    /// Lists the calls for a rank's part of a model and puts what they multiply into `weights`.
     ///
     /// - Throws: `EngineError.unsupportedModel` or `invalidModel` for what the checkpoint holds or lacks.
     init(_ model: ModelConfiguration, _ weights: inout AscendWeights) throws(EngineError) {
         self.model = model
         element = weights.element
+        rank = weights.rank
         inverseDeviation = AscendTensor(.activation(.inverseDeviation), .float32, [.rows, 1])
         logits = AscendTensor(.activation(.logits), weights.element, [.samples, .fixed(model.vocabularySize)])
         wanted = AscendTensor(
             .activation(.wanted), weights.element, [.hiddenRows, .fixed(model.embeddingLength)])
         likeliest = AscendTensor(.activation(.likeliest), .int32, [.samples])
-        widths[AscendActivation.likeliest.rawValue] = 1
         widths[AscendActivation.inverseDeviation.rawValue] = 1
 
+        if rank.division.scatteredRows != nil, rank.count > 1 {
+            scatters = true
+            _ = try addTrunk(&weights)
+            (scatteredTrunk, trunk, scatters) = (trunk, [], false)
+        }
+        let normed = try addTrunk(&weights)
+        if rank.leads { addHead(normed, try weights.output(sharing: try weights.embedding())) }
+    }
+
+    /// Everything up to the rows behind the last norm, which it returns.
+    private mutating func addTrunk(_ weights: inout AscendWeights) throws(EngineError) -> AscendTensor {
         let embedding = try weights.embedding()
         let tables = try weights.rotaryTables()
         let mask = try weights.causalMask()
-        let residual = use(.residual, model.embeddingLength)
-        trunk.append(.indexSelect(source: embedding, indices: input(.tokens, .rows), out: residual))
+        let residual = use(.residual, model.embeddingLength, streamRows)
+        var tokens = input(.tokens, streamRows)
+        if scatters { tokens.part = rank.index }
+        trunk.append(.indexSelect(source: embedding, indices: tokens, out: residual))
         for (table, rows) in [(tables.cosines, AscendActivation.cosines), (tables.sines, .sines)] {
             let out = use(rows, model.headDimension)
             trunk.append(.indexSelect(source: table, indices: input(.positions, .rows), out: out))
         }
-        var stream = Stream(current: residual, other: use(.otherResidual, model.embeddingLength), added: nil)
+        var stream = Stream(
+            current: residual, other: use(.otherResidual, model.embeddingLength, streamRows), added: nil)
         for layer in model.layers.indices {
             lastLayerStart = trunk.count + (layer == 0 ? 0 : 1)
             try addLayer(layer, &stream, mask, &weights)
         }
-        let output = try weights.output(sharing: embedding)
         let normed = normalize(&stream, by: try weights.norm(.outputNorm))
-        addHead(normed, output)
+        if scatters { trunk.append(.collective(.gather(x: streamDeviation, y: inverseDeviation))) }
+        return normed
     }
 
     /// Calls of the last layer; the norm at its end is counted, and that at its beginning to the layer before.
@@ -67,6 +87,14 @@ struct AscendProgram: Sendable {
         var added: AscendTensor?
     }
 
+    /// Rows of it that this rank has.
+    private var streamRows: AscendExtent { scatters ? .rankRows(of: rank.count) : .rows }
+
+    /// `inverseDeviation` of those.
+    private var streamDeviation: AscendTensor {
+        scatters ? AscendTensor(.activation(.ownDeviation), .float32, [streamRows, 1]) : inverseDeviation
+    }
+
     private mutating func addLayer(
         _ layer: Int, _ stream: inout Stream, _ mask: AscendTensor, _ weights: inout AscendWeights
     ) throws(EngineError) {
@@ -77,13 +105,14 @@ struct AscendProgram: Sendable {
         multiply(&stream, normalizedBy: attentionNorm, queryKeyValue, into: product)
         let attended = try addAttention(layer, product, mask, &weights)
         let attentionOutput = try weights.linear(layer, [(.attentionOutput, .attentionOutputBias)])
-        stream.added = use(.added, model.embeddingLength)
-        multiply(attended, attentionOutput, into: use(.added, model.embeddingLength))
+        let attention = use(.added, model.embeddingLength)
+        multiply(attended, attentionOutput, into: attention)
+        stream.added = addUp(attention)
 
         let feedForwardNorm = try weights.norm(.layer(layer, .feedForwardNorm))
         if model.layers[layer].isMixture, let mixture = model.mixture {
             let normed = normalize(&stream, by: feedForwardNorm)
-            stream.added = try addExperts(layer, mixture, normed, &weights)
+            stream.added = addUp(try addExperts(layer, mixture, normed, &weights))
             return
         }
         let gateUp = try weights.linear(layer, [(.gate, .gateBias), (.up, .upBias)])
@@ -92,8 +121,28 @@ struct AscendProgram: Sendable {
         let hidden = use(.hidden, model.feedForwardLength)
         trunk.append(.swiGlu(x: both, y: hidden))
         let down = try weights.linear(layer, [(.down, .downBias)])
-        stream.added = use(.added, model.embeddingLength)
-        multiply(hidden, down, into: use(.added, model.embeddingLength))
+        let feedForward = use(.added, model.embeddingLength)
+        multiply(hidden, down, into: feedForward)
+        stream.added = addUp(feedForward)
+    }
+
+    /// The sum over all ranks of what each has an addend of: this rank's rows of it where the residual stream is divided.
+    private mutating func addUp(_ addend: AscendTensor) -> AscendTensor {
+        guard rank.count > 1 else { return addend }
+        guard scatters else {
+            trunk.append(.collective(.sum(addend)))
+            return addend
+        }
+        let own = use(.ownAdded, model.embeddingLength, streamRows)
+        trunk.append(.collective(.sumRows(x: addend, y: own)))
+        return own
+    }
+
+    /// All ranks' rows of what each has its own of.
+    private mutating func gathered(_ own: AscendTensor, into all: AscendTensor) -> AscendTensor {
+        guard scatters else { return own }
+        trunk.append(.collective(.gather(x: own, y: all)))
+        return all
     }
 
     /// From the product of all three matrices to what the heads attended to.
@@ -159,6 +208,7 @@ struct AscendProgram: Sendable {
         head.append(.indexSelect(source: normed, indices: input(.sampledRows, .samples), out: sampled))
         logits = use(.logits, model.vocabularySize, .samples)
         multiply(sampled, output, into: logits, in: \.head)
+        reserve(.likeliest, 1)
         head.append(.argMax(x: logits, y: likeliest))
         _ = use(.wanted, model.embeddingLength, .hiddenRows)
         hidden.append(.indexSelect(source: normed, indices: input(.hiddenRows, .hiddenRows), out: wanted))
@@ -168,17 +218,19 @@ struct AscendProgram: Sendable {
 
     /// Forms the residual stream's sum and its norm.
     private mutating func normalize(_ stream: inout Stream, by gamma: AscendTensor) -> AscendTensor {
-        let y = use(.normed, model.embeddingLength)
+        let all = use(.normed, model.embeddingLength)
+        let y = scatters ? use(.ownNormed, model.embeddingLength, streamRows) : all
+        reserve(.ownDeviation, scatters ? 1 : 0)
         guard let added = stream.added else {
-            trunk.append(.rmsNorm(x: stream.current, gamma: gamma, y: y, inverseDeviation: inverseDeviation))
-            return y
+            trunk.append(.rmsNorm(x: stream.current, gamma: gamma, y: y, inverseDeviation: streamDeviation))
+            return gathered(y, into: all)
         }
         trunk.append(
             .addRmsNorm(
-                x1: added, x2: stream.current, gamma: gamma, y: y, inverseDeviation: inverseDeviation,
+                x1: added, x2: stream.current, gamma: gamma, y: y, inverseDeviation: streamDeviation,
                 sum: stream.other))
         stream = Stream(current: stream.other, other: stream.current, added: nil)
-        return y
+        return gathered(y, into: all)
     }
 
     /// y = linear(norm(stream)), sum, norm and quantization in one call where there is one.
@@ -189,11 +241,14 @@ struct AscendProgram: Sendable {
         guard case .perToken(let scale) = linear.inputs, let added = stream.added else {
             return multiply(normalize(&stream, by: gamma), linear, into: y)
         }
-        let (quants, scales) = quantized(model.embeddingLength, .rows)
+        let (allQuants, allScales) = quantized(model.embeddingLength, .rows)
+        let own = scatters ? ownQuantized(model.embeddingLength) : (allQuants, scales: allScales)
         trunk.append(
             .addRmsNormDynamicQuant(
-                x1: added, x2: stream.current, gamma: gamma, y: quants, scale: scales, sum: stream.other))
+                x1: added, x2: stream.current, gamma: gamma, y: own.0, scale: own.scales, sum: stream.other))
         stream = Stream(current: stream.other, other: stream.current, added: nil)
+        let quants = gathered(own.0, into: allQuants)
+        let scales = gathered(own.scales, into: allScales)
         trunk.append(
             .quantMatmul(
                 x: quants, weight: linear.weight, scale: scale, tokenScale: scales, bias: linear.bias, y: y))
@@ -233,6 +288,11 @@ struct AscendProgram: Sendable {
             AscendTensor(.activation(.quants), .int8, [rows, .fixed(width)]),
             AscendTensor(.activation(.quantScales), .float32, [rows])
         )
+    }
+
+    /// Integers and scales of this rank's rows.
+    private mutating func ownQuantized(_ width: Int) -> (AscendTensor, scales: AscendTensor) {
+        (use(.ownQuants, width, streamRows), use(.ownQuantScales, 1, streamRows).reshaped([streamRows]))
     }
 
     // MARK: - Tensors
@@ -278,10 +338,11 @@ extension AscendActivation {
     /// The type of its elements in a pass of `element`.
     func element(_ element: AscendElement) -> AscendElement {
         switch self {
-        case .quants: .int8
-        case .likeliest, .chosen, .unusedRows, .expandedPlaces, .expertCounts: .int32
+        case .quants, .ownQuants: .int8
+        case .likeliest, .chosen, .ownChoices, .unusedRows, .expandedPlaces, .expertCounts: .int32
         case .bestPlaces, .groups: .int64
-        case .quantScales, .inverseDeviation, .scores, .bestScores, .expertWeights: .float32
+        case .quantScales, .ownQuantScales, .inverseDeviation, .ownDeviation, .scores, .bestScores, .expertWeights:
+            .float32
         default: element
         }
     }

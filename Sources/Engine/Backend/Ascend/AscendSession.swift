@@ -1,11 +1,13 @@
 internal import CAscend
 
-/// An NPU with a model's weights in its memory: what a failure of the device takes away, and a new one brings back.
-final class AscendSession {
+/// An NPU with its share of a model's weights in its memory: what a failure of the device takes away, and a new one brings
+/// back.
+final class AscendSession: @unchecked Sendable {  // used by one thread at a time
     let device: AscendDevice
     private let program: AscendProgram
     private let weights: AscendWeights
     private let model: ModelConfiguration
+    private let communicator: AscendCommunicator?
     private let weightMemory: AscendArena
     private let workspace: AscendArena
     /// Steps as they come.
@@ -24,22 +26,30 @@ final class AscendSession {
     /// Sets the device up and copies the weights to it.
     ///
     /// - Parameters:
+    ///   - communicator: what joins it to other NPUs that compute the same model; its own from now on.
     ///   - largestBatch: what decoding steps may be padded to.
     ///   - notice: told, for people, what does not work as it should.
     ///   - progress: called with the share copied, 0...1.
     /// - Throws: `EngineError` of the device or of the checkpoint.
     init(
-        deviceIndex: Int32, _ model: ModelConfiguration, _ weights: AscendWeights, _ program: AscendProgram,
-        largestBatch: Int, notice: @escaping (String) -> Void, progress: (Double) -> Void
+        deviceIndex: Int32, _ share: AscendShare, _ communicator: AscendCommunicator?, largestBatch: Int,
+        notice: @escaping (String) -> Void, progress: (Double) -> Void
     ) throws(EngineError) {
-        (self.model, self.weights, self.program, self.notice) = (model, weights, program, notice)
-        let device = try ascend { () throws(AscendError) in try AscendDevice(index: deviceIndex) }
+        (model, weights, program) = (share.model, share.weights, share.program)
+        (self.communicator, self.notice) = (communicator, notice)
+        let device: AscendDevice
+        do throws(AscendError) {
+            device = try AscendDevice(index: deviceIndex)
+        } catch {
+            communicator?.release()
+            throw error.engineError
+        }
         self.device = device
         weightMemory = AscendArena(device, capacity: weights.byteCount)
         workspace = AscendArena(device, capacity: AscendStepArena.largestByteCount)
         func arena(_ rows: Int) -> AscendStepArena {
             AscendStepArena(
-                device, program, weights.element,
+                device, share.program, share.weights.element,
                 smallest: AscendStepSize(
                     rows: rows, samples: rows, hiddenRows: 1, sequences: rows, blockTableStride: 16))
         }
@@ -60,6 +70,7 @@ final class AscendSession {
         if let updateStream { device.end(updateStream, isForced: isForced) }
         updateStream = nil
         device.stop(isForced: isForced)
+        communicator?.release()
         for arena in [weightMemory, workspace, keyValueMemory] { arena?.release() }
         steps.release()
         batches.release()
@@ -137,10 +148,19 @@ final class AscendSession {
 
     // MARK: - KV cache
 
+    /// Bytes that are free on the device.
+    ///
+    /// - Throws: what the runtime returned.
+    func freeMemory() throws(AscendError) -> Int {
+        try device.enter()
+        return try device.memory().free
+    }
+
     /// Reserves the KV pool, with nothing in it.
     ///
     /// - Throws: what the runtime returned.
     func allocate(_ cache: AscendCacheShape) throws(AscendError) {
+        try device.enter()
         graphs.removeAll()
         keyValueMemory?.release()
         let arena = AscendArena(device, capacity: cache.byteCount)
@@ -164,7 +184,8 @@ final class AscendSession {
         try device.enter()
         let start = clock.now()
         let arena = batch == nil ? steps : batches
-        var size = AscendStepSize(plan, paddedTo: batch)
+        let scatters = batch == nil && program.rank.scatters(rows: plan.rowCount)
+        var size = AscendStepSize(plan, paddedTo: batch, multipleOf: scatters ? program.rank.count : 1)
         if try !arena.reserve(size) && batch != nil { graphs.removeAll() }
         if batch != nil { size.blockTableStride = arena.layout?.capacity.blockTableStride ?? size.blockTableStride }
         arena.write(plan, size, cache)
@@ -175,18 +196,22 @@ final class AscendSession {
         } else {
             try arena.upload(size)
             var launcher = try launcher(size, arena, lengths, cache)
-            for call in program.calls(size) { try launcher.launch(call) }
+            for call in program.calls(size, scatters: scatters) { try launcher.launch(call) }
             try arena.downloadResults(size)
         }
         if withLogits { try arena.download(.logits, size) }
         try arena.download(.wanted, size)
-        try waitForStep(since: start)
+        try finish(since: start)
         if let batch, graph == nil, !graphsFailed { try capture(batch, size, lengths, cache) }
         return arena.outputs(withLogits: withLogits)
     }
 
-    private func waitForStep(since start: UInt64) throws(AscendError) {
-        try device.synchronize(timeout: watch.timeout)
+    private func finish(since start: UInt64) throws(AscendError) {
+        if let communicator {
+            try communicator.wait(for: device, timeout: watch.timeout)
+        } else {
+            try device.synchronize(timeout: watch.timeout)
+        }
         watch.learn(milliseconds: Double(clock.now() - start) / 1e6)
     }
 
@@ -202,7 +227,7 @@ final class AscendSession {
             memory: layout)
         return AscendLauncher(
             addresses, size, lengths, epsilon: Double(model.normEpsilon),
-            AscendOperators(stream: device.stream, workspace: workspace))
+            AscendOperators(stream: device.stream, workspace: workspace), communicator)
     }
 
     /// Captures the step that has just run, for those that follow. Without graphs everything works, only slower: a
@@ -214,7 +239,8 @@ final class AscendSession {
             guard workspace.isVirtual else { throw .absent("aclrtReserveMemAddress") }
             if updateStream == nil { updateStream = try device.makeStream() }
             graphs[batch] = try AscendGraph(
-                program.calls(size), launcher(size, batches, lengths, cache), updateStream: updateStream,
+                program.calls(size, scatters: false), launcher(size, batches, lengths, cache),
+                updateStream: updateStream,
                 before: { () throws(AscendError) in try batches.upload(size) },
                 after: { () throws(AscendError) in try batches.downloadResults(size) })
         } catch {
@@ -234,17 +260,19 @@ func ascend<Result>(_ body: () throws(AscendError) -> Result) throws(EngineError
 }
 
 extension AscendStepSize {
-    /// What a plan needs, or the sizes of a batch that it is padded to.
-    fileprivate init(_ plan: borrowing StepPlan, paddedTo batch: Int?) {
+    /// What a plan needs, its rows padded to a multiple, or the sizes of a batch that it is padded to.
+    fileprivate init(_ plan: borrowing StepPlan, paddedTo batch: Int?, multipleOf step: Int) {
+        let padding = (step - plan.rowCount % step) % step
         self.init(
-            rows: batch ?? plan.rowCount, samples: batch ?? plan.samples.count, hiddenRows: plan.hiddenRows.count,
-            sequences: batch ?? plan.sequenceCount, blockTableStride: max(1, plan.blockTableStride))
+            rows: batch ?? plan.rowCount + padding, samples: batch ?? plan.samples.count,
+            hiddenRows: plan.hiddenRows.count, sequences: batch ?? plan.sequenceCount + padding,
+            blockTableStride: max(1, plan.blockTableStride))
     }
 }
 
 extension AscendProgram {
     /// The calls of a step of `size`.
-    fileprivate func calls(_ size: AscendStepSize) -> [AscendCall] {
-        trunk + (size.samples > 0 ? head : []) + (size.hiddenRows > 0 ? hidden : [])
+    fileprivate func calls(_ size: AscendStepSize, scatters: Bool) -> [AscendCall] {
+        (scatters ? scatteredTrunk : trunk) + (size.samples > 0 ? head : []) + (size.hiddenRows > 0 ? hidden : [])
     }
 }

@@ -107,6 +107,7 @@ extension AscendStepSize {
         switch extent {
         case .rows: rows
         case .rowsTimes(let count): rows * count
+        case .rankRows(let ranks): rows / ranks
         case .samples: samples
         case .hiddenRows: hiddenRows
         case .sequences: sequences

@@ -49,6 +49,8 @@ enum AscendExtent: Sendable, Equatable, ExpressibleByIntegerLiteral {
     case rows
     /// So many for each row.
     case rowsTimes(Int)
+    /// A rank's of the rows, of which there is a multiple of the ranks then.
+    case rankRows(of: Int)
     case samples
     case hiddenRows
     case sequences
@@ -76,6 +78,8 @@ enum AscendActivation: Int, Sendable, CaseIterable {
     /// The residual stream; calls write one of the two from the other.
     case residual, otherResidual
     case normed
+    /// A rank's rows of what is gathered or was scattered.
+    case ownNormed, ownAdded, ownDeviation, ownQuants, ownQuantScales
     case queryKeyValue
     case normedQuery, normedKey
     case query, key, value
@@ -90,6 +94,8 @@ enum AscendActivation: Int, Sendable, CaseIterable {
     case bestScores, bestPlaces
     /// Each row's experts, what their results are multiplied by, and numbers of which nobody has a use.
     case chosen, expertWeights, unusedRows
+    /// Each row's experts by their numbers on the rank.
+    case ownChoices
     /// Rows once for each of their experts, sorted by expert, and where each of a row's choices is.
     case expanded, expandedPlaces
     /// How many rows each expert has, and the same as 64-bit integers: of a step, but given room by the row.
@@ -127,6 +133,8 @@ struct AscendTensor: Sendable, Equatable {
     var strides: [Int]?
     /// Elements before the first.
     var offset = 0
+    /// How often the length of the first dimension is skipped before that: a rank's part of what all have.
+    var part = 0
 
     init(_ place: AscendPlace, _ element: AscendElement, _ shape: [AscendExtent]) {
         (self.place, self.element, self.shape) = (place, element, shape)

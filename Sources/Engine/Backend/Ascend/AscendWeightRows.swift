@@ -24,10 +24,11 @@ struct AscendWeightRows {
         case .tensors(let parts):
             var start = 0
             for part in parts {
-                let end = start + part.tensor.rows
+                let end = start + part.rows.count
                 for row in range.clamped(to: start..<end) {
                     let place = row - range.lowerBound
-                    try writeMatrixRow(source(of: row - start, part.role), of: part, entry, to: place, target)
+                    let source = source(of: part.rows.lowerBound + row - start, part.role)
+                    try writeMatrixRow(source, of: part, entry, to: place, target)
                 }
                 start = end
             }
@@ -50,6 +51,11 @@ struct AscendWeightRows {
                     target[(row - range.lowerBound) * entry.columns + column] = column > row ? 1 : 0
                 }
             }
+        case .expertPlaces(let own):
+            for row in range {
+                let place = own.contains(row) ? row - own.lowerBound : own.count
+                target.storeBytes(of: Int32(place), toByteOffset: (row - range.lowerBound) * 4, as: Int32.self)
+            }
         case .cosines: writeAngles(cos, entry, range, target)
         case .sines: writeAngles(sin, entry, range, target)
         }
@@ -57,9 +63,9 @@ struct AscendWeightRows {
 
     // MARK: - Tensors
 
-    /// The file's rows in the order in which the device has them: rotated pairs stand half a head apart.
+    /// A part's rows in the order in which the device has them: rotated pairs stand half a head apart.
     private func ordered<Element>(_ part: AscendWeights.Part, _ element: (Int) -> Element) -> [Element] {
-        (0..<part.tensor.rows).map { element(source(of: $0, part.role)) }
+        part.rows.map { element(source(of: $0, part.role)) }
     }
 
     private func source(of row: Int, _ role: TensorRole) -> Int {
@@ -74,8 +80,8 @@ struct AscendWeightRows {
     ) throws(EngineError) {
         let tensor = part.tensor
         guard entry.element != .int8 else {
-            let bytes = UnsafeRawBufferPointer(
-                rebasing: tensor.bytes[row * entry.columns..<(row + 1) * entry.columns])
+            let start = row * tensor.columns + part.columns.lowerBound
+            let bytes = UnsafeRawBufferPointer(rebasing: tensor.bytes[start..<start + entry.columns])
             UnsafeMutableRawBufferPointer(rebasing: target[(place * entry.columns)...]).copyMemory(from: bytes)
             return
         }
@@ -93,7 +99,7 @@ struct AscendWeightRows {
         let start = place * entry.columns * entry.element.byteCount
         let isFinite = floats.withUnsafeBufferPointer { floats in
             entry.element.store(
-                UnsafeBufferPointer(rebasing: floats[..<tensor.columns]), scale: scale,
+                UnsafeBufferPointer(rebasing: floats[part.columns]), scale: scale,
                 to: UnsafeMutableRawBufferPointer(rebasing: target[start...]))
         }
         if !isFinite { try tensor.requireFinite(storedAs: entry.element.tensorType) }
@@ -109,9 +115,9 @@ struct AscendWeightRows {
             values.withUnsafeMutableBufferPointer { tensor.dequantize(row: 0, into: $0) }
             let addend = part.role.isNorm ? model.normWeightOffset : 0
             let isFinite = store(
-                values.indices.map { values[source(of: $0, part.role)] + addend }, entry, at: column, target)
+                part.columns.map { values[source(of: $0, part.role)] + addend }, entry, at: column, target)
             if !isFinite { try tensor.requireFinite(storedAs: entry.element.tensorType) }
-            column += tensor.columns
+            column += part.columns.count
         }
     }
 

@@ -17,12 +17,16 @@ struct AscendWeights: Sendable {
         /// Cosines of each position's angles, those of a head's first half and again for the second.
         case cosines
         case sines
+        /// The number of each of the model's experts among those of a rank; that behind its last for all others.
+        case expertPlaces(own: Range<Int>)
     }
 
-    /// One tensor of an entry.
+    /// One tensor of an entry, or what of it is this rank's.
     struct Part: Sendable {
         let role: TensorRole
         let tensor: Tensor
+        let rows: Range<Int>
+        let columns: Range<Int>
     }
 
     /// A tensor in device memory.
@@ -36,6 +40,11 @@ struct AscendWeights: Sendable {
         let offset: Int
 
         var byteCount: Int { rows * columns * element.byteCount }
+    }
+
+    private struct Key: Hashable {
+        let name: String
+        let element: AscendElement
     }
 
     /// A matrix, or several that multiply the same inputs, and what surrounds the product.
@@ -58,9 +67,13 @@ struct AscendWeights: Sendable {
     }
 
     private(set) var entries: [Entry] = []
+    /// Where each entry is, so that what is asked for twice is held once.
+    private var numbers: [Key: Int] = [:]
     private var layout = AscendArenaLayout()
     /// Type of float matrices, activations, keys and values.
     let element: AscendElement
+    /// Whose these are.
+    let rank: AscendRank
     private let checkpoint: any Checkpoint
     private let present: Set<TensorRole>
     private let model: ModelConfiguration
@@ -69,9 +82,10 @@ struct AscendWeights: Sendable {
     var byteCount: Int { layout.byteCount }
 
     /// Nothing yet; the program of the forward pass asks for what it needs.
-    init(_ checkpoint: any Checkpoint, element: AscendElement) {
+    init(_ checkpoint: any Checkpoint, element: AscendElement, rank: AscendRank) {
         self.checkpoint = checkpoint
         self.element = element
+        self.rank = rank
         model = checkpoint.configuration
         present = Set(model.tensorRoles)
     }
@@ -80,8 +94,8 @@ struct AscendWeights: Sendable {
     ///
     /// - Throws: as `Checkpoint.tensor`.
     mutating func norm(_ role: TensorRole) throws(EngineError) -> AscendTensor {
-        let part = Part(role: role, tensor: try checkpoint.tensor(role))
-        return try vector("\(role)", .tensors([part]), element, count: part.tensor.columns)
+        let part = try part(role)
+        return try vector("\(role)", .tensors([part]), element, count: part.columns.count)
     }
 
     /// The norm's weight if the family has it.
@@ -126,13 +140,22 @@ struct AscendWeights: Sendable {
         )
     }
 
+    /// (experts, 1) by which a rank that has some of the experts finds its own.
+    mutating func expertPlaces(
+        _ mixture: ModelConfiguration.Mixture, own: Range<Int>
+    ) throws(EngineError) -> AscendTensor {
+        try add("places of experts", .expertPlaces(own: own), .int32, rows: mixture.expertCount, columns: 1)
+    }
+
     /// Rows and columns of the mask, as the attention operator demands.
     static let maskSide = 2_048
 
     // MARK: - Entries
 
     func part(_ role: TensorRole) throws(EngineError) -> Part {
-        Part(role: role, tensor: try checkpoint.tensor(role))
+        let tensor = try checkpoint.tensor(role)
+        let own = rank.part(of: tensor, role, model)
+        return Part(role: role, tensor: tensor, rows: own.rows, columns: own.columns)
     }
 
     /// Matrices that multiply the same inputs.
@@ -147,7 +170,7 @@ struct AscendWeights: Sendable {
                 "\(name): quantized differently, or only in part; the NPU back end multiplies them as one")
         }
         let weight = try table(name, matrices, forms[0] == nil ? element : .int8)
-        let outputs = matrices.reduce(0) { $0 + $1.tensor.rows }
+        let outputs = matrices.reduce(0) { $0 + $1.rows.count }
         return Linear(
             inputs: try inputs(name, matrices, outputs), weight: weight,
             bias: try bias(name, members.compactMap(\.bias), outputs), outputs: outputs)
@@ -159,7 +182,8 @@ struct AscendWeights: Sendable {
         guard let meaning = matrices[0].tensor.integers else { return nil }
         let scale = try vector("scales of \(name)", .scales(matrices), .float32, count: outputs)
         guard case .fixed(let inputScale, let offset) = meaning.inputs else { return .perToken(scale: scale) }
-        let hasAddends = matrices.contains { $0.tensor.integers?.addends.isEmpty == false }
+        let isMine = rank.leads || matrices[0].role.cut != .inputs
+        let hasAddends = isMine && matrices.contains { $0.tensor.integers?.addends.isEmpty == false }
         return .fixed(
             factor: try vector("input factor of \(name)", .inputFactor(1 / inputScale), element, count: 1),
             offset: try vector("input offset of \(name)", .inputOffset(offset), element, count: 1),
@@ -175,7 +199,9 @@ struct AscendWeights: Sendable {
         guard !roles.isEmpty else { return nil }
         var parts: [Part] = []
         for role in roles { parts.append(try part(role)) }
-        precondition(parts.reduce(0) { $0 + $1.tensor.columns } == outputs, "all of a group have a bias, or none")
+        parts.removeAll(where: \.columns.isEmpty)
+        guard !parts.isEmpty else { return nil }
+        precondition(parts.reduce(0) { $0 + $1.columns.count } == outputs, "all of a group have a bias, or none")
         return try vector("bias of \(name)", .tensors(parts), element, count: outputs)
     }
 
@@ -183,8 +209,8 @@ struct AscendWeights: Sendable {
         _ name: String, _ parts: [Part], _ element: AscendElement
     ) throws(EngineError) -> AscendTensor {
         try add(
-            name, .tensors(parts), element, rows: parts.reduce(0) { $0 + $1.tensor.rows },
-            columns: parts[0].tensor.columns)
+            name, .tensors(parts), element, rows: parts.reduce(0) { $0 + $1.rows.count },
+            columns: parts[0].columns.count)
     }
 
     mutating func vector(
@@ -196,9 +222,14 @@ struct AscendWeights: Sendable {
     private mutating func add(
         _ name: String, _ source: Source, _ element: AscendElement, rows: Int, columns: Int
     ) throws(EngineError) -> AscendTensor {
-        let offset = try layout.reserve(element, rows, columns)
-        entries.append(
-            Entry(name: name, source: source, element: element, rows: rows, columns: columns, offset: offset))
-        return AscendTensor(.weight(entries.count - 1), element, [.fixed(rows), .fixed(columns)])
+        let key = Key(name: name, element: element)
+        let index = numbers[key] ?? entries.count
+        if index == entries.count {
+            let offset = try layout.reserve(element, rows, columns)
+            entries.append(
+                Entry(name: name, source: source, element: element, rows: rows, columns: columns, offset: offset))
+            numbers[key] = index
+        }
+        return AscendTensor(.weight(index), element, [.fixed(rows), .fixed(columns)])
     }
 }

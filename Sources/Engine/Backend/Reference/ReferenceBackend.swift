@@ -15,6 +15,7 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
     /// What queries and the weights of values are rounded to.
     private let attentionType: TensorType
     private let rounded: ReferenceRounding
+    private let division: AscendDivision
     private var faults: [StepResult.Fault] = []
     private var hiddenStates: [Float] = []
 
@@ -26,15 +27,19 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
     ///   - activationType: what the results of every operator of a device are rounded to, and with them all weights that
     ///     are no integers: norms, biases, angles and block formats too. The oracle of a device that keeps them so; adapters
     ///     and latent attention are not for it.
+    ///   - division: how devices share the model: sums that they divide are formed as they do it, each over its own inputs,
+    ///     rounded, and then added up in their order.
     /// - Throws: `EngineError.invalidModel` when a tensor is missing, or holds a float that is not finite.
     package init(
         checkpoint: any Checkpoint, dataType: DataType = .auto, adapters: [Adapter] = [],
-        activationType: TensorType = .f32
+        activationType: TensorType = .f32, division: AscendDivision = .none
     ) throws(EngineError) {
+        self.division = division
         model = checkpoint.configuration
         rounded = ReferenceRounding(type: activationType, inputs: dataType == .bfloat16 ? .bf16 : .f32)
         weights = try ReferenceWeights(
-            RoundedCheckpoint(base: checkpoint, dataType: dataType), adapters: adapters.map(checkpoint.fitted), rounded)
+            RoundedCheckpoint(base: checkpoint, dataType: dataType), adapters: adapters.map(checkpoint.fitted), rounded,
+            division)
         adapterCount = adapters.count
         keyValueType = dataType == .auto ? .f32 : try dataType.keyValueType(of: checkpoint)
         attentionType = keyValueType == .bf16 && activationType == .f32 ? .bf16 : .f32
@@ -228,20 +233,35 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
     private func feedForward(_ layer: ReferenceLayer, _ x: [Float], _ adapter: Int) -> [Float] {
         if let dense = layer.dense { return feedForward(dense, x, adapter) }
         guard let weights = layer.mixture, let mixture = model.mixture else { preconditionFailure("no experts") }
+        let chosen = choose(weights, mixture, x)
         var result = [Float](repeating: 0, count: model.embeddingLength)
-        if let shared = weights.shared {
-            let weight = weights.sharedWeight.map { rounded(1 / (1 + exp(-$0(x)[0]))) } ?? 1
-            add(feedForward(shared, x).map { rounded($0 * weight) }, to: &result)
-        }
-        for (expert, weight) in choose(weights, mixture, x) {
-            add(feedForward(weights.experts[expert], x).map { $0 * weight }, to: &result)
+        for rank in 0..<division.ranks {
+            var part = [Float](repeating: 0, count: model.embeddingLength)
+            if let shared = weights.shared {
+                let weight = weights.sharedWeight.map { rounded(1 / (1 + exp(-$0(x)[0]))) } ?? 1
+                add(shared.down.addend(hidden(shared, x), rank: rank).map { rounded($0 * weight) }, to: &part)
+            }
+            for (number, weight) in chosen {
+                let expert = weights.experts[number]
+                guard !division.dividesExperts else {
+                    let owner = number / (mixture.expertCount / division.ranks)
+                    if owner == rank { add(expert.down(hidden(expert, x)).map { $0 * weight }, to: &part) }
+                    continue
+                }
+                add(expert.down.addend(hidden(expert, x), rank: rank).map { $0 * weight }, to: &part)
+            }
+            add(rounded(part), to: &result)
         }
         return rounded(result)
     }
 
-    private func feedForward(_ weights: ReferenceLayer.FeedForward, _ x: [Float], _ adapter: Int = -1) -> [Float] {
+    private func feedForward(_ weights: ReferenceLayer.FeedForward, _ x: [Float], _ adapter: Int) -> [Float] {
+        weights.down(hidden(weights, x, adapter), adapter: adapter)
+    }
+
+    private func hidden(_ weights: ReferenceLayer.FeedForward, _ x: [Float], _ adapter: Int = -1) -> [Float] {
         let (gate, up) = (weights.gate(x, adapter: adapter), weights.up(x, adapter: adapter))
-        return weights.down(zip(gate, up).map { rounded(model.activation($0) * $1) }, adapter: adapter)
+        return zip(gate, up).map { rounded(model.activation($0) * $1) }
     }
 
     private func choose(

@@ -5,15 +5,18 @@ struct ReferenceWeights {
     let outputNorm: [Float]  // (embedding)
     let output: ReferenceLinear  // (vocabulary, embedding)
 
+    /// - Parameter division: how devices share the sums of matrices that are cut by their inputs.
     init(
-        _ checkpoint: any Checkpoint, adapters: [Adapter], _ rounding: ReferenceRounding
+        _ checkpoint: any Checkpoint, adapters: [Adapter], _ rounding: ReferenceRounding, _ division: AscendDivision
     ) throws(EngineError) {
         let model = checkpoint.configuration
         embedding = ReferenceLinear(try checkpoint.tensor(.tokenEmbedding), rounding)
         outputNorm = rounding(try checkpoint.norm(.outputNorm))
         output = model.tiesEmbeddings ? embedding : ReferenceLinear(try checkpoint.tensor(.output), rounding)
         var layers: [ReferenceLayer] = []
-        for index in model.layers.indices { layers.append(try ReferenceLayer(checkpoint, index, adapters, rounding)) }
+        for index in model.layers.indices {
+            layers.append(try ReferenceLayer(checkpoint, index, adapters, rounding, division))
+        }
         self.layers = layers
     }
 }
@@ -57,7 +60,8 @@ struct ReferenceLayer {
     }
 
     init(
-        _ checkpoint: any Checkpoint, _ index: Int, _ adapters: [Adapter], _ rounding: ReferenceRounding
+        _ checkpoint: any Checkpoint, _ index: Int, _ adapters: [Adapter], _ rounding: ReferenceRounding,
+        _ division: AscendDivision
     ) throws(EngineError) {
         let model = checkpoint.configuration
         let present = Set(model.tensorRoles)
@@ -71,6 +75,7 @@ struct ReferenceLayer {
             }
             return ReferenceLinear(
                 try checkpoint.tensor(.layer(index, role)), bias: biasTensor, rounding,
+                ranks: [.attentionOutput, .down, .sharedDown].contains(role) ? division.ranks : 1,
                 corrections: adapters.map { $0.products[.layer(index, role)].map { ReferenceCorrection($0) } })
         }
         func required(
@@ -111,7 +116,9 @@ struct ReferenceLayer {
         var experts: [FeedForward] = []
         for expert in 0..<mixture.expertCount {
             func matrix(_ role: TensorRole.ExpertRole) throws(EngineError) -> ReferenceLinear {
-                ReferenceLinear(try checkpoint.tensor(.expert(index, expert, role)), rounding)
+                ReferenceLinear(
+                    try checkpoint.tensor(.expert(index, expert, role)), rounding,
+                    ranks: role == .down && !division.dividesExperts ? division.ranks : 1)
             }
             experts.append(FeedForward(gate: try matrix(.gate), up: try matrix(.up), down: try matrix(.down)))
         }
@@ -137,9 +144,11 @@ struct ReferenceLinear {
     private let corrections: [ReferenceCorrection?]
     private let rounded: ReferenceRounding
     private var inputType: TensorType
+    /// Devices that form the sums together, each over its share of the inputs.
+    private let ranks: Int
 
     init(
-        _ weight: Tensor, bias: Tensor? = nil, _ rounding: ReferenceRounding = .none,
+        _ weight: Tensor, bias: Tensor? = nil, _ rounding: ReferenceRounding = .none, ranks: Int = 1,
         corrections: [ReferenceCorrection?] = []
     ) {
         outputs = weight.rows
@@ -149,6 +158,7 @@ struct ReferenceLinear {
         self.corrections = corrections
         rounded = rounding
         inputType = weight.type.isFloat ? rounding.inputs : .f32
+        self.ranks = ranks
         integers = weight.integers.map { (weight.bytes.map { Int8(bitPattern: $0) }, $0) }
     }
 
@@ -174,21 +184,34 @@ struct ReferenceLinear {
     var takesIntegersByRow: Bool { integers?.meaning.inputs == .perToken }
 
     func callAsFunction(_ x: [Float]) -> [Float] {
+        var sum = addend(x, rank: 0)
+        for rank in 1..<max(1, ranks) { add(addend(x, rank: rank), to: &sum) }
+        return ranks > 1 ? rounded(sum) : sum
+    }
+
+    /// What one of the devices that form the sums together has of them: all where there is one. The first adds biases.
+    func addend(_ x: [Float], rank: Int) -> [Float] {
+        let own = rank * inputs / ranks..<(rank + 1) * inputs / ranks
+        func biased(_ product: Float, _ output: Int) -> Float {
+            rounded(product + (rank == 0 ? bias?[output] ?? 0 : 0))
+        }
         guard let (weights, meaning) = integers else {
             let x = x.map(inputType.rounded)
-            return (0..<outputs).map { biased(rounded(dot(x[...], row($0))), $0) }
+            return (0..<outputs).map { output in
+                let first = output * inputs
+                return biased(
+                    rounded(dot(x[own], elements[first + own.lowerBound..<first + own.upperBound])), output)
+            }
         }
-        let (quants, scale) = meaning.inputs.quantized(x, rounded)
+        let (quants, scale) = meaning.inputs.quantized(Array(x[own]), rounded)
         return (0..<outputs).map { output in
-            var sum = meaning.addends.isEmpty ? 0 : Int64(meaning.addends[output])
-            for index in 0..<inputs { sum += Int64(weights[output * inputs + index]) * quants[index] }
+            var sum = meaning.addends.isEmpty || rank > 0 ? 0 : Int64(meaning.addends[output])
+            for index in own { sum += Int64(weights[output * inputs + index]) * quants[index - own.lowerBound] }
             let product = Float(sum) * (meaning.scales[output] * scale)
             // Products by row add the bias themselves, the others leave it to the next operator.
             return biased(takesIntegersByRow ? product : rounded(product), output)
         }
     }
-
-    private func biased(_ product: Float, _ output: Int) -> Float { rounded(product + (bias?[output] ?? 0)) }
 
     func row(_ index: Int) -> ArraySlice<Float> { elements[index * inputs..<(index + 1) * inputs] }
 }

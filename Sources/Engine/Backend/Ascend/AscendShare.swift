@@ -1,0 +1,19 @@
+/// What one NPU holds of a model, and what it computes.
+struct AscendShare: Sendable {
+    let rank: AscendRank
+    /// The shape of its part.
+    let model: ModelConfiguration
+    let weights: AscendWeights
+    let program: AscendProgram
+
+    /// - Throws: `EngineError.unsupportedModel` for a part that the operators do not compute, or that cannot be cut so;
+    ///   `invalidModel` for what the checkpoint lacks.
+    init(_ checkpoint: any Checkpoint, element: AscendElement, _ rank: AscendRank) throws(EngineError) {
+        self.rank = rank
+        model = rank.part(of: checkpoint.configuration)
+        try AscendRequirements.check(model)
+        var weights = AscendWeights(checkpoint, element: element, rank: rank)
+        program = try AscendProgram(model, &weights)
+        self.weights = weights
+    }
+}
