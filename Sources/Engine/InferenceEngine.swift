@@ -81,6 +81,9 @@ public final class InferenceEngine: GenerationEngine {
     /// Tokens of prompts and answers that requests which have not ended could come to: how much there is to do.
     package var outstandingTokens: Int { loop.queue.outstandingTokens }
 
+    /// When the device was last lost, if it has not answered since.
+    package var deviceLostAt: UInt64? { loop.published.withLock(\.deviceLostAt) }
+
     /// The state after the last step, and of the device now.
     public func statistics() -> EngineStatistics {
         var statistics = loop.published.withLock(\.self)

@@ -61,7 +61,7 @@ public final class ReplicatedEngine: GenerationEngine {
     private func replicasByLoad() -> [InferenceEngine] {
         let now = clock.now()
         func key(_ replica: InferenceEngine) -> (Int, Int) {
-            let isAiling = replica.statistics().deviceLostAt.map { now &- $0 < Self.rest } ?? false
+            let isAiling = replica.deviceLostAt.map { now &- $0 < Self.rest } ?? false
             return (isAiling ? 1 : 0, replica.outstandingTokens)
         }
         return replicas.map { ($0, key($0)) }.sorted { $0.1 < $1.1 }.map(\.0)
