@@ -141,7 +141,7 @@ fetch_qwen() {
 # The tests in which threads meet, and those of memory handled by hand: what a sanitized build holds is what it runs, for the time
 # it takes.
 concurrent_tests=TransportTests,ServerTests,ClientTests,SchedulingTests
-unsafe_tests=$concurrent_tests,TortureTests,ProtocolTests,FuzzTests,KernelTests
+unsafe_tests=TransportTests,ServerTests,ClientTests,TortureTests,ProtocolTests,FuzzTests,KernelTests
 
 # build_with SANITIZER TARGETS FLAGS…: builds tests, or a product if the flags name one, into a folder of the sanitizer's.
 build_with() {

@@ -143,18 +143,24 @@ static void pack_integers(const void *const rows[CK_PANEL], size_t k, uint8_t *p
         memcpy(panel + column * 4, &one, 4);
     }
     memset(panel + CK_PANEL * 4, 0, CK_PANEL * 4);
+    static const uint32_t nothing = 0;
+    const uint8_t *from[CK_PANEL];
+    size_t bytes[CK_PANEL];
+    for (size_t column = 0; column < CK_PANEL; column++) {
+        from[column] = rows[column] != NULL ? rows[column] : &nothing;
+        bytes[column] = rows[column] != NULL ? 1 : 0;
+    }
     for (size_t i = 0; i < ck_padded(k); i += 4) {
-        uint8_t *step = panel + CK_INTEGERS_START + i * CK_PANEL;
         const size_t there = i >= k ? 0 : k - i < 4 ? k - i : 4;
+        uint32_t step[CK_PANEL] = {0};
         for (size_t column = 0; column < CK_PANEL; column++) {
-            uint32_t four = 0;
-            if (rows[column] != NULL && there == 4)
-                memcpy(&four, (const uint8_t *)rows[column] + i, 4);
-            else if (rows[column] != NULL)
-                memcpy(&four, (const uint8_t *)rows[column] + i, there);
-            four ^= zeros;
-            memcpy(step + column * 4, &four, 4);
+            if (there == 4)
+                memcpy(&step[column], from[column] + i * bytes[column], 4);
+            else
+                memcpy(&step[column], from[column] + i * bytes[column], there);
+            step[column] ^= zeros;
         }
+        memcpy(panel + CK_INTEGERS_START + i * CK_PANEL, step, sizeof step);
     }
 }
 

@@ -82,6 +82,7 @@ extension RealModelTests {
         func churn() async throws {
             // A small pool: its memory, touched as it is first used, is all in use after the first round.
             let server = try Server(["--kv-cache-memory", "48MiB"])
+            try await fillStep(server)
             try await leaveEarly(server, workers: 8, times: 40)
             let before = try Footprint(of: server.process.id)
             try await leaveEarly(server, workers: 8, times: 125)
@@ -94,6 +95,15 @@ extension RealModelTests {
             let after = try Footprint(of: server.process.id)
             #expect(after.descriptors <= before.descriptors, "\(before) before, \(after) after")
             #expect(after.residentKiB < before.residentKiB + 8 * 1024, "\(before) before, \(after) after")
+        }
+
+        /// Has the server read a prompt that fills a step, whose memory grows with the largest.
+        private func fillStep(_ server: Server) async throws {
+            let client = try client(server)
+            defer { client.shutdown() }
+            var request = GenerateRequest(String(repeating: "word ", count: 700))
+            request.stop.maxTokens = 1
+            _ = try await client.generate(request).collect()
         }
 
         private func leaveEarly(_ server: Server, workers: Int, times: Int) async throws {

@@ -87,8 +87,10 @@ struct AscendWeightRows {
         }
         let byteCount = tensor.bytes.count / tensor.rows
         if tensor.type == entry.element.tensorType, entry.element != .float32 {
-            let bytes = UnsafeRawBufferPointer(rebasing: tensor.bytes[row * byteCount..<(row + 1) * byteCount])
-            UnsafeMutableRawBufferPointer(rebasing: target[(place * byteCount)...]).copyMemory(from: bytes)
+            let width = entry.element.byteCount
+            let start = row * byteCount + part.columns.lowerBound * width
+            let bytes = UnsafeRawBufferPointer(rebasing: tensor.bytes[start..<start + entry.columns * width])
+            UnsafeMutableRawBufferPointer(rebasing: target[(place * entry.columns * width)...]).copyMemory(from: bytes)
             if !entry.element.areFinite(bytes) { try tensor.requireFinite(storedAs: entry.element.tensorType) }
             return
         }
