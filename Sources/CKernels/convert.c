@@ -1,4 +1,5 @@
 // Floats from the types of model files to panels. Runs once per model, so it is plain C.
+#include "panel_rows.h"
 #include "scalar.h"
 
 #pragma STDC FP_CONTRACT OFF
@@ -42,25 +43,13 @@ typedef int16_t line __attribute__((ext_vector_type(32)));
 
 /// bfloat16 that stays so: both inputs of a pair for all outputs at once, which fills a line. Returns the largest magnitude.
 static uint16_t pack_pairs(const void *const rows[CK_PANEL], size_t k, void *panel) {
-    static const uint32_t nothing = 0;
-    const uint8_t *from[CK_PANEL];
-    size_t bytes[CK_PANEL];
-    for (size_t column = 0; column < CK_PANEL; column++) {
-        from[column] = rows[column] != NULL ? rows[column] : &nothing;
-        bytes[column] = rows[column] != NULL ? 2 : 0;
-    }
+    const panel_rows from = rows_of(rows, 2);
     const size_t packed = (k + 1) / 2 * 2;
     memset((uint16_t *)panel + packed * CK_PANEL, 0, (ck_padded_pairs(k) - packed) * CK_PANEL * 2);
     line largest = 0;
     for (size_t i = 0; i < k; i += 2) {
-        uint32_t words[CK_PANEL] = {0};
-        for (size_t column = 0; column < CK_PANEL; column++) {
-            const uint8_t *pair = from[column] + i * bytes[column];
-            if (i + 1 < k)
-                memcpy(&words[column], pair, 4);
-            else
-                memcpy(&words[column], pair, 2);
-        }
+        uint32_t words[CK_PANEL];
+        for (size_t column = 0; column < CK_PANEL; column++) words[column] = word_of(&from, column, i, (k - i) * 2);
         line pairs;
         memcpy(&pairs, words, sizeof pairs);
         const line magnitudes = pairs & 0x7FFF;

@@ -1,4 +1,5 @@
 // From the layouts of model files to panels. Runs once per model, so it is plain C.
+#include "panel_rows.h"
 #include "scalar.h"
 
 #pragma STDC FP_CONTRACT OFF
@@ -143,23 +144,11 @@ static void pack_integers(const void *const rows[CK_PANEL], size_t k, uint8_t *p
         memcpy(panel + column * 4, &one, 4);
     }
     memset(panel + CK_PANEL * 4, 0, CK_PANEL * 4);
-    static const uint32_t nothing = 0;
-    const uint8_t *from[CK_PANEL];
-    size_t bytes[CK_PANEL];
-    for (size_t column = 0; column < CK_PANEL; column++) {
-        from[column] = rows[column] != NULL ? rows[column] : &nothing;
-        bytes[column] = rows[column] != NULL ? 1 : 0;
-    }
+    const panel_rows from = rows_of(rows, 1);
     for (size_t i = 0; i < ck_padded(k); i += 4) {
-        const size_t there = i >= k ? 0 : k - i < 4 ? k - i : 4;
-        uint32_t step[CK_PANEL] = {0};
-        for (size_t column = 0; column < CK_PANEL; column++) {
-            if (there == 4)
-                memcpy(&step[column], from[column] + i * bytes[column], 4);
-            else
-                memcpy(&step[column], from[column] + i * bytes[column], there);
-            step[column] ^= zeros;
-        }
+        uint32_t step[CK_PANEL];
+        for (size_t column = 0; column < CK_PANEL; column++)
+            step[column] = (i < k ? word_of(&from, column, i, k - i) : 0) ^ zeros;
         memcpy(panel + CK_INTEGERS_START + i * CK_PANEL, step, sizeof step);
     }
 }

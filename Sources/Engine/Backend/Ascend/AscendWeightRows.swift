@@ -79,19 +79,15 @@ struct AscendWeightRows {
         _ target: UnsafeMutableRawBufferPointer
     ) throws(EngineError) {
         let tensor = part.tensor
-        guard entry.element != .int8 else {
-            let start = row * tensor.columns + part.columns.lowerBound
-            let bytes = UnsafeRawBufferPointer(rebasing: tensor.bytes[start..<start + entry.columns])
-            UnsafeMutableRawBufferPointer(rebasing: target[(place * entry.columns)...]).copyMemory(from: bytes)
-            return
-        }
         let byteCount = tensor.bytes.count / tensor.rows
-        if tensor.type == entry.element.tensorType, entry.element != .float32 {
+        if entry.element == .int8 || tensor.type == entry.element.tensorType && entry.element != .float32 {
             let width = entry.element.byteCount
             let start = row * byteCount + part.columns.lowerBound * width
             let bytes = UnsafeRawBufferPointer(rebasing: tensor.bytes[start..<start + entry.columns * width])
             UnsafeMutableRawBufferPointer(rebasing: target[(place * entry.columns * width)...]).copyMemory(from: bytes)
-            if !entry.element.areFinite(bytes) { try tensor.requireFinite(storedAs: entry.element.tensorType) }
+            if entry.element != .int8, !entry.element.areFinite(bytes) {
+                try tensor.requireFinite(storedAs: entry.element.tensorType)
+            }
             return
         }
         if floats.count < tensor.columns { floats = [Float](repeating: 0, count: tensor.columns) }
