@@ -116,7 +116,12 @@ if let wanted = Context.environment["LM_TEST_TARGETS"]?.split(separator: ",") {
     package.targets.removeAll { $0.type == .test && !wanted.contains($0.name[...]) }
 }
 
-// What ThreadSanitizer's tests ask of these is little: optimizing them takes longer than they then run.
+// The cases of conformance wait for a server: optimizing them takes longer than it saves.
+for target in package.targets where target.name == "LMConformance" {
+    target.swiftSettings?.append(.unsafeFlags(["-Onone"]))
+}
+
+// What tests with sanitizers ask of these is little: optimizing them takes longer than they then run.
 if Context.environment["LM_QUICK_ENGINE"] != nil {
     for target in package.targets where ["LMEngine", "LMTemplate"].contains(target.name) {
         target.swiftSettings?.append(.unsafeFlags(["-Onone"]))

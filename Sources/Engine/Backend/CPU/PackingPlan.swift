@@ -152,6 +152,8 @@ struct PackingPlan {
             done += item.tensor.bytes.count
             progress(Double(done) / Double(max(total, 1)))
         }
+        // A file may be mapped in pages of 2 MiB, where reading a tensor brought back its neighbours.
+        for item in ordered { item.tensor.discard() }
     }
 }
 

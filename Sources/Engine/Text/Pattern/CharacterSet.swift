@@ -30,15 +30,13 @@ indirect enum CharacterSet: Sendable, Hashable {
     /// (1,024) bit `value` of the whole says whether character `value` of the basic plane is in the set.
     var basicPlaneBits: [UInt64] {
         switch self {
-        case .range(let range): return Self.bits(of: range.clamped(to: 0...0xFFFF)) { range.contains($0) }
-        case .categories(let mask): return Self.bits(of: 0...0xFFFF) { Self.basicPlane[Int($0)] & mask != 0 }
-        case .whitespace: return Self.bits(of: 0...0x3000, contains)
-        case .word: return Self.bits(of: 0...0xFFFF, contains)
-        case .union(let sets):
-            return sets.reduce(into: [UInt64](repeating: 0, count: 0x400)) { bits, set in
-                let more = set.basicPlaneBits
-                for index in bits.indices { bits[index] |= more[index] }
-            }
+        case .range(let range): return Self.bits(of: range)
+        case .categories(let mask):
+            let bits = Self.categoryBits.enumerated().filter { mask >> UInt32($0.offset) & 1 == 1 }
+            return Self.union(bits.map(\.element))
+        case .whitespace: return Self.whitespaceBits
+        case .word: return Self.wordBits
+        case .union(let sets): return Self.union(sets.map(\.basicPlaneBits))
         case .complement(let set): return set.basicPlaneBits.map { ~$0 }
         case .caseless(let set):
             var bits = set.basicPlaneBits
@@ -49,10 +47,38 @@ indirect enum CharacterSet: Sendable, Hashable {
         }
     }
 
-    private static func bits(of values: ClosedRange<UInt32>, _ isMember: (UInt32) -> Bool) -> [UInt64] {
-        var bits = [UInt64](repeating: 0, count: 0x400)
-        for value in values where isMember(value) { bits[Int(value >> 6)] |= 1 << UInt64(value & 63) }
+    private static let noBits = [UInt64](repeating: 0, count: 0x400)
+
+    private static func union(_ sets: [[UInt64]]) -> [UInt64] {
+        sets.reduce(into: noBits) { bits, more in
+            for index in bits.indices { bits[index] |= more[index] }
+        }
+    }
+
+    private static func bits(of range: ClosedRange<UInt32>) -> [UInt64] {
+        var bits = noBits
+        guard range.lowerBound <= 0xFFFF else { return bits }
+        let (low, high) = (range.lowerBound, min(range.upperBound, 0xFFFF))
+        for index in Int(low >> 6)...Int(high >> 6) { bits[index] = ~0 }
+        bits[Int(low >> 6)] &= ~0 << UInt64(low & 63)
+        bits[Int(high >> 6)] &= ~0 >> UInt64(63 - (high & 63))
         return bits
+    }
+
+    private static func bits(where isMember: (UInt32) -> Bool) -> [UInt64] {
+        var bits = noBits
+        for value in UInt32(0)...0xFFFF where isMember(value) { bits[Int(value >> 6)] |= 1 << UInt64(value & 63) }
+        return bits
+    }
+
+    private static let whitespaceBits = bits { scalar($0).properties.isWhitespace }
+    private static let wordBits = bits(where: CharacterSet.word.contains)
+
+    /// (32, 1,024) the characters of each category.
+    private static let categoryBits: [[UInt64]] = basicPlane.indices.reduce(
+        into: Array(repeating: noBits, count: UInt32.bitWidth)
+    ) { bits, value in
+        bits[basicPlane[value].trailingZeroBitCount][value >> 6] |= 1 << UInt64(value & 63)
     }
 
     private static let wordCategories: UInt32 =
