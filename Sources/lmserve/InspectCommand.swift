@@ -7,7 +7,9 @@ struct InspectCommand {
     var json = false
 
     /// Those of the server's options on which sizes depend.
-    private static let modelOptions = ["--dtype", "--kv-cache-dtype", "--quantization", "--quantize-head", "--calibration"]
+    private static let modelOptions = [
+        "--dtype", "--kv-cache-dtype", "--quantization", "--quantize-head", "--calibration",
+    ]
 
     static var table: OptionTable<InspectCommand> {
         OptionTable(

@@ -57,7 +57,8 @@ private struct Cache {
                 table.withUnsafeBufferPointer { table in
                     var cache = ck_cache(
                         keys: keyPool.baseAddress, values: valuePool.baseAddress, type: type,
-                        block_stride: blockSize / 16 * ck_group_elements(type, dimension), block_table: table.baseAddress, block_size: blockSize,
+                        block_stride: blockSize / 16 * ck_group_elements(type, dimension),
+                        block_table: table.baseAddress, block_size: blockSize,
                         head_dimension: dimension,
                         scale: 1 / Float(dimension).squareRoot(), bound: bound, window: window)
                     for segment in 0..<segments {
@@ -225,7 +226,9 @@ extension KernelTests {
         rows.append((13, [1e-36] + [Float](repeating: 0, count: dimension - 1)))
         rows.append((14, (0..<dimension).map { $0 % 2 == 0 ? .greatestFiniteMagnitude : -1e38 }))
         rows.append((15, (0..<dimension).map { $0 == 3 ? 127 : Float($0 % 100) + 0.5 }))  // ties to even
-        for (name, equal) in compareLevels({ (group(rows).keys + group(rows).values).map { Float($0) } }) { #expect(equal, "\(name)") }
+        for (name, equal) in compareLevels({ (group(rows).keys + group(rows).values).map { Float($0) } }) {
+            #expect(equal, "\(name)")
+        }
         let own = group(rows)
         #expect(!own.isFinite.contains(false))
         for (position, row) in rows {
