@@ -8,6 +8,8 @@
 
 /// One query is not worth a tile.
 #define TILED_QUERIES 2
+/// Nor are so few worth writing integers down as bfloat16. Measured: with heads of 64, three are 1.3 times as fast without.
+#define TILED_INTEGER_QUERIES 6
 /// Larger heads would not stay in the first-level cache.
 #define TILED_DIMENSION 256
 
@@ -205,7 +207,8 @@ static void tiled_attend(
     const ck_cache *cache, size_t segment, const float *const *queries, const int32_t *lengths, size_t count,
     float *partials) {
     const size_t d = cache->head_dimension;
-    const bool fits = count >= TILED_QUERIES && d % 32 == 0 && d <= TILED_DIMENSION;
+    const size_t least = cache->type == CK_I8 ? TILED_INTEGER_QUERIES : TILED_QUERIES;
+    const bool fits = count >= least && d % 32 == 0 && d <= TILED_DIMENSION;
     if (fits && cache->type == CK_BF16)
         tiled_attend_bf16(cache, segment, queries, lengths, count, partials);
     else if (fits && cache->type == CK_I8)
