@@ -1,6 +1,7 @@
 #pragma once
 // Attention over a paged cache: a part of kernels.h.
 
+#include "cached_integers.h"
 #include "lanes.h"
 
 INLINE short_lanes to_shorts(ck_type type, lanes x) {
@@ -12,6 +13,7 @@ INLINE short_lanes to_shorts(ck_type type, lanes x) {
 static bool store(
     ck_type type, const float *key, const float *value, size_t head_dimension, size_t position, void *keys,
     void *values) {
+    if (type == CK_I8) return store_integers(key, value, head_dimension, position, keys, values);
     bit_lanes largest = 0;  // as integers, magnitudes order NaN above infinity above every number
     for (size_t i = 0; i < head_dimension; i += 16) {
         const lanes k = load(key + i), v = load(value + i);
@@ -34,7 +36,26 @@ static bool store(
 }
 
 /// Bytes of an element of the cache.
-INLINE size_t element_bytes(const ck_format format) { return format == CK_PANEL_F32 ? 4 : 2; }
+INLINE size_t element_bytes(const ck_format format) {
+    return format == CK_PANEL_F32 ? 4 : format == CK_PANEL_I8 ? 1 : 2;
+}
+
+/// Whether products are those of bfloat16.
+INLINE bool takes_bfloats(const ck_format format) { return format == CK_PANEL_BF16 || format == CK_PANEL_I8; }
+
+/// What multiplies integers of a segment, by position.
+typedef struct {
+    float keys[CK_SEGMENT], values[CK_SEGMENT];
+} segment_scales;
+
+INLINE void gather_scales(const ck_cache *cache, size_t first_group, size_t groups, segment_scales *scales) {
+    const size_t d = cache->head_dimension;
+    for (size_t g = 0; g < groups; g++) {
+        const size_t offset = ck_group_offset(cache, first_group + g);
+        memcpy(scales->keys + g * CK_GROUP, ck_group_scales((const int8_t *)cache->keys + offset, d), CK_GROUP * 4);
+        memcpy(scales->values + g * CK_GROUP, ck_group_scales((const int8_t *)cache->values + offset, d), CK_GROUP * 4);
+    }
+}
 
 /// Asks for a group's keys or values early: a context is scattered over the pool, where no hardware prefetcher follows.
 INLINE void prefetch_group(const uint8_t *group, size_t bytes) {
@@ -45,7 +66,7 @@ INLINE void prefetch_group(const uint8_t *group, size_t bytes) {
 INLINE void scores_of(
     const ck_format format, const ck_cache *cache, size_t first_group, size_t groups, const float *const *queries,
     size_t count, bool is_first, float (*scores)[CK_SEGMENT]) {
-    const size_t size = element_bytes(format), group_bytes = cache->head_dimension * CK_GROUP * size;
+    const size_t size = element_bytes(format), group_bytes = ck_group_elements(cache->type, cache->head_dimension) * size;
     const uint8_t *keys = cache->keys, *values = cache->values;
     const size_t most = TILE_PANELS(count);
     for (size_t g = 0, vectors; g < groups; g += vectors) {
@@ -59,8 +80,9 @@ INLINE void scores_of(
                 prefetch_group(keys + ck_group_offset(cache, first_group + next) * size, group_bytes);
         }
         lanes results[TILE_ROWS][MOST_PANELS];
-        if (format == CK_PANEL_BF16)
-            pair_tile_of(count, vectors, queries, columns, CK_GROUP * 4, cache->head_dimension, false, results);
+        if (takes_bfloats(format))
+            pair_tile_of(
+                count, vectors, format, queries, columns, CK_GROUP * 2 * size, cache->head_dimension, false, results);
         else
             float_tile_of(
                 count, vectors, format, queries, columns, CK_GROUP, cache->head_dimension, false, results);
@@ -70,16 +92,19 @@ INLINE void scores_of(
 }
 
 /// Scales and bounds products of a query and keys, and turns them into weights exp(score - maximum), zero before `start` and from
-/// `end` on. Beside bfloat16 weights are rounded, and written to `factors` too if there is one.
+/// `end` on. Beside bfloat16 weights are rounded, and written to `factors` too if there is one; beside integers they are
+/// multiplied by the scales of values first. Scales from `end` on can be anything.
 INLINE void soften(
-    const ck_format format, const ck_cache *cache, float *scores, size_t groups, size_t start, size_t end,
-    uint16_t *factors, float *maximum, float *denominator) {
+    const ck_format format, const ck_cache *cache, const segment_scales *scales, float *scores, size_t groups, size_t start,
+    size_t end, uint16_t *factors, float *maximum, float *denominator) {
     // Positions before `start` are huge as unsigned numbers, so that one comparison is enough.
     const bit_lanes index = (bit_lanes){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15} - (uint32_t)start;
     const bit_lanes length = (uint32_t)(end > start ? end - start : 0);
     lanes high = -INFINITY, total = 0;
     for (size_t g = 0; g < groups; g++) {
-        lanes score = load(scores + g * 16) * cache->scale;
+        lanes score = load(scores + g * 16);
+        if (format == CK_PANEL_I8) score *= load(scales->keys + g * 16);
+        score *= cache->scale;
         if (cache->bound > 0) score = bounded(score, cache->bound);
         store_lanes(scores + g * 16, score);
         high = larger(index + (uint32_t)(g * 16) < length ? score : (lanes)(-INFINITY), high);
@@ -87,14 +112,19 @@ INLINE void soften(
     *maximum = largest(high);
     for (size_t g = 0; g < groups; g++) {
         const lanes weight = exponential(load(scores + g * 16) - *maximum);
-        lanes kept = index + (uint32_t)(g * 16) < length ? weight : (lanes)0.0f;
-        if (format == CK_PANEL_BF16) {
+        const int_lanes is_seen = index + (uint32_t)(g * 16) < length;
+        lanes kept = is_seen ? weight : (lanes)0.0f;
+        if (format == CK_PANEL_I8) {
+            total += kept;
+            kept = is_seen ? weight * load(scales->values + g * 16) : (lanes)0.0f;
+        }
+        if (takes_bfloats(format)) {
             const short_lanes rounded = to_factors(kept);
             if (factors != NULL) memcpy(factors + g * 16, &rounded, sizeof rounded);
             kept = load_bfloats((const uint16_t *)&rounded);
         }
         store_lanes(scores + g * 16, kept);
-        total += kept;
+        if (format != CK_PANEL_I8) total += kept;
     }
     *denominator = sum(total);
 }
@@ -105,7 +135,7 @@ INLINE void mix(
     const ck_format format, const ck_cache *cache, size_t first_group, size_t from, size_t longest,
     float (*weights)[CK_SEGMENT], size_t count, float *partials) {
     const size_t d = cache->head_dimension, size = element_bytes(format);
-    // A group's values are rows of positions, or of pairs of them.
+    // A group's values are rows of positions, or, in bfloat16, of pairs of them.
     const size_t step = format == CK_PANEL_BF16 ? 4 : size;
     for (size_t column = 0, vectors; column < d; column += vectors * 16) {
         vectors = at_most((d - column) / 16, TILE_PANELS(count));
@@ -121,8 +151,8 @@ INLINE void mix(
             const void *columns[MOST_PANELS];
             for (size_t i = 0; i < count; i++) rows[i] = &weights[i][position];
             for (size_t v = 0; v < vectors; v++) columns[v] = values + v * 16 * step;
-            if (format == CK_PANEL_BF16)
-                pair_tile_of(count, vectors, rows, columns, d * step, positions, true, results);
+            if (takes_bfloats(format))
+                pair_tile_of(count, vectors, format, rows, columns, d * 2 * size, positions, true, results);
             else
                 float_tile_of(count, vectors, format, rows, columns, d, positions, true, results);
         }
@@ -155,13 +185,13 @@ INLINE segment_view view_of(size_t segment, const int32_t *lengths, size_t count
 
 /// Turns the products of query `i` and keys into weights, and writes the maximum of the scores and the sum of the weights.
 INLINE void weigh(
-    const ck_format format, const ck_cache *cache, const segment_view *view, size_t i, size_t length, float *scores,
-    uint16_t *factors, float *partials) {
+    const ck_format format, const ck_cache *cache, const segment_view *view, const segment_scales *scales, size_t i,
+    size_t length, float *scores, uint16_t *factors, float *partials) {
     float *statistics = partials + i * CK_PARTIAL(cache->head_dimension) + cache->head_dimension;
     const size_t window = cache->window;
     const size_t seen_from = window > 0 && length > window + view->start ? length - window - view->start : 0;
     soften(
-        format, cache, scores, view->groups, seen_from, view->own[i], factors, &statistics[0], &statistics[1]);
+        format, cache, scales, scores, view->groups, seen_from, view->own[i], factors, &statistics[0], &statistics[1]);
 }
 
 /// Up to TILE_ROWS queries, so that keys and values are converted once for all of them. The first tile of a call finds
@@ -172,8 +202,10 @@ INLINE void attend_tile(
     const segment_view view = view_of(segment, lengths, count);
     float scores[TILE_ROWS][CK_SEGMENT];
     scores_of(format, cache, view.first_group, view.groups, queries, count, is_first, scores);
+    segment_scales scales;
+    if (format == CK_PANEL_I8) gather_scales(cache, view.first_group, view.groups, &scales);
     for (size_t i = 0; i < count; i++)
-        weigh(format, cache, &view, i, (size_t)lengths[i], scores[i], NULL, partials);
+        weigh(format, cache, &view, &scales, i, (size_t)lengths[i], scores[i], NULL, partials);
     mix(format, cache, view.first_group, 0, view.longest, scores, count, partials);
 }
 
@@ -206,12 +238,19 @@ static void attend_bf16(
     attend_tiles(CK_PANEL_BF16, cache, segment, queries, lengths, count, partials);
 }
 
+static void attend_i8(
+    const ck_cache *cache, size_t segment, const float *const *queries, const int32_t *lengths, size_t count,
+    float *partials) {
+    attend_tiles(CK_PANEL_I8, cache, segment, queries, lengths, count, partials);
+}
+
 static void attend(
     const ck_cache *cache, size_t segment, const float *const *queries, const int32_t *lengths, size_t count,
     float *partials) {
     switch (cache->type) {
     case CK_F32: attend_f32(cache, segment, queries, lengths, count, partials); return;
     case CK_BF16: attend_bf16(cache, segment, queries, lengths, count, partials); return;
+    case CK_I8: attend_i8(cache, segment, queries, lengths, count, partials); return;
     default: attend_f16(cache, segment, queries, lengths, count, partials); return;
     }
 }

@@ -115,19 +115,25 @@ static float weight_at(ck_format format, const void *panel, size_t index) {
     return format == CK_PANEL_F16 ? half_to_float(bits) : bfloat_to_float(bits);
 }
 
-/// Product of up to 32 inputs with a column of pairs, `columns` of them side by side.
-static float pair_sum(const uint16_t *pairs, size_t columns, size_t column, size_t k, const float *x) {
+/// Input `i` of a column, `columns` of them side by side: of pairs of bfloat16, or of integers in rows.
+static float input_at(ck_format format, const void *inputs, size_t columns, size_t column, size_t i) {
+    if (format == CK_PANEL_I8) return ((const int8_t *)inputs)[i * columns + column];
+    return bfloat_to_float(((const uint16_t *)inputs)[(i / 2 * columns + column) * 2 + i % 2]);
+}
+
+/// Product of up to 32 inputs from `start` with a column, in the order of pairs.
+static float pair_sum(
+    ck_format format, const void *inputs, size_t columns, size_t column, size_t start, size_t k, const float *x) {
     float halves[2] = {0, 0};
-    for (size_t i = 0; i < k; i++)
-        halves[i % 2] = fmaf(x[i], bfloat_to_float(pairs[(i / 2 * columns + column) * 2 + i % 2]), halves[i % 2]);
+    for (size_t i = start; i < start + k; i++)
+        halves[i % 2] = fmaf(x[i], input_at(format, inputs, columns, column, i), halves[i % 2]);
     return halves[0] + halves[1];
 }
 
-static float pair_dot(const uint16_t *panel, size_t column, size_t k, const float *x) {
+static float pair_dot(ck_format format, const void *panel, size_t column, size_t k, const float *x) {
     float sum = 0;
     for (size_t start = 0; start < k; start += CK_BLOCK)
-        sum += pair_sum(
-            panel + start * CK_PANEL, CK_PANEL, column, k - start < CK_BLOCK ? k - start : CK_BLOCK, x + start);
+        sum += pair_sum(format, panel, CK_PANEL, column, start, k - start < CK_BLOCK ? k - start : CK_BLOCK, x);
     return sum;
 }
 
@@ -166,8 +172,7 @@ static void matmul(
                     activations->blocks + r * (k / CK_BLOCK));
             else if (matrix->format == CK_PANEL_BF16)
                 sum = pair_dot(
-                    (const uint16_t *)(const void *)weights, column % CK_PANEL, k,
-                    activations->values + r * activations->stride);
+                    matrix->format, weights, column % CK_PANEL, k, activations->values + r * activations->stride);
             else
                 sum = float_dot(
                     matrix->format, weights, column % CK_PANEL, k, activations->values + r * activations->stride);
@@ -215,6 +220,8 @@ static void softcap(float *x, size_t n, float bound) {
     for (size_t i = 0; i < n; i++) x[i] = bounded(x[i], bound);
 }
 
+#include "cached_integers.h"
+
 /// Whether x is finite in the cache.
 static bool put(ck_type type, float x, void *elements, size_t index) {
     if (type == CK_F32)
@@ -227,6 +234,7 @@ static bool put(ck_type type, float x, void *elements, size_t index) {
 static bool store(
     ck_type type, const float *key, const float *value, size_t head_dimension, size_t position, void *keys,
     void *values) {
+    if (type == CK_I8) return store_integers(key, value, head_dimension, position, keys, values);
     bool is_finite = true;
     for (size_t i = 0; i < head_dimension; i++) {
         is_finite &= put(type, key[i], keys, ck_key_index(type, i, position));
@@ -235,13 +243,22 @@ static bool store(
     return is_finite;
 }
 
-static void mix_pairs(
-    const ck_cache *cache, size_t first_group, const float *weights, size_t count, float *partial) {
+/// The group of `elements`, the cache's keys or values, that begins at `position`.
+static const void *group_at(const ck_cache *cache, const void *elements, size_t position) {
+    return (const uint8_t *)elements + ck_group_offset(cache, position / CK_GROUP) * ck_element_bytes(cache->type);
+}
+
+static float scale_at(const ck_cache *cache, const void *elements, size_t position) {
+    return ck_group_scales(group_at(cache, elements, position), cache->head_dimension)[position % CK_GROUP];
+}
+
+static void mix_pairs(const ck_cache *cache, size_t start, const float *weights, size_t count, float *partial) {
     for (size_t i = 0; i < count; i += CK_GROUP) {
-        const uint16_t *values = (const uint16_t *)cache->values + ck_group_offset(cache, first_group + i / CK_GROUP);
+        const void *values = group_at(cache, cache->values, start + i);
         const size_t positions = count - i < CK_GROUP ? count - i : CK_GROUP;
         for (size_t j = 0; j < cache->head_dimension; j++)
-            partial[j] += pair_sum(values, cache->head_dimension, j, positions, weights + i);
+            partial[j] += pair_sum(
+                ck_format_of(cache->type), values, cache->head_dimension, j, 0, positions, weights + i);
     }
 }
 
@@ -252,31 +269,30 @@ static void attend_one(
     const size_t window = cache->window;
     const size_t seen_from = window > 0 && length > window + start ? length - window - start : 0;
     const ck_format format = ck_format_of(cache->type);
+    const bool integers = format == CK_PANEL_I8, paired = integers || format == CK_PANEL_BF16;
     float weights[CK_SEGMENT], lanes[16] = {0}, maximum = -INFINITY;
     for (size_t i = seen_from; i < count; i++) {
-        const size_t group = ck_group_offset(cache, (start + i) / CK_GROUP), bytes = ck_element_bytes(cache->type);
-        const void *keys = (const uint8_t *)cache->keys + group * bytes;
-        float score = 0;
-        if (cache->type == CK_BF16)
-            score = pair_dot(keys, i % CK_GROUP, d, query);
-        else
-            for (size_t j = 0; j < d; j++)
-                score = fmaf(query[j], weight_at(format, keys, j * CK_GROUP + i % CK_GROUP), score);
+        const void *keys = group_at(cache, cache->keys, start + i);
+        float score = paired ? pair_dot(format, keys, i % CK_GROUP, d, query)
+                             : float_dot(format, keys, i % CK_GROUP, d, query);
+        if (integers) score *= scale_at(cache, cache->keys, start + i);
         const float scaled = score * cache->scale;
         weights[i] = cache->bound > 0 ? bounded(scaled, cache->bound) : scaled;
         maximum = weights[i] > maximum ? weights[i] : maximum;
     }
     for (size_t i = seen_from; i < count; i++) {
         weights[i] = scalar_exp(weights[i] - maximum);
-        if (cache->type == CK_BF16) weights[i] = bfloat_to_float(bfloat_or_zero(float_to_bfloat(weights[i])));
-        lanes[i % 16] += weights[i];
+        const float weight = weights[i];
+        if (integers) weights[i] *= scale_at(cache, cache->values, start + i);
+        if (paired) weights[i] = bfloat_to_float(bfloat_or_zero(float_to_bfloat(weights[i])));
+        lanes[i % 16] += integers ? weight : weights[i];
     }
     memset(partial, 0, d * sizeof *partial);
-    if (cache->type == CK_BF16) {
+    if (paired) {
         for (size_t i = 0; i < seen_from && i < count; i++) weights[i] = 0;
-        mix_pairs(cache, start / CK_GROUP, weights, count, partial);
+        mix_pairs(cache, start, weights, count, partial);
     }
-    for (size_t i = seen_from; i < count && cache->type != CK_BF16; i++) {
+    for (size_t i = seen_from; i < count && !paired; i++) {
         const size_t first = ck_group_offset(cache, (start + i) / CK_GROUP) + i % CK_GROUP * d;
         for (size_t j = 0; j < d; j++)
             partial[j] = fmaf(weights[i], weight_at(format, cache->values, first + j), partial[j]);

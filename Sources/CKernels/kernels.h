@@ -281,7 +281,7 @@ INLINE void float_rows(
         for (size_t v = 0; v < vectors; v++) columns[v] = (const uint8_t *)matrix->panels + (p + v) * panel_bytes;
         lanes results[TILE_ROWS][MOST_PANELS];
         if (format == CK_PANEL_BF16)
-            pair_tile_of(rows, vectors, x, columns, CK_PANEL * 4, matrix->k, false, results);
+            pair_tile_of(rows, vectors, format, x, columns, CK_PANEL * 4, matrix->k, false, results);
         else
             float_tile_of(rows, vectors, format, x, columns, CK_PANEL, matrix->k, false, results);
         for (size_t i = 0; i < rows; i++)

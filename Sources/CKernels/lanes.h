@@ -52,6 +52,12 @@ INLINE lanes load_bfloats(const uint16_t *p) {
     return (lanes)bits;
 }
 
+INLINE lanes load_integers(const int8_t *p) {
+    byte_lanes v;
+    memcpy(&v, p, sizeof v);
+    return __builtin_convertvector(__builtin_convertvector(v, int_lanes), lanes);
+}
+
 /// Rounds to nearest even.
 INLINE short_lanes to_bfloats(lanes x) {
     const bit_lanes bits = (bit_lanes)x;

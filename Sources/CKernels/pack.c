@@ -103,7 +103,7 @@ static void decode(ck_type type, const uint8_t *row, size_t b, decoded *out) {
     }
 }
 
-size_t ck_element_bytes(ck_type type) { return type == CK_F32 ? 4 : 2; }
+size_t ck_element_bytes(ck_type type) { return type == CK_F32 ? 4 : type == CK_I8 ? 1 : 2; }
 
 ck_format ck_format_of(ck_type type) {
     switch (type) {

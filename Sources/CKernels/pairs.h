@@ -23,8 +23,9 @@ static void round_bfloats(float *values, size_t rows, size_t stride, size_t k, u
     }
 }
 
-/// The first or the second of 16 pairs of inputs, widened.
-INLINE lanes load_of_pairs(const uint8_t *pairs, const bool second) {
+/// The first or the second of 16 pairs of inputs, widened. Those of bfloat16 lie side by side, those of integers half a step apart.
+INLINE lanes load_of_pairs(const ck_format format, const uint8_t *pairs, size_t step, const bool second) {
+    if (format == CK_PANEL_I8) return load_integers((const int8_t *)pairs + (second ? step / 2 : 0));
     bit_lanes both;
     memcpy(&both, pairs, sizeof both);
     return (lanes)(second ? both & 0xFFFF0000u : both << 16);
@@ -32,15 +33,15 @@ INLINE lanes load_of_pairs(const uint8_t *pairs, const bool second) {
 
 /// sums[r][v] = sum of every other of the inputs from `start` to before `end`.
 INLINE void pair_half(
-    const int rows, const int vectors, const float *const *x, const void *const *columns, size_t step, const bool second,
-    size_t start, size_t end, lanes (*sums)[MOST_PANELS]) {
+    const int rows, const int vectors, const ck_format format, const float *const *x, const void *const *columns,
+    size_t step, const bool second, size_t start, size_t end, lanes (*sums)[MOST_PANELS]) {
     lanes own[TILE_ROWS][MOST_PANELS];
     UNROLL for (int r = 0; r < rows; r++) {
         UNROLL for (int v = 0; v < vectors; v++) own[r][v] = 0;
     }
     for (size_t i = start + second; i < end; i += 2) {
         UNROLL for (int v = 0; v < vectors; v++) {
-            const lanes weights = load_of_pairs((const uint8_t *)columns[v] + i / 2 * step, second);
+            const lanes weights = load_of_pairs(format, (const uint8_t *)columns[v] + i / 2 * step, step, second);
             UNROLL for (int r = 0; r < rows; r++) own[r][v] = multiply_add((lanes)x[r][i], weights, own[r][v]);
         }
     }
@@ -51,8 +52,8 @@ INLINE void pair_half(
 
 /// results[r][v] = products of rows[r] and columns[v], whose pairs are `step` bytes apart, on top of `results` when `add`.
 INLINE void pair_tile(
-    const int rows, const int vectors, const float *const *x, const void *const *columns, size_t step, size_t k,
-    bool add, lanes (*results)[MOST_PANELS]) {
+    const int rows, const int vectors, const ck_format format, const float *const *x, const void *const *columns,
+    size_t step, size_t k, bool add, lanes (*results)[MOST_PANELS]) {
     if (!add) {
         UNROLL for (int r = 0; r < rows; r++) {
             UNROLL for (int v = 0; v < vectors; v++) results[r][v] = 0;
@@ -61,8 +62,8 @@ INLINE void pair_tile(
     for (size_t start = 0; start < k; start += CK_BLOCK) {
         const size_t end = start + at_most(k - start, CK_BLOCK);
         lanes evens[TILE_ROWS][MOST_PANELS], odds[TILE_ROWS][MOST_PANELS];
-        pair_half(rows, vectors, x, columns, step, false, start, end, evens);
-        pair_half(rows, vectors, x, columns, step, true, start, end, odds);
+        pair_half(rows, vectors, format, x, columns, step, false, start, end, evens);
+        pair_half(rows, vectors, format, x, columns, step, true, start, end, odds);
         UNROLL for (int r = 0; r < rows; r++) {
             UNROLL for (int v = 0; v < vectors; v++) results[r][v] += evens[r][v] + odds[r][v];
         }
@@ -70,7 +71,7 @@ INLINE void pair_tile(
 }
 
 INLINE void pair_tile_of(
-    size_t rows, size_t vectors, const float *const *x, const void *const *columns, size_t step, size_t k, bool add,
-    lanes (*results)[MOST_PANELS]) {
-    TILE_SWITCH(pair_tile, rows, vectors, x, columns, step, k, add, results)
+    size_t rows, size_t vectors, const ck_format format, const float *const *x, const void *const *columns, size_t step,
+    size_t k, bool add, lanes (*results)[MOST_PANELS]) {
+    TILE_SWITCH(pair_tile, rows, vectors, format, x, columns, step, k, add, results)
 }

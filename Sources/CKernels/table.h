@@ -90,5 +90,5 @@ static inline size_t ck_scales_bytes(ck_format format, size_t k) {
 static inline size_t ck_group_offset(const ck_cache *cache, size_t group) {
     const size_t per_block = cache->block_size / CK_GROUP;
     const size_t block = (size_t)cache->block_table[group / per_block];
-    return block * cache->block_stride + group % per_block * CK_GROUP * cache->head_dimension;
+    return block * cache->block_stride + group % per_block * ck_group_elements(cache->type, cache->head_dimension);
 }

@@ -79,6 +79,10 @@ struct DeviceChoice {
                 throw EngineError(
                     .unsupportedModel, "--lora is not supported by the NPU back end; use --device cpu")
             }
+            guard settings.keyValueDataType == .auto else {
+                throw EngineError(
+                    .unsupportedModel, "--kv-cache-dtype int8 works on the CPU only; use --device cpu, or leave it out")
+            }
             return self
         } catch {
             guard !isAskedFor else { throw ProgramError(error) }

@@ -7,7 +7,9 @@ struct InspectCommand {
     var json = false
 
     /// Those of the server's options on which sizes depend.
-    private static let modelOptions = ["--dtype", "--quantization", "--quantize-head", "--calibration"]
+    private static let modelOptions = [
+        "--dtype", "--kv-cache-dtype", "--quantization", "--quantize-head", "--calibration",
+    ]
 
     static var table: OptionTable<InspectCommand> {
         OptionTable(
@@ -36,7 +38,7 @@ struct InspectCommand {
         let source = try ModelSource(settings, isOutline: true)
         let inspection: Inspection
         do throws(EngineError) {
-            inspection = try Inspection(source, settings.dataType)
+            inspection = try Inspection(source, settings)
         } catch {
             throw ProgramError(error)
         }

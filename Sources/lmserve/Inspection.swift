@@ -72,7 +72,7 @@ struct Inspection: Encodable {
 
 extension Inspection {
     /// Asks the checkpoint, whose weights stay untouched.
-    init(_ source: ModelSource, _ dataType: DataType) throws(EngineError) {
+    init(_ source: ModelSource, _ settings: ModelSettings) throws(EngineError) {
         let checkpoint = source.checkpoint
         let model = checkpoint.configuration
         name = source.name
@@ -86,7 +86,7 @@ extension Inspection {
         chatTemplate = checkpoint.chatTemplate.map { TemplateFacts($0) }
         sampling = try GenerationDefaults(modelPath: source.path)
         contextLength = model.contextLength
-        server = try Choices(checkpoint, dataType)
+        server = try Choices(checkpoint, settings)
     }
 
     /// Roles may share a tensor, each with rows of its own.
@@ -142,12 +142,13 @@ extension Inspection.TemplateFacts {
 }
 
 extension Inspection.Choices {
-    fileprivate init(_ checkpoint: any Checkpoint, _ dataType: DataType) throws(EngineError) {
+    fileprivate init(_ checkpoint: any Checkpoint, _ settings: ModelSettings) throws(EngineError) {
         let options = EngineOptions()
         let model = checkpoint.configuration
         let available = SystemMemory.available()
-        let packed = try CPUBackend.packedByteCount(of: checkpoint, dataType: dataType)
-        let perToken = try CPUBackend.keyValueBytesPerToken(of: checkpoint, dataType: dataType)
+        let packed = try CPUBackend.packedByteCount(of: checkpoint, dataType: settings.dataType)
+        let perToken = try CPUBackend.keyValueBytesPerToken(
+            of: checkpoint, dataType: settings.dataType, keyValueDataType: settings.keyValueDataType)
         // The pool is sized when the weights are there already.
         let capacity = try EngineCapacity(
             options: options, contextLength: model.contextLength, bytesPerToken: perToken,

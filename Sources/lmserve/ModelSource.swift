@@ -74,10 +74,12 @@ struct ModelSource {
             switch (settings.backend, device) {
             case (.reference, _):
                 return try ReferenceBackend(
-                    checkpoint: checkpoint, dataType: settings.dataType, adapters: adapters)
+                    checkpoint: checkpoint, dataType: settings.dataType,
+                    keyValueDataType: settings.keyValueDataType, adapters: adapters)
             case (.cpu, .cpu):
                 return try CPUBackend(
-                    checkpoint: checkpoint, threads: threads, dataType: settings.dataType, adapters: adapters,
+                    checkpoint: checkpoint, threads: threads, dataType: settings.dataType,
+                    keyValueDataType: settings.keyValueDataType, adapters: adapters,
                     progress: show)
             case (.cpu, .npu):
                 let batches = settings.enforcesEager ? .none : try BatchBuckets(settings.graphBatchSizes)

@@ -138,6 +138,7 @@ struct ModelSettings {
     var device = Device.auto
     var backend = BackendChoice.cpu
     var dataType = DataType.auto
+    var keyValueDataType = KeyValueDataType.auto
     var threads: Int?
     var graphBatchSizes = BatchBuckets.standard.sizes
     var enforcesEager = false
@@ -178,6 +179,10 @@ struct ModelSettings {
             .value(
                 "--dtype", as: .choice(), to: path.appending(path: \.dataType),
                 "type of float weights, keys and values; sums are float32 (default auto, the model's own type)"),
+            .value(
+                "--kv-cache-dtype", as: .choice(), to: path.appending(path: \.keyValueDataType),
+                "'int8' keeps keys and values as 8-bit integers, in about half of the memory; on the CPU (default auto, "
+                    + "as --dtype says)"),
             .value(
                 "--threads", as: .integer(in: 1...1024), to: path.appending(path: \.threads),
                 "compute threads (default one per core)"),

@@ -91,6 +91,21 @@ extension SimulatedDevice {
             #expect(answers.first?.isEmpty == false)
         }
 
+        @Test("An 8-bit cache is refused where the NPU was asked for, and takes the CPU where it was not")
+        func integerCache() throws {
+            let folder = try Self.folder()
+            let refused = try Programs.run(
+                "lmserve", ["--model", folder.path, "--device", "npu", "--kv-cache-dtype", "int8"],
+                environment: ["LM_ASCEND_LIBRARY": try #require(Self.simulator)])
+            #expect(refused.status == 65, "\(refused.errors)")
+            #expect(refused.errors.contains("--kv-cache-dtype int8 works on the CPU only; use --device cpu"))
+            let server = try Self.start(folder, [:], ["--device=auto", "--kv-cache-dtype=int8"])
+            #expect(try answer(server).status == 0)
+            server.process.send(SIGTERM)
+            let errors = try server.process.finish().errors
+            #expect(errors.contains("int8 KV cache") && errors.contains("works on the CPU only"), "\(errors)")
+        }
+
         @Test("A device lost in the middle of an answer costs time and no token; the server lives")
         func lost() throws {
             let folder = try Self.folder()

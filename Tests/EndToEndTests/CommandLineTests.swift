@@ -31,6 +31,7 @@ import Testing
         ("lmserve", ["--model", "x", "--tls-cert", "c.pem"], 2, "--tls-cert needs --tls-key"),
         ("lmserve", ["--model", "x", "--tls-client-ca", "c.pem"], 2, "--tls-client-ca needs --tls-cert"),
         ("lmserve", ["--model", "x", "--tls-min-version", "1.1"], 2, "--tls-min-version"),
+        ("lmserve", ["--model", "x", "--kv-cache-dtype", "int4"], 2, "--kv-cache-dtype expects one of auto, int8"),
         ("lmserve", ["inspect"], 2, "lmserve inspect MODEL"),
         ("lmserve", ["inspect", "nonexistent"], 66, "model 'nonexistent' not found"),
         ("lmserve", ["key", "new"], 2, "lmserve key new NAME"),

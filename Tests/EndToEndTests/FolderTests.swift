@@ -109,6 +109,10 @@ import Testing
         #expect(
             wide.server.packed_weight_bytes > plain.server.packed_weight_bytes && wide.types.map(\.type) == ["BF16"])
 
+        // One head of 8, padded to 16, and a scale.
+        let narrow = try inspect("--kv-cache-dtype", "int8")
+        #expect(narrow.server.key_value_bytes_per_token == 2 * 2 * (16 + 4))
+
         let names = try folder.names()
         let foretold = try inspect("--quantization", "w8a8")
         #expect(try folder.names() == names, "nothing is quantized")

@@ -19,15 +19,17 @@ private struct Cache {
         self.type = type
         self.dimension = dimension
         self.blockSize = blockSize
-        keys = (0..<length).map { _ in random.floats(dimension) }
-        values = (0..<length).map { _ in random.floats(dimension) }
+        // Of different sizes, so that a scale belongs to one position.
+        keys = (0..<length).map { position in random.floats(dimension).map { $0 / Float(1 + position % 3) } }
+        values = (0..<length).map { position in random.floats(dimension).map { $0 / Float(1 + position % 5) } }
         let blocks = (length + blockSize - 1) / blockSize
         table = (0..<Int32(blocks)).shuffled(using: &random)
-        pooledKeys = [UInt8](repeating: 0xFF, count: blocks * blockSize * dimension * ck_element_bytes(type))
+        let groupBytes = ck_group_elements(type, dimension) * ck_element_bytes(type)
+        pooledKeys = [UInt8](repeating: 0xFF, count: blocks * blockSize / 16 * groupBytes)
         pooledValues = pooledKeys
         for position in 0..<length {
             let block = Int(table[position / blockSize])
-            let group = (block * blockSize + position % blockSize / 16 * 16) * dimension * ck_element_bytes(type)
+            let group = (block * blockSize + position % blockSize) / 16 * groupBytes
             pooledKeys.withUnsafeMutableBufferPointer { keyPool in
                 pooledValues.withUnsafeMutableBufferPointer { valuePool in
                     _ = ck_store(
@@ -46,7 +48,7 @@ private struct Cache {
         defer { flat.deallocate() }
         _ = flat.initialize(from: queries.joined())
         guard let base = flat.baseAddress else { return [] }
-        if type == CK_BF16 { ck_round(base, 1, flat.count, flat.count, nil) }
+        if isRounded { ck_round(base, 1, flat.count, flat.count, nil) }
         let pointers = (0..<count).map { Optional(UnsafePointer(base + $0 * dimension)) }
         var state = [Float](repeating: 0, count: count * width)
         let segments = (Int(lengths.max() ?? 0) + 255) / 256
@@ -55,7 +57,8 @@ private struct Cache {
                 table.withUnsafeBufferPointer { table in
                     var cache = ck_cache(
                         keys: keyPool.baseAddress, values: valuePool.baseAddress, type: type,
-                        block_stride: blockSize * dimension, block_table: table.baseAddress, block_size: blockSize,
+                        block_stride: blockSize / 16 * ck_group_elements(type, dimension),
+                        block_table: table.baseAddress, block_size: blockSize,
                         head_dimension: dimension,
                         scale: 1 / Float(dimension).squareRoot(), bound: bound, window: window)
                     for segment in 0..<segments {
@@ -85,32 +88,38 @@ private struct Cache {
         }
     }
 
-    private func stored(_ x: Float) -> Float {
+    private func stored(_ row: [Float]) -> [Double] {
         switch type {
-        case CK_F16: return Float(Float16(x))
-        case CK_BF16: return nearestBfloat(x)
-        default: return x
+        case CK_F16: return row.map { Double(Float16($0)) }
+        case CK_BF16: return row.map { Double(nearestBfloat($0)) }
+        case CK_I8:
+            let scale = (row.map(\.magnitude).max() ?? 0) / 127
+            return row.map { Double(($0 / scale).rounded(.toNearestOrEven)) * Double(scale) }
+        default: return row.map { Double($0) }
         }
     }
 
-    private func asked(_ x: Float) -> Float { type == CK_BF16 ? nearestBfloat(x) : x }
+    /// Whether queries and weights are rounded to bfloat16.
+    private var isRounded: Bool { type == CK_BF16 || type == CK_I8 }
 
-    /// How far attention may be from the definition: beside bfloat16, weights are rounded.
-    var tolerance: Double { type == CK_BF16 ? 2e-3 : 1e-4 }
+    /// How far attention may be from the definition: beside bfloat16, weights are rounded; beside integers, with the scales of
+    /// values, by which they are not divided again.
+    var tolerance: Double { type == CK_BF16 ? 2e-3 : type == CK_I8 ? 5e-3 : 1e-4 }
 
     /// The definition, in double precision.
     func expected(_ query: [Float], length: Int) -> [Double] {
         let seen = max(0, window == 0 ? 0 : length - window)..<length
         let scores = seen.map { position in
             let score =
-                zip(query, keys[position]).map { Double(asked($0)) * Double(stored($1)) }.reduce(0, +)
+                zip(query, stored(keys[position])).map { Double(isRounded ? nearestBfloat($0) : $0) * $1 }.reduce(0, +)
                 / Double(dimension).squareRoot()
             return bound == 0 ? score : Double(bound) * tanh(score / Double(bound))
         }
         let weights = scores.map { exp($0) }
         let total = weights.reduce(0, +)
+        let rows = seen.map { stored(values[$0]) }
         return (0..<dimension).map { column in
-            zip(seen, weights).map { $1 * Double(stored(values[$0][column])) }.reduce(0, +) / total
+            zip(rows, weights).map { $0[column] * $1 }.reduce(0, +) / total
         }
     }
 }
@@ -118,7 +127,7 @@ private struct Cache {
 extension KernelTests {
     @Test(
         arguments: [(16, 16), (64, 16), (80, 32), (128, 48), (256, 16)],
-        [CK_F16.rawValue, CK_BF16.rawValue, CK_F32.rawValue])
+        [CK_F16.rawValue, CK_BF16.rawValue, CK_F32.rawValue, CK_I8.rawValue])
     func `attention equals the oracle and the definition`(shape: (dimension: Int, blockSize: Int), type: UInt32) {
         let (dimension, blockSize) = shape
         var random = Random(20)
@@ -140,7 +149,9 @@ extension KernelTests {
         }
     }
 
-    @Test(arguments: [(0, Float(3)), (1, 0), (37, 0), (256, 0), (300, 2)], [CK_F16.rawValue, CK_BF16.rawValue])
+    @Test(
+        arguments: [(0, Float(3)), (1, 0), (37, 0), (256, 0), (300, 2)],
+        [CK_F16.rawValue, CK_BF16.rawValue, CK_I8.rawValue])
     func `a window and a bound equal the oracle and the definition`(sight: (window: Int, bound: Float), type: UInt32) {
         var random = Random(21)
         for length in [1, 37, 257, 600] {
@@ -169,6 +180,7 @@ extension KernelTests {
             Float(bitPattern: 0x7F7F_8000)
         ),
         (CK_F32.rawValue, .greatestFiniteMagnitude, .greatestFiniteMagnitude, .infinity),
+        (CK_I8.rawValue, .greatestFiniteMagnitude, .greatestFiniteMagnitude, .infinity),
     ])
     func `what is not finite in the cache's type is told`(type: UInt32, greatest: Float, below: Float, beyond: Float) {
         let dimension = 48
@@ -191,6 +203,47 @@ extension KernelTests {
                             ck_store(ck_type(type), plain, row, dimension, 3, &keys, &values) == isFinite, "\(name)")
                     }
                 }
+            }
+        }
+    }
+
+    /// A group's elements and scales behind storing rows at some positions, and whether each was finite.
+    private func group(_ rows: [(position: Int, row: [Float])]) -> (keys: [Int8], values: [Int8], isFinite: [Bool]) {
+        let dimension = rows[0].row.count
+        var keys = [Int8](repeating: 0, count: ck_group_elements(CK_I8, dimension))
+        var values = keys
+        let isFinite = rows.map { position, row in
+            ck_store(CK_I8, row, row.map { -$0 }, dimension, position, &keys, &values)
+        }
+        return (keys, values, isFinite)
+    }
+
+    @Test(arguments: [16, 48, 64, 80, 256])
+    func `integers and scales of a cache are the definition's, in every instruction set`(dimension: Int) throws {
+        var random = Random(22)
+        var rows = (0..<12).map { (position: $0, row: random.floats(dimension, in: -9...9)) }
+        rows.append((12, [Float](repeating: 0, count: dimension)))  // no NaN of 0 / 0
+        rows.append((13, [1e-36] + [Float](repeating: 0, count: dimension - 1)))
+        rows.append((14, (0..<dimension).map { $0 % 2 == 0 ? .greatestFiniteMagnitude : -1e38 }))
+        rows.append((15, (0..<dimension).map { $0 == 3 ? 127 : Float($0 % 100) + 0.5 }))  // ties to even
+        for (name, equal) in compareLevels({ (group(rows).keys + group(rows).values).map { Float($0) } }) {
+            #expect(equal, "\(name)")
+        }
+        let own = group(rows)
+        #expect(!own.isFinite.contains(false))
+        for (position, row) in rows {
+            let largest = row.map(\.magnitude).max() ?? 0
+            let scale = largest < 1e-35 ? 0 : largest / 127
+            for (group, sign) in [(own.keys, Float(1)), (own.values, -1)] {
+                let kept = group.withUnsafeBytes {
+                    $0.loadUnaligned(fromByteOffset: 16 * dimension + position * 4, as: Float.self)
+                }
+                #expect(kept == scale)
+                let integers = (0..<dimension).map { index in
+                    group[sign > 0 ? index * 16 + position : position * dimension + index]
+                }
+                let expected = row.map { scale == 0 ? 0 : (sign * $0 / scale).rounded(.toNearestOrEven) }
+                #expect(integers.map { Float($0) } == expected, "position \(position)")
             }
         }
     }

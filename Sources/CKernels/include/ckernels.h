@@ -239,13 +239,14 @@ void ck_softcap(float *x, size_t n, float bound);
 /// Floats of a partial result: head_dimension sums, then maximum and denominator (and padding).
 #define CK_PARTIAL(head_dimension) ((head_dimension) + 16)
 
-/// One KV head of one layer as one sequence sees it. Keys and values are floats of `type`. A block holds `block_size / 16` groups;
+/// One KV head of one layer as one sequence sees it. Keys and values are of `type`. A block holds `block_size / 16` groups;
 /// a group of keys is [head_dimension][16 positions], a group of values [16 positions][head_dimension]. In bfloat16 both hold pairs,
 /// [head_dimension / 2][16 positions][2 elements] and [8][head_dimension][2 positions], and zero for magnitudes below 2^-49.
+/// Behind a group of integers stand 16 float scales, one for each position: an element is that times its integer.
 typedef struct {
     const void *keys;             ///< first block of this layer and head
     const void *values;           ///< first block of this layer and head
-    ck_type type;                 ///< of keys and values: CK_F32, CK_F16 or CK_BF16
+    ck_type type;                 ///< of keys and values: CK_F32, CK_F16, CK_BF16 or CK_I8
     size_t block_stride;          ///< elements between blocks of the pool
     const int32_t *block_table;   ///< the sequence's blocks in order
     size_t block_size;            ///< positions of a block, a multiple of 16
@@ -255,10 +256,15 @@ typedef struct {
     size_t window;                ///< positions a query sees, the last ones of its length; 0 for all
 } ck_cache;
 
-/// Bytes of one element of a float type.
+/// Bytes of one element of a type that a cache can have.
 size_t ck_element_bytes(ck_type type);
-/// Writes one position's key and value of one head into its group, rounded to nearest even. Returns whether all are
-/// finite there: false for NaN, infinity and what is beyond the range of `type`.
+/// Elements that a group takes; behind integers their scales are counted in.
+static inline size_t ck_group_elements(ck_type type, size_t head_dimension) {
+    return CK_GROUP * (head_dimension + (type == CK_I8 ? sizeof(float) : 0));
+}
+/// Writes one position's key and value of one head into its group, rounded to nearest even; integers as
+/// `ck_quantize_rows` makes them, of the key and of the value each by itself. Returns whether all are finite there: false for
+/// NaN, infinity and what is beyond the range of `type`.
 ///
 /// - key, value: (head_dimension); keys, values: the group's start; position: 0..<16
 bool ck_store(
@@ -269,8 +275,10 @@ bool ck_store(
 /// it has no influence.
 ///
 /// Sums of products go in the order of `ck_matmul`, values in groups of 16. Beside bfloat16, weights are rounded as `ck_round` does.
+/// Integers are multiplied as bfloat16, which holds them exactly: a key's scale multiplies its score, a value's scale its weight
+/// before that is rounded. The denominator is the sum of weights as they are rounded, beside integers neither scaled nor rounded.
 ///
-/// - queries: (count) pointers to (head_dimension) floats, rounded by `ck_round` beside a cache of bfloat16
+/// - queries: (count) pointers to (head_dimension) floats, rounded by `ck_round` beside a cache of bfloat16 or integers
 /// - lengths: (count) positions each query sees
 /// - partials: (count, CK_PARTIAL(head_dimension))
 void ck_attend(

@@ -55,6 +55,7 @@ extension TensorType {
         switch self {
         case .f16: "float16"
         case .bf16: "bfloat16"
+        case .i8: "int8"
         default: "float32"
         }
     }

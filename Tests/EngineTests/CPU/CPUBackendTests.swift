@@ -37,11 +37,13 @@ private func smallModel(
         #expect(relativeError(try backend.forward(plan)[0], golden.logits) < 1e-5)
     }
 
-    @Test(arguments: [TensorType.q4_1, .q8_0, .bf16])
-    func `logits are the same bits alone, batched, chunked and on more threads`(type: TensorType) throws {
+    @Test(arguments: [(TensorType.q4_1, KeyValueDataType.auto), (.q8_0, .int8), (.q8_0, .auto), (.bf16, .auto)])
+    func `logits are the same bits alone, batched, chunked and on more threads`(
+        type: TensorType, cache: KeyValueDataType
+    ) throws {
         let checkpoint = QuantizedCheckpoint(smallModel(), type)
-        let alone = try CPUBackend(checkpoint: checkpoint, threads: 1)
-        let pair = try CPUBackend(checkpoint: checkpoint, threads: 2)
+        let alone = try CPUBackend(checkpoint: checkpoint, threads: 1, keyValueDataType: cache)
+        let pair = try CPUBackend(checkpoint: checkpoint, threads: 2, keyValueDataType: cache)
         let sequences = unlikeSequences(32, length: 330, vocabulary: 301)
         for backend in [alone, pair] {
             try backend.allocateKeyValueCache(blockCount: 32 * 21, blockSize: 16)

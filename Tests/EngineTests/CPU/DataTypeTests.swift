@@ -33,6 +33,49 @@ import Testing
         }
     }
 
+    @Test(arguments: [DataType.float32, .bfloat16], shapes)
+    func `integers of the cache are those of the reference, whatever the weights are`(
+        type: DataType, family: String
+    ) throws {
+        let golden = try golden(family)
+        let checkpoint = SyntheticCheckpoint(golden.configuration)
+        let reference = try ReferenceBackend(checkpoint: checkpoint, dataType: type, keyValueDataType: .int8)
+        let driver = try Greedy(reference, tokens: golden.prompt.count)
+        let expected = reference.forward(driver.plan(golden.prompt, 0..<golden.prompt.count, samples: true))
+        let backend = try CPUBackend(checkpoint: checkpoint, threads: 2, dataType: type, keyValueDataType: .int8)
+        let own = try logits(backend, golden.prompt)
+        let floats = try logits(CPUBackend(checkpoint: checkpoint, threads: 2, dataType: type), golden.prompt)
+        let (error, distance) = (relativeError(own, expected), relativeError(own, floats))
+        #expect(error < 2e-3, "\(error) from the reference, \(distance) from floats")
+        #expect(distance > 1e-3 && distance < 0.05, "\(error) from the reference, \(distance) from floats")
+        #expect(backend.summary.hasSuffix("int8 KV cache"))
+    }
+
+    @Test func `integers take half of the cache, and latents are refused as integers`() throws {
+        let checkpoint = SyntheticCheckpoint(try golden("llama").configuration)
+        let (model, heads) = (checkpoint.configuration, checkpoint.configuration.keyValueHeadCount)
+        let bytes = try CPUBackend.keyValueBytesPerToken(of: checkpoint, keyValueDataType: .int8)
+        let padded = (model.headDimension + 15) / 16 * 16
+        #expect(bytes == model.layerCount * heads * 2 * (padded + 4))
+        let backend = try CPUBackend(checkpoint: checkpoint, threads: 1, keyValueDataType: .int8)
+        #expect(backend.keyValueBytesPerToken == bytes)
+
+        let latents = try #require(try FamilyModel.all().first { $0.family == "deepseek_v2" }).folder()
+        let opened = try loadCheckpoint(path: latents.path)
+        func refusal(_ load: () throws -> Void) -> EngineError? {
+            #expect(throws: EngineError.self) { try load() }
+        }
+        let refusals = [
+            refusal { _ = try CPUBackend(checkpoint: opened, threads: 1, keyValueDataType: .int8) },
+            refusal { _ = try ReferenceBackend(checkpoint: opened, keyValueDataType: .int8) },
+            refusal { _ = try CPUBackend.keyValueBytesPerToken(of: opened, keyValueDataType: .int8) },
+        ]
+        for error in refusals {
+            #expect(error?.code == .unsupportedModel)
+            #expect(error?.message.contains("--kv-cache-dtype int8 does not suit latent attention") == true)
+        }
+    }
+
     @Test(
         arguments: try FamilyModel.all().filter {
             ["deepseek_v2", "deepseek_v3", "qwen3_moe", "gemma2"].contains($0.family)
@@ -130,11 +173,13 @@ import Testing
         }
     }
 
-    @Test func `keys or values beyond float16 fail the row by layer, and not in bfloat16`() throws {
+    @Test func `keys or values beyond their type fail the row by layer, and not in a wider one`() throws {
         let golden = try golden("llama")
-        let checkpoint = AlteredCheckpoint(base: SyntheticCheckpoint(golden.configuration)) { role, elements in
-            guard role == .layer(1, .value) else { return }
-            for index in elements.indices { elements[index] *= 5e4 }
+        func checkpoint(valuesTimes factor: Float) -> AlteredCheckpoint {
+            AlteredCheckpoint(base: SyntheticCheckpoint(golden.configuration)) { role, elements in
+                guard role == .layer(1, .value) else { return }
+                for index in elements.indices { elements[index] *= factor }
+            }
         }
         func faults(_ backend: any Backend) throws -> [StepResult.Fault] {
             let driver = try Greedy(backend, tokens: golden.prompt.count)
@@ -143,17 +188,25 @@ import Testing
             try backend.execute(plan, into: &result)
             return result.faults
         }
-        let own = try faults(CPUBackend(checkpoint: checkpoint, threads: 2, dataType: .float16))
-        let reference = try faults(ReferenceBackend(checkpoint: checkpoint, dataType: .float16))
-        #expect(!own.isEmpty && own.map(\.row) == reference.map(\.row))
-        for fault in own + reference {
-            for part in ["layer 1", "float16", "65504", "--dtype bfloat16"] {
-                #expect(fault.message.contains(part), "\(fault.message)")
+        func expectFaults(
+            _ checkpoint: AlteredCheckpoint, _ type: DataType, _ cache: KeyValueDataType, say parts: [String]
+        ) throws {
+            let own = try faults(
+                CPUBackend(checkpoint: checkpoint, threads: 2, dataType: type, keyValueDataType: cache))
+            let reference = try faults(
+                ReferenceBackend(checkpoint: checkpoint, dataType: type, keyValueDataType: cache))
+            #expect(!own.isEmpty && own.map(\.row) == reference.map(\.row))
+            for fault in own + reference {
+                for part in parts { #expect(fault.message.contains(part), "\(fault.message)") }
             }
         }
-        for type in [DataType.bfloat16, .float32] {
-            #expect(try faults(CPUBackend(checkpoint: checkpoint, threads: 2, dataType: type)).isEmpty)
+        let large = checkpoint(valuesTimes: 5e4)
+        try expectFaults(large, .float16, .auto, say: ["layer 1", "float16", "65504", "--dtype bfloat16"])
+        for (type, cache) in [(DataType.bfloat16, KeyValueDataType.auto), (.float32, .auto), (.float32, .int8)] {
+            #expect(
+                try faults(CPUBackend(checkpoint: large, threads: 2, dataType: type, keyValueDataType: cache)).isEmpty)
         }
+        try expectFaults(checkpoint(valuesTimes: 1e38), .float32, .int8, say: ["of layer", "not finite in int8"])
     }
 }
 

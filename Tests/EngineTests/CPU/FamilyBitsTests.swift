@@ -48,19 +48,20 @@ private enum Variant: String {
 
 @Suite struct FamilyBitsTests {
     // The heads' matrices of latents have no whole blocks.
-    private static let cases: [(Variant, TensorType)] = [
-        (.windows, .f32), (.windows, .q8_0), (.experts, .f32), (.experts, .q8_0), (.latent, .f16),
+    private static let cases: [(Variant, TensorType, KeyValueDataType)] = [
+        (.windows, .f32, .auto), (.windows, .f32, .int8), (.windows, .q8_0, .auto), (.experts, .f32, .auto),
+        (.experts, .q8_0, .auto), (.latent, .f16, .auto),
     ]
 
     @Test(arguments: cases)
     private func `logits are the reference's, and the same bits alone, batched, chunked and on more threads`(
-        variant: Variant, type: TensorType
+        variant: Variant, type: TensorType, cache: KeyValueDataType
     ) throws {
         let checkpoint = QuantizedCheckpoint(variant.configuration, type)
         let sequences = unlikeSequences(9, length: 330, vocabulary: 301)
-        let backends = [
-            try CPUBackend(checkpoint: checkpoint, threads: 1), try CPUBackend(checkpoint: checkpoint, threads: 2),
-        ]
+        let backends = try [1, 2].map {
+            try CPUBackend(checkpoint: checkpoint, threads: $0, keyValueDataType: cache)
+        }
         for backend in backends { try backend.allocateKeyValueCache(blockCount: 9 * 21, blockSize: 16) }
         let whole = batch([sequences[5]], rows: 0..<330)
         let expected = try backends[0].forward(whole)[0]
@@ -72,9 +73,9 @@ private enum Variant: String {
         }
         // A rounded key may change a choice of experts; FamilyTests compare those where none is close.
         if variant != .experts, type != .q8_0 {
-            let reference = try ReferenceBackend(checkpoint: checkpoint)
+            let reference = try ReferenceBackend(checkpoint: checkpoint, keyValueDataType: cache)
             try reference.allocateKeyValueCache(blockCount: 21, blockSize: 16)
-            #expect(relativeError(expected, reference.forward(whole)) < 0.003)
+            #expect(relativeError(expected, reference.forward(whole)) < (cache == .int8 ? 0.005 : 0.003))
         }
         for backend in backends {
             for chunk in [47, 330] {

@@ -20,16 +20,18 @@ public final class CPUBackend: Backend, @unchecked Sendable {  // after init: us
     /// - Parameters:
     ///   - threads: at least 1, the caller of `execute` being one of them; more than there are cores is slower.
     ///   - dataType: of float weights, keys and values.
+    ///   - keyValueDataType: of keys and values, if not that.
     ///   - adapters: what plans may add to the model, in their order; kept in float32.
     ///   - progress: called on this thread with the share of weights packed, 0...1.
     /// - Throws: `EngineError.invalidModel`, `unsupportedModel`, `insufficientMemory` or `backend`.
     public init(
-        checkpoint: any Checkpoint, threads: Int, dataType: DataType = .auto, adapters: [Adapter] = [],
+        checkpoint: any Checkpoint, threads: Int, dataType: DataType = .auto,
+        keyValueDataType: KeyValueDataType = .auto, adapters: [Adapter] = [],
         progress: (Double) -> Void = { _ in }
     ) throws(EngineError) {
         model = checkpoint.configuration
         team = try ThreadTeam(threads: threads)
-        keyValueType = try dataType.keyValueType(of: checkpoint)
+        keyValueType = try keyValueDataType.stored(checkpoint, floats: dataType)
         let weights = try PackedWeights(
             checkpoint: checkpoint, dataType: dataType, adapters: adapters.map(checkpoint.fitted), team: team,
             progress: progress)

@@ -1,6 +1,6 @@
 internal import CKernels
 
-/// Keys and values of all layers as floats of one type, in blocks of `blockSize` positions. Within a layer: (block, head, group of 16
+/// Keys and values of all layers in one type, in blocks of `blockSize` positions. Within a layer: (block, head, group of 16
 /// positions); how a group holds them says `ck_cache`.
 struct PagedCache {
     /// Positions of a block.
@@ -14,6 +14,8 @@ struct PagedCache {
     private let blockStride: Int
     private let layerStride: Int
     private let headDimension: Int
+    /// Elements of a group, as all strides are.
+    private let groupLength: Int
     private let scale: Float
     private let bound: Float
     private let memory: HugePages
@@ -32,7 +34,8 @@ struct PagedCache {
         headDimension = ForwardStep.padded(model.cacheHeadDimension)
         scale = model.attentionScale
         bound = model.attentionSoftcap ?? 0
-        headStride = blockSize * headDimension
+        groupLength = ck_group_elements(type.storage, headDimension)
+        headStride = blockSize / 16 * groupLength
         blockStride = headStride * model.cacheHeadCount
         let (layerStride, overflows) = blockStride.multipliedReportingOverflow(by: blockCount)
         let (bytes, overflowsToo) = layerStride.multipliedReportingOverflow(
@@ -50,14 +53,14 @@ struct PagedCache {
     func store(key: UnsafePointer<Float>, value: UnsafePointer<Float>, layer: Int, head: Int, slot: Int) -> Bool {
         let (block, offset) = slot.quotientAndRemainder(dividingBy: blockSize)
         let group =
-            layer * layerStride + block * blockStride + head * headStride + offset / 16 * (16 * headDimension)
+            layer * layerStride + block * blockStride + head * headStride + offset / 16 * groupLength
         let start = group * type.blockByteCount
         return ck_store(type.storage, key, value, headDimension, offset % 16, keys + start, values + start)
     }
 
     /// Brings queries into the form in which they meet keys of this type.
     func prepare(queries: UnsafeMutablePointer<Float>, count: Int) {
-        if type == .bf16 { ck_round(queries, 1, count, count, nil) }
+        if type == .bf16 || type == .i8 { ck_round(queries, 1, count, count, nil) }
     }
 
     /// One head as a sequence with this block table sees it.

@@ -23,6 +23,7 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
     ///
     /// - Parameters:
     ///   - dataType: whose numbers float matrices, keys and values are rounded to; with bfloat16 also what float matrices multiply.
+    ///   - keyValueDataType: of keys and values, if not that.
     ///   - adapters: what plans may add to the model, in their order.
     ///   - activationType: what the results of every operator of a device are rounded to, and with them all weights that
     ///     are no integers: norms, biases, angles and block formats too. The oracle of a device that keeps them so; adapters
@@ -31,7 +32,8 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
     ///     rounded, and then added up in their order.
     /// - Throws: `EngineError.invalidModel` when a tensor is missing, or holds a float that is not finite.
     package init(
-        checkpoint: any Checkpoint, dataType: DataType = .auto, adapters: [Adapter] = [],
+        checkpoint: any Checkpoint, dataType: DataType = .auto, keyValueDataType: KeyValueDataType = .auto,
+        adapters: [Adapter] = [],
         activationType: TensorType = .f32, division: AscendDivision = .none
     ) throws(EngineError) {
         self.division = division
@@ -41,8 +43,9 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
             RoundedCheckpoint(base: checkpoint, dataType: dataType), adapters: adapters.map(checkpoint.fitted), rounded,
             division)
         adapterCount = adapters.count
-        keyValueType = dataType == .auto ? .f32 : try dataType.keyValueType(of: checkpoint)
-        attentionType = keyValueType == .bf16 && activationType == .f32 ? .bf16 : .f32
+        keyValueType = try keyValueDataType.stored(checkpoint, floats: dataType == .auto ? .float32 : dataType)
+        let isNarrow = keyValueType == .bf16 || keyValueType == .i8
+        attentionType = isNarrow && activationType == .f32 ? .bf16 : .f32
         rotary = ReferenceRotary(model.rotaryFrequencies(windowed: false), layout: model.rotaryLayout, rounded)
         windowRotary = ReferenceRotary(model.rotaryFrequencies(windowed: true), layout: model.rotaryLayout, rounded)
         cache = ReferenceKeyValueCache(model, type: keyValueType, slotCount: 0, blockSize: 1)
@@ -158,16 +161,19 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
             let keyValueHead = head / (model.headCount / model.keyValueHeadCount)
             var scores = seen.map { past in
                 let slot = cache.slot(past, place.blocks)
-                let score = dot(own, cache.key(layer: place.layer, slot: slot, head: keyValueHead))
+                let key = cache.key(layer: place.layer, slot: slot, head: keyValueHead)
+                let score = dot(own, key.elements) * key.scale
                 return model.attentionSoftcap.map { softcap(score * model.attentionScale, $0) }
                     ?? score * model.attentionScale
             }
-            let sum = exponentials(&scores, as: attentionType)
+            // Of integers, weights are rounded once, with the scales of values.
+            let sum = exponentials(&scores, as: keyValueType == .i8 ? .f32 : attentionType)
             var mixed = [Float](repeating: 0, count: model.valueDimension)
             for (past, weight) in zip(seen, scores) {
                 let slot = cache.slot(past, place.blocks)
                 let value = cache.value(layer: place.layer, slot: slot, head: keyValueHead)
-                for (element, x) in value.enumerated() { mixed[element] += weight * x }
+                let weight = attentionType.rounded(weight * value.scale)
+                for (element, x) in value.elements.enumerated() { mixed[element] += weight * x }
             }
             return mixed.map { rounded($0 / sum) }
         }

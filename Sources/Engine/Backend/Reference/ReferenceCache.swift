@@ -1,4 +1,5 @@
-/// Keys and values of all layers, addressed by slot: float32 rounded to the numbers of a type.
+/// Keys and values of all layers, addressed by slot: float32 rounded to the numbers of a type, or integers with a scale for each
+/// head's key and value.
 struct ReferenceKeyValueCache {
     private let type: TensorType
     private let heads: Int
@@ -8,6 +9,8 @@ struct ReferenceKeyValueCache {
     private let blockSize: Int
     private var keys: [Float]  // (layers, slots, heads, keyDimension)
     private var values: [Float]  // (layers, slots, heads, valueDimension)
+    private var keyScales: [Float]  // (layers, slots, heads); 1 for floats
+    private var valueScales: [Float]  // (layers, slots, heads); 1 for floats
 
     init(_ model: ModelConfiguration, type: TensorType, slotCount: Int, blockSize: Int) {
         self.type = type
@@ -19,6 +22,8 @@ struct ReferenceKeyValueCache {
         let rows = model.layerCount * slotCount * heads
         keys = [Float](repeating: 0, count: rows * keyDimension)
         values = [Float](repeating: 0, count: rows * valueDimension)
+        keyScales = [Float](repeating: 1, count: rows)
+        valueScales = keyScales
     }
 
     /// The slot of an absolute position, by the sequence's block table.
@@ -28,20 +33,34 @@ struct ReferenceKeyValueCache {
 
     /// Returns whether all is finite in the cache's type.
     mutating func store(key: [Float], value: [Float], layer: Int, slot: Int) -> Bool {
-        let (key, value) = (key.map(type.rounded), value.map(type.rounded))
-        let row = (layer * slotCount + slot) * heads
-        for (element, x) in key.enumerated() { keys[row * keyDimension + element] = x }
-        for (element, x) in value.enumerated() { values[row * valueDimension + element] = x }
-        return (key + value).allSatisfy(\.isFinite)
+        let first = (layer * slotCount + slot) * heads
+        for row in first..<first + heads {
+            let ownKey = key[(row - first) * keyDimension..<(row - first + 1) * keyDimension]
+            let ownValue = value[(row - first) * valueDimension..<(row - first + 1) * valueDimension]
+            let (storedKey, storedValue) = (stored(ownKey), stored(ownValue))
+            keys.replaceSubrange(row * keyDimension..<(row + 1) * keyDimension, with: storedKey.elements)
+            values.replaceSubrange(row * valueDimension..<(row + 1) * valueDimension, with: storedValue.elements)
+            (keyScales[row], valueScales[row]) = (storedKey.scale, storedValue.scale)
+        }
+        return (key + value).allSatisfy { type.rounded($0).isFinite }
     }
 
-    func key(layer: Int, slot: Int, head: Int) -> ArraySlice<Float> {
-        let start = ((layer * slotCount + slot) * heads + head) * keyDimension
-        return keys[start..<start + keyDimension]
+    /// One head's key or value as it is kept: elements are those times the scale.
+    private func stored(_ row: ArraySlice<Float>) -> (elements: [Float], scale: Float) {
+        guard type == .i8 else { return (row.map(type.rounded), 1) }
+        let (integers, scale) = IntegerProduct.Inputs.perToken.quantized(Array(row), .none)
+        return (integers.map { Float($0) }, scale)
     }
 
-    func value(layer: Int, slot: Int, head: Int) -> ArraySlice<Float> {
-        let start = ((layer * slotCount + slot) * heads + head) * valueDimension
-        return values[start..<start + valueDimension]
+    /// The elements of a key, and what multiplies them.
+    func key(layer: Int, slot: Int, head: Int) -> (elements: ArraySlice<Float>, scale: Float) {
+        let row = (layer * slotCount + slot) * heads + head
+        return (keys[row * keyDimension..<(row + 1) * keyDimension], keyScales[row])
+    }
+
+    /// The elements of a value, and what multiplies them.
+    func value(layer: Int, slot: Int, head: Int) -> (elements: ArraySlice<Float>, scale: Float) {
+        let row = (layer * slotCount + slot) * heads + head
+        return (values[row * valueDimension..<(row + 1) * valueDimension], valueScales[row])
     }
 }
