@@ -75,8 +75,14 @@ final class DefectiveConnection {
     /// Sends frames that the server never wrote.
     func answer(_ frames: Frame...) { write(frames.flatMap(\.bytes), to: client) }
 
-    /// Works until the connection is over and what was said has been passed on.
+    /// Works until the connection is over and what was said has been passed on and read.
     func run() {
+        pass()
+        shutdown(server, Int32(SHUT_RDWR))
+        linger()
+    }
+
+    private func pass() {
         while !isOver || isWriting(to: client) {
             var entries = [
                 pollfd(fd: client, events: events(client, isOpen: isClientOpen && !isOver), revents: 0),
@@ -85,9 +91,20 @@ final class DefectiveConnection {
             for index in entries.indices where entries[index].events == 0 { entries[index].fd = -1 }
             // A connection that both sides forgot ends with the test.
             guard poll(&entries, 2, 60_000) > 0 else { return }
-            for entry in entries where entry.revents != 0 { flush(entry.fd) }
             if entries[0].revents & ~Int16(POLLOUT) != 0, isClientOpen, !isOver { takeFromClient() }
             if entries[1].revents & ~Int16(POLLOUT) != 0, isServerOpen, !isOver { takeFromServer() }
+            flush(client)
+            flush(server)
+        }
+    }
+
+    /// Waits for the client to have read: closing with unread input would reset the connection and could destroy the last words.
+    private func linger() {
+        shutdown(client, Int32(SHUT_WR))
+        let deadline = ContinuousClock.now + .seconds(5)
+        var entry = pollfd(fd: client, events: Int16(POLLIN), revents: 0)
+        while isClientOpen, ContinuousClock.now < deadline, poll(&entry, 1, 5_000) > 0 {
+            isClientOpen = read(client) != nil
         }
     }
 
@@ -102,7 +119,6 @@ final class DefectiveConnection {
             isClientOpen = false
             isOver = !isServerOpen || defect.kind == .closesOnHalfClose
             write(fromClient, to: server)
-            flush(server)
             return
         }
         fromClient += bytes
@@ -153,9 +169,9 @@ final class DefectiveConnection {
         return count > 0 ? Array(chunk[..<count]) : nil
     }
 
+    /// What was written in a turn leaves at its end: a system call for each frame of a flood would take too long.
     private func write(_ bytes: some Sequence<UInt8>, to descriptor: Int32) {
         unwritten[descriptor, default: []] += bytes
-        flush(descriptor)
     }
 
     /// Writes what the socket takes; then, to the server, that the client has nothing more to say.

@@ -51,8 +51,10 @@ extension CaseList {
             // One before the first token counts four times.
             let count = budget.burst / 4 + budget.perSecond * 2 + 64
             var sent: UInt32 = 0
-            while sent < count, peer.monitor.fatal == nil {
-                guard let stream = try? peer.nextStream() else { break }
+            while sent < count {
+                let stream = peer.monitor.highest + 1
+                try peer.wait(for: "MAX_STREAMS \(stream) or ERROR") { $0.grant >= stream || $0.fatal != nil }
+                if peer.monitor.fatal != nil { break }
                 peer.send(Generate(limit: 0).frame(stream), .cancel(stream))
                 sent += 1
             }
