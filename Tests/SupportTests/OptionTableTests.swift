@@ -86,7 +86,7 @@ private func parse(_ arguments: String...) throws -> (Settings, OptionTable<Sett
 
     @Test(arguments: [
         (["--threds", "2"], "unknown option --threds; did you mean --threads?"),
-        (["--xyzzy"], "unknown option --xyzzy; see --help"),
+        (["--xyzzy"], "unknown option --xyzzy; usage: tool [OPTIONS] [WORD…]; see --help"),
         (["-z"], "unknown option -z; did you mean -v?"),
         (["--threads"], "--threads needs a value: --threads N"),
         (["--threads", "0"], "--threads is out of range 1 to 1024: 0"),

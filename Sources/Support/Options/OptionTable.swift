@@ -130,7 +130,8 @@ package struct OptionTable<Settings> {
 
     private func unknown(_ name: String) -> ProgramError {
         let names = groups.flatMap(\.options).flatMap(\.names) + ["--help", "--version"]
-        let hint = nearestMatch(to: name, among: names).map { "did you mean \($0)?" } ?? "see --help"
+        let typed = usage.prefix { $0 != "\n" }
+        let hint = nearestMatch(to: name, among: names).map { "did you mean \($0)?" } ?? "usage: \(typed); see --help"
         return .usage("unknown option \(name); \(hint)")
     }
 }
