@@ -121,9 +121,10 @@ for target in package.targets where target.name == "LMConformance" {
     target.swiftSettings?.append(.unsafeFlags(["-Onone"]))
 }
 
-// What tests with sanitizers ask of these is little: optimizing them takes longer than they then run.
-if Context.environment["LM_QUICK_ENGINE"] != nil {
-    for target in package.targets where ["LMEngine", "LMTemplate"].contains(target.name) {
+// What tests with sanitizers ask of the rooms is little: optimizing them takes longer than they then run. Protocol is another
+// matter, it sums up every byte.
+if Context.environment["LM_QUICK_BUILD"] != nil {
+    for target in package.targets where target.name.hasPrefix("LM") && target.name != "LMProtocol" {
         target.swiftSettings?.append(.unsafeFlags(["-Onone"]))
     }
 }

@@ -1,19 +1,25 @@
-import LMEngine
+package import LMEngine
 
 /// A small random model whose weights are a function of tensor name and element index, the same function as in
 /// Tests/Goldens/make_synthetic_golden.py, so that no weight file is kept.
-struct SyntheticCheckpoint: Checkpoint {
-    let configuration: ModelConfiguration
-    let tokenizer: any Tokenizer
-    let chatTemplate: ChatTemplateSource? = nil
-    let weightByteCount = 0
+package struct SyntheticCheckpoint: Checkpoint {
+    /// The shape it was made for.
+    package let configuration: ModelConfiguration
+    /// Numbers for words.
+    package let tokenizer: any Tokenizer
+    /// None.
+    package let chatTemplate: ChatTemplateSource? = nil
+    /// Nobody asks.
+    package let weightByteCount = 0
 
-    init(_ configuration: ModelConfiguration) {
+    /// A model of the shape.
+    package init(_ configuration: ModelConfiguration) {
         self.configuration = configuration
         tokenizer = NumberTokenizer(vocabularySize: configuration.vocabularySize)
     }
 
-    func tensor(_ role: TensorRole) throws(EngineError) -> Tensor {
+    /// Made anew each time.
+    package func tensor(_ role: TensorRole) throws(EngineError) -> Tensor {
         let name =
             switch role {
             case .tokenEmbedding: "embedding"
@@ -56,7 +62,7 @@ private func uniform(_ name: String, count: Int) -> [Float] {
 }
 
 /// Text is decimal ids separated by spaces: a tokenizer for models that have no words.
-struct NumberTokenizer: Tokenizer {
+private struct NumberTokenizer: Tokenizer {
     let vocabularySize: Int
     let beginningOfSequence: Int32? = nil
     let endTokens: [Int32] = []
