@@ -24,9 +24,9 @@ extension RealModelTests {
             return request
         }
 
-        @Test("32 requests at once equal, token for token, the same requests alone")
-        func concurrent() async throws {
-            let server = try Server()
+        @Test("32 requests at once equal, token for token, the same requests alone", arguments: ["auto", "int8"])
+        func concurrent(cacheType: String) async throws {
+            let server = try Server(["--kv-cache-dtype", cacheType])
             let client = try client(server)
             defer { client.shutdown() }
             var alone: [[Int32]] = []
