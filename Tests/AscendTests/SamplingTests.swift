@@ -87,17 +87,17 @@ extension SimulatedDevice {
             }
         }
 
-        /// Samples behind each of nine tokens of a sequence.
+        /// Samples behind each of nine tokens of three sequences.
         private func sample(
             _ sampling: SamplingParameters, by backend: AscendBackend
         ) throws(EngineError) -> [Int32] {
-            let tokens = randomTokens(9, seed: 2)
-            let planner = StepPlanner(sequenceCount: 1)
+            let texts = (0..<3).map { randomTokens(9, seed: UInt64($0 + 2)) }
+            let planner = StepPlanner(sequenceCount: texts.count)
             var (result, sampled) = (StepResult(), [Int32]())
-            for position in tokens.indices {
-                try backend.execute(
-                    planner.plan([(0, tokens, position..<position + 1)], sampling: sampling), into: &result)
-                sampled.append(result.tokens[0])
+            for position in 0..<9 {
+                let shares = texts.indices.map { ($0, texts[$0], position..<position + 1) }
+                try backend.execute(planner.plan(shares, sampling: sampling), into: &result)
+                sampled += result.tokens
             }
             return sampled
         }
@@ -126,14 +126,14 @@ extension SimulatedDevice {
 
         @Test("Logits are copied of the rows that need them, before the wait if that is known")
         func copiesOfLogits() throws {
-            let row = 320 * 2
+            let rows = 3 * 320 * 2
             let whole = try trace(Self.parameters { $0.temperature = 1 })
             let step = try #require(whole.steps.last { $0.contains { $0.name == "aclmdlRIExecuteAsync" } })
-            #expect(Trace.downloads(step) == [row])
+            #expect(Trace.downloads(step) == [rows])
             let late = try trace(Self.flat)
             let steps = late.steps.suffix(3).dropLast()
             #expect(steps.first?.contains { $0.name == "aclmdlRIExecuteAsync" } == true)
-            #expect(steps.map(Trace.downloads) == [[], [row]])
+            #expect(steps.map(Trace.downloads) == [[], [rows]])
         }
 
         @Test("A device that is lost between a step and its logits is set up anew, and yields the same")
