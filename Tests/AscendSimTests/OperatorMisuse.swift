@@ -35,6 +35,20 @@ private func multiply(_ machine: Machine, _ a: OpaquePointer?, _ b: OpaquePointe
     try machine.run(machine.operators.aclnnMm) { machine.operators.aclnnMmGetWorkspaceSize(a, b, out, 0, $0, $1) }
 }
 
+/// Asks for the largest elements of rows of two.
+private func largest(
+    _ machine: Machine, _ count: Int, dim: Int64 = -1, sorted: Bool = true, values type: aclDataType = ACL_BF16,
+    places placeType: aclDataType = ACL_INT64, room: Int? = nil
+) throws {
+    let x = try machine.floats([1, 2, 4, 3], [2, 2])
+    let values = try machine.empty(type, [2, room ?? count])
+    let places = try machine.empty(placeType, [2, room ?? count])
+    try machine.run(machine.operators.aclnnTopk) {
+        machine.operators.aclnnTopkGetWorkspaceSize(
+            x.handle, Int64(count), dim, true, sorted, values.handle, places.handle, $0, $1)
+    }
+}
+
 /// A tensor must be made, or else the call's reason is thrown.
 private func made(_ machine: Machine, _ tensor: OpaquePointer?) throws -> OpaquePointer? {
     if tensor == nil { try machine.check(161002) }
@@ -211,14 +225,12 @@ extension Misuse {
                     a.handle, b.handle, scale.handle, nil, tokens.handle, nil, false, false, out.handle, $0, $1)
             }
         },
-        Misuse("more of the largest than there are", 161002) { machine in
-            let x = try machine.floats([1, 2], [1, 2])
-            let (values, places) = (try machine.empty(ACL_BF16, [1, 3]), try machine.empty(ACL_INT64, [1, 3]))
-            try machine.run(machine.operators.aclnnTopk) {
-                machine.operators.aclnnTopkGetWorkspaceSize(
-                    x.handle, 3, -1, true, true, values.handle, places.handle, $0, $1)
-            }
-        },
+        Misuse("more of the largest than there are", 161002) { try largest($0, 3) },
+        Misuse("the largest in no order", 161002) { try largest($0, 2, sorted: false) },
+        Misuse("the largest of each column", 161002) { try largest($0, 2, dim: 0) },
+        Misuse("the largest in another type", 161002) { try largest($0, 2, values: ACL_FLOAT) },
+        Misuse("places of 32 bits", 161002) { try largest($0, 2, places: ACL_INT32) },
+        Misuse("room for fewer of the largest", 161002) { try largest($0, 2, room: 1) },
     ]
 
     static let ofGraphs: [Misuse] = [

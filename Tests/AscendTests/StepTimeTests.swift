@@ -13,6 +13,8 @@ extension SimulatedDevice {
             var calls: Int
             /// Operators put on a stream by the host.
             var launches: Int
+            /// Bytes that the host asks for, with those that a replay brings unasked left out.
+            var downloaded: Int
             var milliseconds: Double
         }
 
@@ -20,7 +22,7 @@ extension SimulatedDevice {
 
         /// For each batch a step that is launched operator by operator, and one that is replayed.
         private static func steps(
-            _ model: ModelConfiguration, isInteger: Bool
+            _ model: ModelConfiguration, isInteger: Bool, sampling: SamplingParameters = StepPlanner.greedy
         ) throws -> [(launched: Step, replayed: Step)] {
             let trace = try Trace(["COMPUTE": "0", "DELAY_US": "0"]) {
                 let backend = try Simulator.backend(
@@ -34,7 +36,8 @@ extension SimulatedDevice {
                 try backend.execute(planner.plan([(0, tokens, 0..<2)]), into: &result)
                 for batch in batches {
                     for position in 1_024..<1_028 {
-                        let plan = planner.plan((0..<batch).map { ($0, tokens, position..<position + 1) })
+                        let plan = planner.plan(
+                            (0..<batch).map { ($0, tokens, position..<position + 1) }, sampling: sampling)
                         try backend.execute(plan, into: &result)
                     }
                 }
@@ -44,6 +47,7 @@ extension SimulatedDevice {
                     Step(
                         calls: calls.count { !$0.name.hasPrefix("aclCreate") && !$0.name.hasPrefix("aclDestroy") } + 1,
                         launches: calls.count { $0.name.hasPrefix("aclnn") && !$0.name.hasSuffix("GetWorkspaceSize") },
+                        downloaded: Trace.downloads(calls).reduce(0, +),
                         milliseconds: (ends.0 - ends.1) / 1_000)
                 }
             return batches.indices.map { (steps[4 * $0], steps[4 * $0 + 3]) }
@@ -80,6 +84,33 @@ extension SimulatedDevice {
                 print(
                     "Qwen2.5-7B on Ascend910B3, \(isInteger ? "W8A8" : "bf16"), batch \(batch): bound \(bound) ms, "
                         + "replayed \(replayed) ms, launched \(launched) ms; \(launches) launches a layer")
+            }
+        }
+
+        @Test("Sampling the best few brings the host a small part of the logits, and takes a step no call more")
+        func sampling() throws {
+            func steps(_ change: (inout SamplingParameters) -> Void) throws -> [(launched: Step, replayed: Step)] {
+                var parameters = SamplingParameters()
+                parameters.seed = 1
+                change(&parameters)
+                return try Self.steps(.qwen7B(layers: 1), isInteger: false, sampling: parameters)
+            }
+            let (greedy, best, whole) = (
+                try steps { $0.temperature = 0 }, try steps { $0.topK = 20 }, try steps { $0.temperature = 0.7 }
+            )
+            for (index, batch) in Self.batches.enumerated() {
+                let (greedy, best, whole) = (greedy[index], best[index], whole[index])
+                #expect(best.replayed.calls == greedy.replayed.calls)
+                #expect(best.launched.launches == greedy.launched.launches + 1)
+                #expect(whole.launched.downloaded == greedy.launched.downloaded + batch * 152_064 * 2)
+                // A token of 8 bytes and a logit of 2 for each of 128, and what lies between two arrays.
+                let added = best.launched.downloaded - greedy.launched.downloaded
+                #expect((0...256).contains(added - batch * 128 * 10))
+                print(
+                    "Sampling in a step of \(batch) rows: \(best.launched.downloaded) bytes, "
+                        + "\(whole.launched.downloaded) with all logits, \(greedy.launched.downloaded) greedy; replayed "
+                        + "\(best.replayed.milliseconds), \(whole.replayed.milliseconds) and "
+                        + "\(greedy.replayed.milliseconds) ms")
             }
         }
 

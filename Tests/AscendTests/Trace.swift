@@ -41,4 +41,10 @@ struct Trace {
     }
 
     private static let wait = "aclrtSynchronizeStreamWithTimeout"
+
+    /// Bytes that each of the calls copies from the device to the host.
+    static func downloads(_ calls: [Entry]) -> [Int] {
+        calls.filter { $0.name == "aclrtMemcpyAsync" && $0.note.hasSuffix(" D2H") }
+            .compactMap { Int($0.note.prefix { $0 != " " }) }
+    }
 }

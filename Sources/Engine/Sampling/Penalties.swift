@@ -4,8 +4,8 @@
 struct Penalties {
     /// (vocabulary) occurrences of each token in the output; all 0 between calls.
     private var occurrences: [UInt32]
-    /// Set in `occurrences` once a token has got its penalties, so that repeats in the history do not count twice.
-    private static let isDone: UInt32 = 1 << 31
+    /// Set in `occurrences` for tokens of the history until they got their penalties, so that repeats do not count twice.
+    private static let isDue: UInt32 = 1 << 31
 
     init(vocabularySize: Int) {
         occurrences = [UInt32](repeating: 0, count: vocabularySize)
@@ -17,26 +17,48 @@ struct Penalties {
             precondition(logits.indices.contains(Int(token)), "a banned token is outside the vocabulary")
             logits[Int(token)] = -.infinity
         }
-        let parameters = task.parameters
-        let penalizesOutput = parameters.presencePenalty != 0 || parameters.frequencyPenalty != 0
-        guard parameters.repetitionPenalty != 1 || penalizesOutput else { return !task.bannedTokens.isEmpty }
-
-        for token in task.history[task.promptLength...] { occurrences[Int(token)] += 1 }
+        guard task.parameters.hasPenalties else { return !task.bannedTokens.isEmpty }
+        tally(task)
         for token in task.history {
             let index = Int(token)
-            let count = occurrences[index]
-            guard count & Self.isDone == 0 else { continue }
-            occurrences[index] |= Self.isDone
-            logits[index] = penalized(logits[index], occurrences: count, parameters)
+            logits[index] = penalized(logits[index], token, task.parameters)
+            occurrences[index] = 0
         }
-        for token in task.history { occurrences[Int(token)] = 0 }
         return true
     }
 
-    private func penalized(_ logit: Float, occurrences count: UInt32, _ parameters: SamplingParameters) -> Float {
+    /// The same for the logits of some tokens, the only ones that are looked at.
+    mutating func apply(to logits: inout [Float], of tokens: [Int32], _ task: borrowing SampleTask) {
+        for (index, token) in tokens.enumerated() where task.bannedTokens.contains(token) {
+            logits[index] = -.infinity
+        }
+        guard task.parameters.hasPenalties else { return }
+        tally(task)
+        for (index, token) in tokens.enumerated() {
+            logits[index] = penalized(logits[index], token, task.parameters)
+        }
+        for token in task.history { occurrences[Int(token)] = 0 }
+    }
+
+    private mutating func tally(_ task: borrowing SampleTask) {
+        for token in task.history[task.promptLength...] { occurrences[Int(token)] += 1 }
+        for token in task.history { occurrences[Int(token)] |= Self.isDue }
+    }
+
+    private func penalized(_ logit: Float, _ token: Int32, _ parameters: SamplingParameters) -> Float {
+        guard occurrences[Int(token)] & Self.isDue != 0 else { return logit }
+        let count = occurrences[Int(token)] & ~Self.isDue
         var result = logit > 0 ? logit / parameters.repetitionPenalty : logit * parameters.repetitionPenalty
         result -= parameters.frequencyPenalty * Float(count)
         if count > 0 { result -= parameters.presencePenalty }
         return result
     }
+}
+
+extension SamplingParameters {
+    /// Whether tokens seen before get other logits.
+    var hasPenalties: Bool { repetitionPenalty != 1 || presencePenalty != 0 || frequencyPenalty != 0 }
+
+    /// Whether these logits may be higher than before.
+    var penaltiesRaise: Bool { repetitionPenalty < 1 || presencePenalty < 0 || frequencyPenalty < 0 }
 }

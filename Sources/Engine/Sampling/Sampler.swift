@@ -46,24 +46,17 @@ package struct Sampler {
             task.expected
             ?? (task.parameters.isGreedy ? firstIndex(of: maximum, in: row) : draw(from: row, maximum: maximum, task))
 
+        guard let count = task.parameters.logprobs else { return result.append(token) }
         result.tokens.append(token)
-        if let count = task.parameters.logprobs {
-            appendLogprobs(of: token, alternatives: count, maximum: rawMaximum, to: &result)
-        } else {
-            result.logprobCounts.append(0)
-        }
+        appendLogprobs(of: token, alternatives: count, maximum: rawMaximum, to: &result)
     }
 
     private mutating func draw(
         from row: UnsafeBufferPointer<Float>, maximum: Float, _ task: borrowing SampleTask
     ) -> Int32 {
-        let parameters = task.parameters
-        weights.fill(row, maximum: maximum, temperature: parameters.temperature)
-        if parameters.minP > 0 { weights.keep(aboveShare: parameters.minP) }
-        if parameters.topK > 0 && parameters.topK < row.count { weights.keep(heaviest: parameters.topK) }
-        if parameters.topP < 1 { weights.keep(nucleus: parameters.topP) }
-        guard let seed = parameters.seed else { preconditionFailure("the scheduler sets the seed of every sample") }
-        return weights.draw(CounterRandom.bits(seed: seed, position: task.outputPosition))
+        weights.fill(row, maximum: maximum, temperature: task.parameters.temperature)
+        weights.filter(by: task.parameters)
+        return weights.draw(task.randomBits)
     }
 
     private mutating func keepRaw(_ row: UnsafeBufferPointer<Float>) {
@@ -117,9 +110,20 @@ private func firstIndex(of maximum: Float, in row: UnsafeBufferPointer<Float>) -
     preconditionFailure("the maximum is not in its row")
 }
 
+extension SampleTask {
+    /// The random number of its one draw.
+    var randomBits: UInt64 {
+        guard let seed = parameters.seed else { preconditionFailure("the scheduler sets the seed of every sample") }
+        return CounterRandom.bits(seed: seed, position: outputPosition)
+    }
+}
+
 extension StepResult {
-    mutating func appendNonFinite() {
-        tokens.append(Self.nonFinite)
+    mutating func appendNonFinite() { append(Self.nonFinite) }
+
+    /// A token without log-probabilities.
+    mutating func append(_ token: Int32) {
+        tokens.append(token)
         logprobCounts.append(0)
     }
 }

@@ -46,16 +46,44 @@ package struct TokenWeights {
         total = sum
     }
 
-    /// Min-p: drops tokens below `share` (0...1) of the likeliest one's weight.
-    package mutating func keep(aboveShare share: Float) {
-        let threshold = UInt64(share * Float(Self.one))
-        keep { weight, _ in weight >= threshold }
+    /// The most that a token weighs whose logit is at most `logit`, with the maximum and the temperature of `fill`.
+    ///
+    /// The exponential is off by units in the last place, and may fall where its argument rises: 2^-16 allows for that.
+    package static func most(atLogit logit: Float, maximum: Float, temperature: Float) -> UInt64 {
+        let weight = exponential(SIMD8(repeating: (logit - maximum) / temperature))[0] * Float(one)
+        return UInt64(weight + weight * 0x1p-16)
     }
 
-    /// Top-k: keeps the `count` heaviest tokens and, like vLLM, all that weigh as much as the last of them.
-    package mutating func keep(heaviest count: Int) {
-        guard let cutoff = cutoffs.cutoff(in: values, reaching: UInt64(count), measure: { _ in 1 }) else { return }
+    /// Min-p, top-k and top-p, each relative to what the one before left.
+    ///
+    /// - Returns: the weight below which min-p and top-k drop a token, or would drop one that is not in the row; 1 where
+    ///   they drop none, for tokens that weigh nothing take no part.
+    @discardableResult
+    package mutating func filter(by parameters: SamplingParameters) -> UInt64 {
+        var least: UInt64 = 1
+        if parameters.minP > 0 { least = max(least, keep(aboveShare: parameters.minP)) }
+        if parameters.topK > 0 && parameters.topK < values.count {
+            least = max(least, keep(heaviest: parameters.topK))
+        }
+        if parameters.topP < 1 { keep(nucleus: parameters.topP) }
+        return least
+    }
+
+    /// Min-p: drops tokens below `share` (0...1) of the likeliest one's weight. Returns that weight.
+    @discardableResult
+    package mutating func keep(aboveShare share: Float) -> UInt64 {
+        let threshold = UInt64(share * Float(Self.one))
+        keep { weight, _ in weight >= threshold }
+        return threshold
+    }
+
+    /// Top-k: keeps the `count` heaviest tokens and, like vLLM, all that weigh as much as the last of them. Returns what
+    /// that one weighs; 0 where there are no more than `count`.
+    @discardableResult
+    package mutating func keep(heaviest count: Int) -> UInt64 {
+        guard let cutoff = cutoffs.cutoff(in: values, reaching: UInt64(count), measure: { _ in 1 }) else { return 0 }
         keep { weight, _ in weight >= cutoff.weight }
+        return cutoff.weight
     }
 
     /// Top-p: keeps a token while the tokens before it in descending order (of equal weights the lower id first) make

@@ -10,11 +10,11 @@ struct AscendAddresses {
     let cache: AscendCacheShape
     let memory: AscendStepMemory
 
-    /// The first byte of what `place` names.
-    func address(of place: AscendPlace) -> UnsafeMutableRawPointer {
+    /// The first byte of what `place` names in a step of `size`.
+    func address(of place: AscendPlace, _ size: AscendStepSize) -> UnsafeMutableRawPointer {
         switch place {
         case .weight(let entry): weights + weightOffsets[entry]
-        case .activation(let activation): activations + memory.offset(of: activation)
+        case .activation(let activation): activations + memory.offset(of: activation, size)
         case .input(let input): inputs + memory.offset(of: input)
         case .keys(let layer): keyValues + cache.offset(ofKeys: layer)
         case .values(let layer): keyValues + cache.offset(ofValues: layer)
@@ -55,7 +55,7 @@ struct AscendAddresses {
         var storage = zip(lengths, strides).reduce(offset + 1) { $0 + ($1.0 - 1) * $1.1 }
         let object = AscendLibraries.shared.objects.aclCreateTensor?(
             lengths, UInt64(lengths.count), aclDataType(tensor.element.rawValue), strides, offset,
-            ACL_FORMAT_ND, &storage, 1, address(of: tensor.place))
+            ACL_FORMAT_ND, &storage, 1, address(of: tensor.place, size))
         guard let object else { throw .objectNotMade("aclCreateTensor") }
         return object
     }

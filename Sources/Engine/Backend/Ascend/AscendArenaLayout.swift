@@ -3,13 +3,18 @@
 struct AscendArenaLayout: Sendable {
     private(set) var byteCount = 0
 
+    private static let padding = 31 + 32 + 63
+
+    /// What a range of `count` bytes takes.
+    static func room(for count: Int) -> Int { (count + padding) / 64 * 64 }
+
     /// The offset of a new range of `count` bytes.
     ///
     /// - Throws: `EngineError.insufficientMemory` when the sum passes what 63 bits count.
     mutating func reserve(_ count: Int) throws(EngineError) -> Int {
         let offset = byteCount
-        let (padded, overflow) = count.addingReportingOverflow(31 + 32 + 63)
-        let (end, overflowsToo) = offset.addingReportingOverflow(padded / 64 * 64)
+        let (_, overflow) = count.addingReportingOverflow(Self.padding)
+        let (end, overflowsToo) = offset.addingReportingOverflow(overflow ? 0 : Self.room(for: count))
         guard count >= 0, !overflow, !overflowsToo else {
             throw EngineError(.insufficientMemory, "tensors on the NPU of more than 2^63 bytes together")
         }

@@ -19,6 +19,8 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
     /// How long steps may take; set between two of them.
     package var watch = AscendStepWatch.Limits() { didSet { group?.limit(watch) } }
     private var sampler: Sampler
+    private var candidateSampler: CandidateSampler
+    private let candidateCount: Int
     private var row: [Float]
 
     /// Finds CANN and the devices, and copies the weights to them.
@@ -52,6 +54,8 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
         (self.checkpoint, self.model, self.group) = (checkpoint, model, group)
         monitor = AscendMonitor(index: firstDevice)
         sampler = Sampler(vocabularySize: model.vocabularySize)
+        candidateCount = AscendProgram.candidateCount(of: model)
+        candidateSampler = CandidateSampler(count: candidateCount, vocabularySize: model.vocabularySize)
         row = [Float](repeating: 0, count: model.vocabularySize)
     }
 
@@ -131,29 +135,52 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
     public func execute(_ plan: borrowing StepPlan, into result: inout StepResult) throws(EngineError) {
         result.removeAll()
         guard plan.rowCount > 0 else { return }
-        let needsLogits = !plan.samples.allSatisfy(\.wantsLikeliest)
-        let outputs = try run(plan, withLogits: needsLogits)
+        let sources = plan.samples.map { $0.source(candidateCount: candidateCount) }
+        let outputs = try run(plan, AscendDemand(sources))
         appendFaults(outputs, rows: plan.rowCount, to: &result)
         for index in 0..<plan.hiddenRows.count * model.embeddingLength {
             result.hiddenStates.append(element.load(outputs.hiddenStates, index))
         }
+        let tokens = zip(sources, plan.samples.indices).map { source, sample in
+            choose(plan.samples[sample], sample, from: source, of: outputs)
+        }
+        try fetchLogits(of: tokens.indices.filter { tokens[$0] == nil && sources[$0] == .candidates })
         for (sample, task) in plan.samples.enumerated() {
-            if let logits = outputs.logits {
-                fill(from: logits, sample)
-                row.withUnsafeMutableBufferPointer { sampler.sample($0, task, into: &result) }
+            if let token = tokens[sample] {
+                result.append(token)
             } else {
-                let isFinite = outputs.isFinite(row: Int(task.row))
-                result.tokens.append(isFinite ? outputs.likeliest[sample] : StepResult.nonFinite)
-                result.logprobCounts.append(0)
+                fill(from: outputs.logits, sample)
+                row.withUnsafeMutableBufferPointer { sampler.sample($0, task, into: &result) }
             }
+        }
+    }
+
+    /// A token that is known without all logits; nil where it is not.
+    private func choose(
+        _ task: SampleTask, _ sample: Int, from source: SampleSource, of outputs: AscendOutputs
+    ) -> Int32? {
+        guard source != .logits else { return nil }
+        guard outputs.isFinite(row: Int(task.row)) else { return StepResult.nonFinite }
+        guard source == .candidates else { return outputs.likeliest[sample] }
+        return candidateSampler.choose(task) { candidate in
+            let index = sample * candidateCount + candidate
+            return (Int32(clamping: outputs.candidateTokens[index]), element.load(outputs.candidateLogits, index))
+        }
+    }
+
+    /// Gets the logits of samples whose candidates did not suffice.
+    private func fetchLogits(of samples: [Int]) throws(EngineError) {
+        guard !samples.isEmpty else { return }
+        try onDevices { (group) throws(AscendError) in
+            try group.fetchLogits(of: RangeSet(samples.map { $0..<$0 + 1 }))
         }
     }
 
     /// The logits of `plan.samples`, in order, without sampling: for comparison with other back ends.
     package func forward(_ plan: borrowing StepPlan) throws(EngineError) -> [[Float]] {
-        guard let logits = try run(plan, withLogits: true).logits else { preconditionFailure("logits were asked for") }
+        let outputs = try run(plan, AscendDemand(plan.samples.map { _ in .logits }))
         return plan.samples.indices.map { sample in
-            fill(from: logits, sample)
+            fill(from: outputs.logits, sample)
             return row
         }
     }
@@ -175,13 +202,19 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
 
     // MARK: - The device
 
-    private func run(_ plan: borrowing StepPlan, withLogits: Bool) throws(EngineError) -> AscendOutputs {
-        let group = try liveGroup()
+    private func run(_ plan: borrowing StepPlan, _ demand: AscendDemand) throws(EngineError) -> AscendOutputs {
         let batch = plan.onlyDecodes ? batches.size(for: plan.rowCount) : nil
+        return try onDevices { (group) throws(AscendError) in try group.run(plan, demand, batch: batch) }
+    }
+
+    private func onDevices<Result>(
+        _ body: (AscendGroup) throws(AscendError) -> Result
+    ) throws(EngineError) -> Result {
+        let group = try liveGroup()
         do throws(AscendError) {
-            let outputs = try group.run(plan, withLogits: withLogits, batch: batch)
+            let result = try body(group)
             recovery.succeeded()
-            return outputs
+            return result
         } catch {
             // What was launched before may still be at work in memory that is about to be used again, or given back.
             let isSettled = group.settle()
@@ -230,14 +263,5 @@ extension StepPlan {
     fileprivate var onlyDecodes: Bool {
         rowCount == sequenceCount && samples.count == rowCount && hiddenRows.isEmpty
             && samples.enumerated().allSatisfy { Int($1.row) == $0 }
-    }
-}
-
-extension SampleTask {
-    /// Whether the token of the largest logit is all that is asked for.
-    fileprivate var wantsLikeliest: Bool {
-        parameters.isGreedy && parameters.logprobs == nil && bannedTokens.isEmpty && expected == nil
-            && parameters.repetitionPenalty == 1 && parameters.presencePenalty == 0
-            && parameters.frequencyPenalty == 0
     }
 }

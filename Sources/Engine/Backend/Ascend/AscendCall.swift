@@ -22,6 +22,8 @@ enum AscendCall: Sendable {
     case attention(AscendAttention)
     /// y = the index of each row's largest element
     case argMax(x: AscendTensor, y: AscendTensor)
+    /// The largest elements of each row, the best first, and where they are.
+    case topK(x: AscendTensor, values: AscendTensor, places: AscendTensor)
     case swiGlu(x: AscendTensor, y: AscendTensor)
     /// y = x as 8-bit integers with a scale for each row.
     case dynamicQuant(x: AscendTensor, y: AscendTensor, scale: AscendTensor)
@@ -50,6 +52,7 @@ enum AscendCall: Sendable {
         case .storeKeyValue: .storeKeyValue
         case .attention: .attention
         case .argMax: .argMax
+        case .topK: .topK
         case .swiGlu: .swiGlu
         case .dynamicQuant: .dynamicQuant
         case .ascendQuant: .ascendQuant
@@ -73,16 +76,15 @@ enum AscendCollective: Sendable {
 /// The operators that calls are made of.
 enum AscendOperator: CaseIterable {
     case indexSelect, rmsNorm, addRmsNorm, addRmsNormDynamicQuant, matmul, inplaceAdd,
-        inplaceCopy, rotaryPositionEmbedding, storeKeyValue, attention, argMax, swiGlu,
+        inplaceCopy, rotaryPositionEmbedding, storeKeyValue, attention, argMax, topK, swiGlu,
         dynamicQuant, ascendQuant, quantMatmul,
-        cast, moeGatingTopKSoftmax, topK, softmax, moeInitRouting, groupedMatmul, inplaceZero, sigmoid, mul,
+        cast, moeGatingTopKSoftmax, softmax, moeInitRouting, groupedMatmul, inplaceZero, sigmoid, mul,
         moeFinalizeRouting
 
     /// Whether models without experts do without it.
     var isForExperts: Bool {
         switch self {
-        case .cast, .moeGatingTopKSoftmax, .topK, .softmax, .moeInitRouting, .groupedMatmul, .inplaceZero, .sigmoid,
-            .mul,
+        case .cast, .moeGatingTopKSoftmax, .softmax, .moeInitRouting, .groupedMatmul, .inplaceZero, .sigmoid, .mul,
             .moeFinalizeRouting:
             true
         default: false
@@ -103,13 +105,13 @@ enum AscendOperator: CaseIterable {
         case .storeKeyValue: ["ScatterPaKvCache", "InplaceIndexCopy"]
         case .attention: ["FusedInferAttentionScoreV3"]
         case .argMax: ["ArgMax"]
+        case .topK: ["Topk"]
         case .swiGlu: ["SwiGlu"]
         case .dynamicQuant: ["DynamicQuant"]
         case .ascendQuant: ["AscendQuant"]
         case .quantMatmul: ["QuantMatmulV5", "QuantMatmulV4"]
         case .cast: ["Cast"]
         case .moeGatingTopKSoftmax: ["MoeGatingTopKSoftmax"]
-        case .topK: ["Topk"]
         case .softmax: ["Softmax"]
         case .moeInitRouting: ["MoeInitRoutingV2"]
         case .groupedMatmul: ["GroupedMatmulV5", "GroupedMatmulV4"]

@@ -4,8 +4,6 @@ enum AscendExpertCall: Sendable {
     case cast(x: AscendTensor, y: AscendTensor)
     /// The largest shares of a softmax over all experts, the best first, and whose they are.
     case gating(scores: AscendTensor, weights: AscendTensor, chosen: AscendTensor, unused: AscendTensor)
-    /// The largest elements of each row, the best first, and where they are.
-    case topK(x: AscendTensor, values: AscendTensor, places: AscendTensor)
     case softmax(x: AscendTensor, y: AscendTensor)
     /// Copies each row once for each of its experts, sorted by expert: where choices went, and how many each expert has.
     case initRouting(
@@ -28,7 +26,6 @@ enum AscendExpertCall: Sendable {
         switch self {
         case .cast: .cast
         case .gating: .moeGatingTopKSoftmax
-        case .topK: .topK
         case .softmax: .softmax
         case .initRouting: .moeInitRouting
         case .groupedMatmul: .groupedMatmul

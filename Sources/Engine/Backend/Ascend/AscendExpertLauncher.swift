@@ -10,7 +10,6 @@ extension AscendLauncher {
         case .cast(let x, let y): try launchCast(x, y)
         case .gating(let scores, let weights, let chosen, let unused):
             try launchGating(scores, weights, chosen, unused)
-        case .topK(let x, let values, let places): try launchTopK(x, values, places)
         case .softmax(let x, let y): try launchSoftmax(x, y)
         case .initRouting(let x, let chosen, let expanded, let places, let counts):
             try launchInitRouting(x, chosen, expanded, places, counts)
@@ -44,17 +43,6 @@ extension AscendLauncher {
             "aclnnMoeGatingTopKSoftmax", table.aclnnMoeGatingTopKSoftmaxGetWorkspaceSize,
             table.aclnnMoeGatingTopKSoftmax
         ) { $0(scores, nil, count, weights, chosen, unused, $1, $2) }
-    }
-
-    private mutating func launchTopK(
-        _ x: AscendTensor, _ values: AscendTensor, _ places: AscendTensor
-    ) throws(AscendError) {
-        let count = addresses.length(of: values.shape[1], size)
-        let (x, values, places) = (try make(x), try make(values), try make(places))
-        let table = libraries.operators
-        try operators.run("aclnnTopk", table.aclnnTopkGetWorkspaceSize, table.aclnnTopk) {
-            $0(x, count, -1, true, true, values, places, $1, $2)
-        }
     }
 
     private mutating func launchSoftmax(_ x: AscendTensor, _ y: AscendTensor) throws(AscendError) {

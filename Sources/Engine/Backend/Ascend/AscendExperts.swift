@@ -64,7 +64,7 @@ extension AscendProgram {
     ) -> (AscendTensor, weights: AscendTensor) {
         let (best, places) = (use(.bestScores, count), use(.bestPlaces, count))
         let (chosen, weights) = (use(.chosen, count), use(.expertWeights, count))
-        append(.topK(x: scores, values: best, places: places))
+        trunk.append(.topK(x: scores, values: best, places: places))
         append(.softmax(x: best, y: weights))
         append(.cast(x: places, y: chosen))
         return (chosen, weights)

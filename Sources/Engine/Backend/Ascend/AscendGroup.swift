@@ -58,17 +58,33 @@ final class AscendGroup: @unchecked Sendable {  // used by one thread at a time;
     /// Computes the step of a plan; parameters as those of `AscendSession.run`.
     ///
     /// - Throws: what the first rank to fail came to.
-    func run(_ plan: borrowing StepPlan, withLogits: Bool, batch: Int?) throws(AscendError) -> AscendOutputs {
+    func run(
+        _ plan: borrowing StepPlan, _ demand: AscendDemand, batch: Int?
+    ) throws(AscendError) -> AscendOutputs {
         let plan = copy plan
-        let outputs = threads.run { [sessions, peers] (rank) throws(AscendError) in
+        return try together { (session) throws(AscendError) in try session.run(plan, demand, batch: batch) }[0]
+    }
+
+    /// Copies the logits of some samples of the step that ran last to its outputs.
+    ///
+    /// - Throws: what the first rank to fail came to.
+    func fetchLogits(of samples: RangeSet<Int>) throws(AscendError) {
+        _ = try together { (session) throws(AscendError) in try session.fetchLogits(of: samples) }
+    }
+
+    /// What the ranks come to, each on its thread; one that fails tells the others.
+    private func together<Value>(
+        _ body: @escaping @Sendable (AscendSession) throws(AscendError) -> Value
+    ) throws(AscendError) -> [Value] {
+        let results = threads.run { [sessions, peers] (rank) throws(AscendError) in
             do throws(AscendError) {
-                return try sessions[rank].run(plan, withLogits: withLogits, batch: batch)
+                return try body(sessions[rank])
             } catch {
                 peers.fail(rank)
                 throw error
             }
         }
-        return try all(outputs)[0]
+        return try all(results)
     }
 
     /// Bounds how long a step may take from now on.

@@ -44,6 +44,7 @@ struct AscendLauncher {
         case .attention(let attention):
             try AscendAttentionTask(attention, addresses, size).launch(lengths, operators)
         case .argMax(let x, let y): try launchArgMax(x, y)
+        case .topK(let x, let values, let places): try launchTopK(x, values, places)
         case .swiGlu(let x, let y): try launchSwiGlu(x, y)
         case .dynamicQuant(let x, let y, let scale): try launchDynamicQuant(x, y, scale)
         case .ascendQuant(let x, let factor, let offset, let y): try launchQuant(x, factor, offset, y)
@@ -56,7 +57,7 @@ struct AscendLauncher {
 
     private func launch(_ collective: AscendCollective) throws(AscendError) {
         guard let communicator else { preconditionFailure("a rank alone has nobody to tell") }
-        func place(_ tensor: AscendTensor) -> UnsafeMutableRawPointer { addresses.address(of: tensor.place) }
+        func place(_ tensor: AscendTensor) -> UnsafeMutableRawPointer { addresses.address(of: tensor.place, size) }
         func count(_ tensor: AscendTensor) -> Int { addresses.count(of: tensor, size) }
         let stream = operators.stream
         switch collective {
@@ -233,6 +234,17 @@ struct AscendLauncher {
         let table = libraries.operators
         try operators.run("aclnnArgMax", table.aclnnArgMaxGetWorkspaceSize, table.aclnnArgMax) {
             $0(x, -1, false, y, $1, $2)
+        }
+    }
+
+    private mutating func launchTopK(
+        _ x: AscendTensor, _ values: AscendTensor, _ places: AscendTensor
+    ) throws(AscendError) {
+        let count = addresses.length(of: values.shape[1], size)
+        let (x, values, places) = (try make(x), try make(values), try make(places))
+        let table = libraries.operators
+        try operators.run("aclnnTopk", table.aclnnTopkGetWorkspaceSize, table.aclnnTopk) {
+            $0(x, count, -1, true, true, values, places, $1, $2)
         }
     }
 

@@ -6,6 +6,8 @@ struct AscendProgram: Sendable {
     private(set) var scatteredTrunk: [AscendCall] = []
     /// Logits of the sampled rows.
     private(set) var head: [AscendCall] = []
+    /// The largest of these, for steps that sample.
+    private(set) var candidates: [AscendCall] = []
     /// The rows behind the last norm that are wanted as they are.
     private(set) var hidden: [AscendCall] = []
     /// Elements of a row of each activation, by its raw value; 0 for those without use.
@@ -50,6 +52,10 @@ struct AscendProgram: Sendable {
         let normed = try addTrunk(&weights)
         if rank.leads { addHead(normed, try weights.output(sharing: try weights.embedding())) }
     }
+
+    /// How many of a row's largest logits the host gets: more than requests usually keep, and some to tell that no others
+    /// are as large.
+    static func candidateCount(of model: ModelConfiguration) -> Int { min(128, model.vocabularySize) }
 
     /// Everything up to the rows behind the last norm, which it returns.
     private mutating func addTrunk(_ weights: inout AscendWeights) throws(EngineError) -> AscendTensor {
@@ -210,6 +216,11 @@ struct AscendProgram: Sendable {
         multiply(sampled, output, into: logits, in: \.head)
         reserve(.likeliest, 1)
         head.append(.argMax(x: logits, y: likeliest))
+        let count = Self.candidateCount(of: model)
+        candidates.append(
+            .topK(
+                x: logits, values: use(.candidateLogits, count, .samples),
+                places: use(.candidateTokens, count, .samples)))
         _ = use(.wanted, model.embeddingLength, .hiddenRows)
         hidden.append(.indexSelect(source: normed, indices: input(.hiddenRows, .hiddenRows), out: wanted))
     }
@@ -329,7 +340,7 @@ extension AscendActivation {
     /// What its rows are counted by.
     var rows: AscendExtent {
         switch self {
-        case .sampled, .logits, .likeliest: .samples
+        case .sampled, .logits, .likeliest, .candidateLogits, .candidateTokens: .samples
         case .wanted: .hiddenRows
         default: .rows
         }
@@ -340,7 +351,7 @@ extension AscendActivation {
         switch self {
         case .quants, .ownQuants: .int8
         case .likeliest, .chosen, .ownChoices, .unusedRows, .expandedPlaces, .expertCounts: .int32
-        case .bestPlaces, .groups: .int64
+        case .bestPlaces, .groups, .candidateTokens: .int64
         case .quantScales, .ownQuantScales, .inverseDeviation, .ownDeviation, .scores, .bestScores, .expertWeights:
             .float32
         default: element

@@ -14,8 +14,10 @@ final class AscendSession: @unchecked Sendable {  // used by one thread at a tim
     private let steps: AscendStepArena
     /// Steps that decode, padded; captured graphs hold addresses in it.
     private let batches: AscendStepArena
-    private var graphs: [Int: AscendGraph] = [:]
+    private var graphs: [GraphKey: AscendGraph] = [:]
     private var updateStream: aclrtStream?
+    /// What ran last, and where its outputs are.
+    private var lastStep: (arena: AscendStepArena, size: AscendStepSize)?
     private var graphsFailed = false
     var watch = AscendStepWatch(AscendStepWatch.Limits())
     private let clock = MonotonicClock.system
@@ -171,14 +173,20 @@ final class AscendSession: @unchecked Sendable {  // used by one thread at a tim
 
     // MARK: - Steps
 
+    /// What captured steps differ in.
+    private struct GraphKey: Hashable {
+        let batch: Int
+        let withCandidates: Bool
+    }
+
     /// Computes the step of a plan and waits for it.
     ///
     /// - Parameters:
-    ///   - withLogits: whether logits are wanted, and not only the likeliest tokens.
+    ///   - demand: what is wanted besides the likeliest tokens.
     ///   - batch: what the step is padded to and prepared for, if it is one that decodes; nil to run it as it is.
     /// - Throws: `AscendError`, after which nothing the step wrote is to be trusted.
     func run(
-        _ plan: borrowing StepPlan, withLogits: Bool, batch: Int?
+        _ plan: borrowing StepPlan, _ demand: AscendDemand, batch: Int?
     ) throws(AscendError) -> AscendOutputs {
         guard let cache else { preconditionFailure("the KV pool is there before the first step") }
         try device.enter()
@@ -189,30 +197,44 @@ final class AscendSession: @unchecked Sendable {  // used by one thread at a tim
         if try !arena.reserve(size) && batch != nil { graphs.removeAll() }
         if batch != nil { size.blockTableStride = arena.layout?.capacity.blockTableStride ?? size.blockTableStride }
         arena.write(plan, size, cache)
-        let graph = batch.flatMap { graphs[$0] }
+        let key = batch.map { GraphKey(batch: $0, withCandidates: demand.candidates) }
+        let graph = key.flatMap { graphs[$0] }
         let lengths = try AscendLengths(plan, paddedTo: size.sequences, rowEnds: graph?.rowEnds)
         if let graph {
             try graph.replay(lengths)
         } else {
             try arena.upload(size)
             var launcher = try launcher(size, arena, lengths, cache)
-            for call in program.calls(size, scatters: scatters) { try launcher.launch(call) }
-            try arena.downloadResults(size)
+            for call in program.calls(size, scatters: scatters, withCandidates: demand.candidates) {
+                try launcher.launch(call)
+            }
+            try arena.downloadResults(size, withCandidates: demand.candidates)
         }
-        if withLogits { try arena.download(.logits, size) }
-        try arena.download(.wanted, size)
-        try finish(since: start)
-        if let batch, graph == nil, !graphsFailed { try capture(batch, size, lengths, cache) }
-        return arena.outputs(withLogits: withLogits)
+        for rows in demand.logits.ranges { try arena.download(.logits, rows: rows, size) }
+        try arena.download(.wanted, rows: 0..<size.hiddenRows, size)
+        try wait()
+        watch.learn(milliseconds: Double(clock.now() - start) / 1e6)
+        if let key, graph == nil, !graphsFailed { try capture(key, size, lengths, cache) }
+        lastStep = (arena, size)
+        return arena.outputs(size)
     }
 
-    private func finish(since start: UInt64) throws(AscendError) {
+    /// Copies the logits of some samples of the step that ran last to its outputs, and waits for them.
+    ///
+    /// - Throws: `AscendError`, as the step itself.
+    func fetchLogits(of samples: RangeSet<Int>) throws(AscendError) {
+        guard let (arena, size) = lastStep else { preconditionFailure("a step ran before") }
+        try device.enter()
+        for rows in samples.ranges { try arena.download(.logits, rows: rows, size) }
+        try wait()
+    }
+
+    private func wait() throws(AscendError) {
         if let communicator {
             try communicator.wait(for: device, timeout: watch.timeout)
         } else {
             try device.synchronize(timeout: watch.timeout)
         }
-        watch.learn(milliseconds: Double(clock.now() - start) / 1e6)
     }
 
     private func launcher(
@@ -233,16 +255,18 @@ final class AscendSession: @unchecked Sendable {  // used by one thread at a tim
     /// Captures the step that has just run, for those that follow. Without graphs everything works, only slower: a
     /// failure is told once.
     private func capture(
-        _ batch: Int, _ size: AscendStepSize, _ lengths: AscendLengths, _ cache: AscendCacheShape
+        _ key: GraphKey, _ size: AscendStepSize, _ lengths: AscendLengths, _ cache: AscendCacheShape
     ) throws(AscendError) {
         do throws(AscendError) {
             guard workspace.isVirtual else { throw .absent("aclrtReserveMemAddress") }
             if updateStream == nil { updateStream = try device.makeStream() }
-            graphs[batch] = try AscendGraph(
-                program.calls(size, scatters: false), launcher(size, batches, lengths, cache),
-                updateStream: updateStream,
+            graphs[key] = try AscendGraph(
+                program.calls(size, scatters: false, withCandidates: key.withCandidates),
+                launcher(size, batches, lengths, cache), updateStream: updateStream,
                 before: { () throws(AscendError) in try batches.upload(size) },
-                after: { () throws(AscendError) in try batches.downloadResults(size) })
+                after: { () throws(AscendError) in
+                    try batches.downloadResults(size, withCandidates: key.withCandidates)
+                })
         } catch {
             guard !error.losesDevice else { throw error }
             graphsFailed = true
@@ -272,7 +296,8 @@ extension AscendStepSize {
 
 extension AscendProgram {
     /// The calls of a step of `size`.
-    fileprivate func calls(_ size: AscendStepSize, scatters: Bool) -> [AscendCall] {
-        (scatters ? scatteredTrunk : trunk) + (size.samples > 0 ? head : []) + (size.hiddenRows > 0 ? hidden : [])
+    fileprivate func calls(_ size: AscendStepSize, scatters: Bool, withCandidates: Bool) -> [AscendCall] {
+        (scatters ? scatteredTrunk : trunk) + (size.samples > 0 ? head : [])
+            + (withCandidates ? candidates : []) + (size.hiddenRows > 0 ? hidden : [])
     }
 }

@@ -72,39 +72,40 @@ final class AscendStepArena {
         try device.upload(source, to: base, count: layout.usedInputByteCount(size))
     }
 
-    /// Puts the copy of what every step yields on the stream.
+    /// Puts the copy of what every step yields on the stream, or every step that samples.
     ///
     /// - Throws: what the runtime returned.
-    func downloadResults(_ size: AscendStepSize) throws(AscendError) {
+    func downloadResults(_ size: AscendStepSize, withCandidates: Bool) throws(AscendError) {
         guard let layout, let target = hostOutputs?.bytes.baseAddress else { preconditionFailure("room was made") }
-        try device.download(base + layout.inputByteCount, to: target, count: layout.resultByteCount(size))
-    }
-
-    /// Puts the copies of logits or hidden states on the stream.
-    ///
-    /// - Throws: what the runtime returned.
-    func download(_ output: AscendActivation, _ size: AscendStepSize) throws(AscendError) {
-        guard let layout, let target = hostOutputs?.bytes.baseAddress else { preconditionFailure("room was made") }
-        let count =
-            size.count(of: output.rows) * program.widths[output.rawValue] * output.element(element).byteCount
-        guard count > 0 else { return }
+        let bytes = layout.resultBytes(size, withCandidates: withCandidates)
         try device.download(
-            base + layout.inputByteCount + layout.offset(of: output), to: target + layout.outputOffset(of: output),
-            count: count)
+            base + layout.inputByteCount + bytes.lowerBound, to: target + bytes.lowerBound, count: bytes.count)
     }
 
-    /// Where the outputs of a step are once the stream was waited for.
+    /// Puts the copy of rows of logits or hidden states on the stream.
     ///
-    /// - Parameter withLogits: whether logits are among them.
-    func outputs(withLogits: Bool) -> AscendOutputs {
+    /// - Throws: what the runtime returned.
+    func download(_ output: AscendActivation, rows: Range<Int>, _ size: AscendStepSize) throws(AscendError) {
+        guard let layout, let target = hostOutputs?.bytes.baseAddress else { preconditionFailure("room was made") }
+        let rowByteCount = program.widths[output.rawValue] * output.element(element).byteCount
+        guard !rows.isEmpty, rowByteCount > 0 else { return }
+        let start = rows.lowerBound * rowByteCount
+        try device.download(
+            base + layout.inputByteCount + layout.offset(of: output, size) + start,
+            to: target + layout.outputOffset(of: output, size) + start, count: rows.count * rowByteCount)
+    }
+
+    /// Where the outputs of a step of `size` are once the stream was waited for.
+    func outputs(_ size: AscendStepSize) -> AscendOutputs {
         guard let layout, let target = hostOutputs?.bytes.baseAddress else { preconditionFailure("room was made") }
         func place(_ output: AscendActivation) -> UnsafeRawPointer {
-            UnsafeRawPointer(target + layout.outputOffset(of: output))
+            UnsafeRawPointer(target + layout.outputOffset(of: output, size))
         }
         return AscendOutputs(
             inverseDeviations: place(.inverseDeviation).assumingMemoryBound(to: Float.self),
             likeliest: place(.likeliest).assumingMemoryBound(to: Int32.self),
-            logits: withLogits ? place(.logits) : nil, hiddenStates: place(.wanted))
+            candidateTokens: place(.candidateTokens).assumingMemoryBound(to: Int64.self),
+            candidateLogits: place(.candidateLogits), logits: place(.logits), hiddenStates: place(.wanted))
     }
 }
 
@@ -114,16 +115,20 @@ struct AscendOutputs {
     let inverseDeviations: UnsafePointer<Float>
     /// (samples)
     let likeliest: UnsafePointer<Int32>
-    /// (samples, vocabulary) in the pass's type; nil when they were not asked for
-    let logits: UnsafeRawPointer?
+    /// (samples, candidates) the tokens of a row's largest logits, if they were asked for
+    let candidateTokens: UnsafePointer<Int64>
+    /// (samples, candidates) these logits in the pass's type
+    let candidateLogits: UnsafeRawPointer
+    /// (samples, vocabulary) in the pass's type; of rows for which they were asked
+    let logits: UnsafeRawPointer
     /// (hidden rows, embedding) in the pass's type
     let hiddenStates: UnsafeRawPointer
 }
 
 extension AscendActivation {
-    /// Those that the host reads after every step; they lie first, side by side, so that one copy brings them. Of the
-    /// last no more than its first column is copied.
-    static let results: [AscendActivation] = [.likeliest, .inverseDeviation]
+    /// Those that the host reads after every step, behind those of steps that sample; they lie first, side by side, so that
+    /// one copy brings them. Of the last no more than its first column is copied.
+    static let results: [AscendActivation] = [.candidateTokens, .candidateLogits, .likeliest, .inverseDeviation]
     /// Those that the host reads.
     static let outputs: [AscendActivation] = results + [.logits, .wanted]
 }

@@ -8,6 +8,8 @@ struct AscendStepMemory: Sendable {
     let inputByteCount: Int
     /// Bytes of what the host reads.
     let outputByteCount: Int
+    /// Results that there are, and bytes of a row of each.
+    private let results: [(activation: AscendActivation, rowByteCount: Int)]
     private var outputs = [Int](repeating: 0, count: AscendActivation.allCases.count)
     private var activations = [Int](repeating: 0, count: AscendActivation.allCases.count)
     private var inputs = [Int](repeating: 0, count: AscendInput.allCases.count)
@@ -15,6 +17,8 @@ struct AscendStepMemory: Sendable {
     /// - Throws: `EngineError.insufficientMemory` for sizes that cannot be.
     init(_ program: AscendProgram, _ element: AscendElement, capacity: AscendStepSize) throws(EngineError) {
         self.capacity = capacity
+        results = AscendActivation.results
+            .map { ($0, program.widths[$0.rawValue] * $0.element(element).byteCount) }.filter { $0.1 > 0 }
         var layout = AscendArenaLayout()
         let others = AscendActivation.allCases.filter { !AscendActivation.results.contains($0) }
         for activation in AscendActivation.results + others {
@@ -37,18 +41,34 @@ struct AscendStepMemory: Sendable {
         inputByteCount = inputLayout.byteCount
     }
 
-    /// Bytes before an activation.
-    func offset(of activation: AscendActivation) -> Int { activations[activation.rawValue] }
+    /// Bytes before an activation in a step of `size`.
+    func offset(of activation: AscendActivation, _ size: AscendStepSize) -> Int {
+        resultOffset(of: activation, size) ?? activations[activation.rawValue]
+    }
+
+    /// Bytes before a result, on the device as on the host; nil for what is none. They lie as close as they can in a step
+    /// of `size`, so that one copy brings what it yields and little else.
+    private func resultOffset(of activation: AscendActivation, _ size: AscendStepSize) -> Int? {
+        var offset = 0
+        for result in results {
+            if result.activation == activation { return offset }
+            offset += AscendArenaLayout.room(for: size.count(of: result.activation.rows) * result.rowByteCount)
+        }
+        return nil
+    }
 
     /// Bytes before an input.
     func offset(of input: AscendInput) -> Int { inputs[input.rawValue] }
 
-    /// Bytes before an output in the host's memory.
-    func outputOffset(of output: AscendActivation) -> Int { outputs[output.rawValue] }
+    /// Bytes before an output in the host's memory in a step of `size`.
+    func outputOffset(of output: AscendActivation, _ size: AscendStepSize) -> Int {
+        resultOffset(of: output, size) ?? outputs[output.rawValue]
+    }
 
-    /// Bytes from the first result of a step of `size` to the end of its last, on the device as on the host.
-    func resultByteCount(_ size: AscendStepSize) -> Int {
-        offset(of: .inverseDeviation) + size.rows * AscendElement.float32.byteCount
+    /// Where the results of a step of `size` lie, on the device as on the host.
+    func resultBytes(_ size: AscendStepSize, withCandidates: Bool) -> Range<Int> {
+        let end = offset(of: .inverseDeviation, size) + size.rows * AscendElement.float32.byteCount
+        return offset(of: withCandidates ? .candidateTokens : .likeliest, size)..<end
     }
 
     /// Whether a step of `size` fits.

@@ -112,6 +112,8 @@ enum AscendActivation: Int, Sendable, CaseIterable {
     case logits
     /// The likeliest token of each sampled row.
     case likeliest
+    /// The largest logits of each sampled row, and their tokens.
+    case candidateLogits, candidateTokens
 }
 
 /// Arrays of integers that the host hands to each step, in the order in which they lie.
