@@ -1,7 +1,8 @@
 /// One line of the fault script in LM_ASCENDSIM_FAULTS; lines are separated by newlines or semicolons.
 ///
 ///     fail call=NAME [nth=N] [every=true] code=C [async=true]   the N-th call of NAME (1) and, with every, all later ones
-///     hang call=NAME [nth=N] [ms=M]                             that call takes M milliseconds (30,000)
+///     hang call=NAME [nth=N] [ms=M]                             that call takes M milliseconds (30,000), whatever time-out
+///                                                               it was given; with -1 it never comes back
 ///     stall op=NAME [nth=N] [ms=M]                              the operator's task takes M milliseconds (30,000)
 ///     nan op=NAME row=R [nth=N]                                 row R of the operator's first output becomes NaN
 ///     oom after=BYTES                                           allocations fail once so many bytes are in use
@@ -11,7 +12,7 @@
 struct Fault {
     enum Kind {
         case fail(code: Int32, isAsync: Bool, isRepeated: Bool)
-        case hang(milliseconds: UInt32)
+        case hang(milliseconds: Int)
         case stall(milliseconds: UInt32)
         case nan(row: Int)
         case outOfMemory(bytes: Int)
@@ -63,7 +64,7 @@ struct Fault {
             kind = .fail(
                 code: Int32(truncatingIfNeeded: try number("code", nil)), isAsync: fields["async"] == "true",
                 isRepeated: fields["every"] == "true")
-        case "hang": kind = .hang(milliseconds: UInt32(clamping: try number("ms", 30_000)))
+        case "hang": kind = .hang(milliseconds: try number("ms", 30_000))
         case "stall": kind = .stall(milliseconds: UInt32(clamping: try number("ms", 30_000)))
         case "nan": kind = .nan(row: try number("row", 0))
         case "oom": kind = .outOfMemory(bytes: try number("after", nil))

@@ -1,13 +1,29 @@
 import Synchronization
 
 /// The engine thread's work in turns: commands, a plan, a step, its events. Sleeps when nothing can run.
+///
+/// While the engine thread is in the back end, another may look at what is its own, and declare the step abandoned: so says
+/// `passage`, which the engine thread takes on its way in and out.
 final class EngineLoop: @unchecked Sendable {  // engine thread only, but for the immutable and the locked fields below
+    /// Where the engine thread is.
+    private enum Passage {
+        /// Not in the back end: what is the engine thread's is nobody else's business.
+        case outside
+        /// In the back end with a step.
+        case inside
+        /// There still, and all requests have been told that they failed so.
+        case abandoned(EngineError)
+    }
+
     // Any thread.
     let queue: CommandQueue
     let clock: MonotonicClock
     let published: Mutex<EngineStatistics>
     /// Executes on the engine thread; what it says of itself it says on any.
     let backend: any Backend
+    private let passage = Mutex(Passage.outside)
+    private let hangs: DeviceHang.Watch
+    private let hasEnded = Atomic(false)
 
     // Engine thread only.
     private let seed: UInt64
@@ -21,8 +37,14 @@ final class EngineLoop: @unchecked Sendable {  // engine thread only, but for th
     private var hasWork = false
     private var isShutDown = false
 
-    /// - Parameter seed: from which requests without a seed get theirs.
-    init(backend: any Backend, scheduler: Scheduler, queue: CommandQueue, clock: MonotonicClock, seed: UInt64) {
+    /// - Parameters:
+    ///   - seed: from which requests without a seed get theirs.
+    ///   - hangs: who is told when a device that did not answer is there again.
+    init(
+        backend: any Backend, scheduler: Scheduler, queue: CommandQueue, clock: MonotonicClock, seed: UInt64,
+        hangs: DeviceHang.Watch
+    ) {
+        self.hangs = hangs
         self.backend = backend
         self.scheduler = scheduler
         self.queue = queue
@@ -36,7 +58,11 @@ final class EngineLoop: @unchecked Sendable {  // engine thread only, but for th
     /// Runs until the shutdown; the thread's whole life.
     func run() {
         while !isShutDown { turn() }
+        hasEnded.store(true, ordering: .releasing)
     }
+
+    /// Whether `run` has returned, or is about to.
+    var isOver: Bool { hasEnded.load(ordering: .acquiring) }
 
     /// One turn.
     ///
@@ -57,19 +83,39 @@ final class EngineLoop: @unchecked Sendable {  // engine thread only, but for th
     }
 
     private func step(since start: UInt64) {
-        do throws(EngineError) {
-            let planned = clock.now()
-            try backend.execute(scheduler.plan, into: &result)
-            let computed = clock.now()
+        let planned = clock.now()
+        let failure = execute()
+        let computed = clock.now()
+        if case .abandoned(let error) = leave() {
+            comeBack(error)
+        } else if let failure {
+            if failure.code == .deviceLost { statistics.deviceLostAt = computed }
+            scheduler.stepFailed(failure)
+        } else {
             statistics.totalBackendNanoseconds += computed - planned
             statistics.deviceLostAt = nil
             scheduler.commit(result, now: computed)
-        } catch {
-            if error.code == .deviceLost { statistics.deviceLostAt = clock.now() }
-            scheduler.stepFailed(error)
         }
         statistics.lastStepNanoseconds = clock.now() - start
         statistics.totalStepNanoseconds += statistics.lastStepNanoseconds
+    }
+
+    private func execute() -> EngineError? {
+        passage.withLock { $0 = .inside }
+        do throws(EngineError) {
+            try backend.execute(scheduler.plan, into: &result)
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    /// The engine thread is back from the back end. Returns where it was to others.
+    private func leave() -> Passage {
+        passage.withLock { passage in
+            defer { passage = .outside }
+            return passage
+        }
     }
 
     private func obeyCommands() {
@@ -112,5 +158,60 @@ final class EngineLoop: @unchecked Sendable {  // engine thread only, but for th
         queue.retire(counters.ended - retiredCount, tokens: counters.endedTokens - retiredTokens)
         (retiredCount, retiredTokens) = (counters.ended, counters.endedTokens)
         mailboxes.deliver(&scheduler.outboxes)
+    }
+
+    // MARK: - A device that does not answer
+
+    /// Fails all requests and refuses new ones, if the engine thread is in the back end with a step; called on another.
+    ///
+    /// - Returns: whether it is, and this is the first time.
+    func abandon(_ error: EngineError) -> Bool {
+        let letters: [(EventMailbox, EventBatch)]? = passage.withLock { passage in
+            guard case .inside = passage else { return nil }
+            passage = .abandoned(error)
+            let unseen = queue.refuse(with: error)
+            let batches = scheduler.failures(error)
+            var letters = batches.indices.compactMap { place in
+                mailboxes.mailbox(at: place).map { ($0, batches[place]) }
+            }
+            for case .submit(let request, let id, let tag, let mailbox, _) in unseen {
+                var (usage, batch) = (Usage(), EventBatch())
+                usage.promptTokens = request.prompt.count
+                batch.appendEnd(.failed(error, usage), of: id, tag: tag)
+                letters.append((mailbox, batch))
+            }
+            let ended = letters.reduce(0) { $0 + $1.1.ends.count }
+            published.withLock { published in
+                (published.running, published.waiting, published.parked) = (0, 0, 0)
+                published.failures += ended
+                published.enginesHung = 1
+                published.deviceLostAt = clock.now()
+            }
+            return letters
+        }
+        guard let letters else { return false }
+        for (mailbox, batch) in letters { mailbox.append(batch) }
+        return true
+    }
+
+    /// Goes on after a step that was abandoned: nobody waits for what it yielded, and the device is not to be trusted.
+    private func comeBack(_ error: EngineError) {
+        scheduler.dropStep()
+        queue.take(into: &commands, patience: .none)
+        obeyCommands()
+        scheduler.failAll(error)
+        mailboxes.settle(&scheduler.outboxes)
+        guard !isShutDown else { return }
+        var outcome = "the driver came back, and the device is set up anew: requests are taken again"
+        do throws(EngineError) {
+            try backend.renew()
+            statistics.deviceLostAt = nil
+        } catch {
+            statistics.deviceLostAt = clock.now()
+            outcome = "the driver came back, but the device cannot be set up, which is tried again: \(error.message)"
+        }
+        publish()
+        queue.readmit()
+        hangs.tell(.ended(outcome))
     }
 }

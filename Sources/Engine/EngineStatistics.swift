@@ -34,6 +34,13 @@ public struct EngineStatistics: Sendable, Equatable {
     /// Monotonic nanoseconds at which the last step lost its device; nil when it was computed.
     public var deviceLostAt: UInt64?
 
+    /// Engines behind these figures.
+    public var engines = 1
+    /// Those of them whose device's driver does not come back: they fail and refuse all requests.
+    public var enginesHung = 0
+    /// Whether no request can be taken until a driver comes back.
+    public var isHung: Bool { enginesHung == engines }
+
     /// Nanoseconds of the last step, from its plan to its events.
     public var lastStepNanoseconds: UInt64 = 0
     /// Nanoseconds of all steps that the back end had.

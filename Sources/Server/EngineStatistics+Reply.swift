@@ -12,7 +12,8 @@ extension EngineStatistics {
             ("preemptions_total", preemptions), ("requests_cancelled_total", cancels),
             ("requests_failed_total", failures), ("step_time_last_nanoseconds", Int(lastStepNanoseconds)),
             ("step_time_total_nanoseconds", Int(totalStepNanoseconds)),
-            ("backend_time_total_nanoseconds", Int(totalBackendNanoseconds)),
+            ("backend_time_total_nanoseconds", Int(totalBackendNanoseconds)), ("engines", engines),
+            ("engines_hung", enginesHung),
         ]
         let readings: [(String, Int?)] = [
             ("device_memory_used_bytes", device?.memoryUsed), ("device_memory_total_bytes", device?.memoryTotal),

@@ -49,6 +49,16 @@ extension SimulatorTests {
             try machine.check(machine.runtime.aclrtSynchronizeDevice())
         }
 
+        @Test func aCallHangsWhateverItsTimeOutAndMayFailThen() throws {
+            let call = "aclrtSynchronizeStreamWithTimeout"
+            let machine = try Machine(["FAULTS": "hang call=\(call) ms=300; fail call=\(call) code=507899"])
+            let start = ContinuousClock.now
+            expect(507899) {
+                try machine.check(machine.runtime.aclrtSynchronizeStreamWithTimeout(machine.stream, 20))
+            }
+            #expect(ContinuousClock.now - start >= .milliseconds(300))
+        }
+
         @Test func aRowBecomesNaN() throws {
             let machine = try Machine(["FAULTS": "nan op=aclnnRmsNorm row=1"])
             let norm = try Norm(machine)

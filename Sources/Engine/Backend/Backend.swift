@@ -14,6 +14,8 @@ public protocol Backend: AnyObject, Sendable {
     var adapterCount: Int { get }
     /// What the device tells of itself; nil where none is asked. Returns at once, on any thread.
     var deviceReadings: DeviceReadings? { get }
+    /// What it is at with a device whose driver may hang; nil for a back end without one.
+    var vigil: DeviceVigil? { get }
     /// Reserves the KV pool. Called once, before the first step.
     ///
     /// - Throws: `EngineError.insufficientMemory`.
@@ -22,6 +24,11 @@ public protocol Backend: AnyObject, Sendable {
     ///
     /// - Throws: `EngineError.backend`; KV written by the failed step must not be trusted.
     func execute(_ plan: borrowing StepPlan, into result: inout StepResult) throws(EngineError)
+    /// Sets the device up anew: a call came back so late that nothing is to be trusted which it left. Called on the engine
+    /// thread only.
+    ///
+    /// - Throws: `EngineError.deviceLost` if that fails; `execute` tries it again.
+    func renew() throws(EngineError)
 }
 
 extension Backend {
@@ -31,4 +38,8 @@ extension Backend {
     public var adapterCount: Int { 0 }
     /// None.
     public var deviceReadings: DeviceReadings? { nil }
+    /// None.
+    public var vigil: DeviceVigil? { nil }
+    /// There is nothing to set up.
+    public func renew() {}
 }

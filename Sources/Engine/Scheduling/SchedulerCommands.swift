@@ -101,6 +101,32 @@ extension Scheduler {
         checkLedger()
     }
 
+    /// What everybody is told if all requests fail now, by receiver. Of the events not delivered yet there are those that
+    /// commands and deadlines left before the step that is being executed.
+    func failures(_ error: EngineError) -> [EventBatch] {
+        var batches = outboxes
+        for slot in generations.slots {
+            let generation = generations[slot]
+            batches[generation.terms.receiver].appendEnd(
+                .failed(error, generation.usage), of: generation.terms.id, tag: generation.terms.tag)
+        }
+        return batches
+    }
+
+    /// Ends a step whose result nobody wants any more.
+    mutating func dropStep() {
+        plan.removeAll()
+        shares.removeAll()
+        counters.failedSteps += 1
+    }
+
+    /// Fails all requests, with all that the device holds.
+    mutating func failAll(_ error: EngineError) {
+        for slot in generations.slots { fail(slot, error) }
+        pool.forgetPrefixes()
+        checkLedger()
+    }
+
     /// Gives a request's memory back and reports how it ended.
     mutating func finish(_ slot: Int, _ reason: FinishReason) {
         end(slot, keeping: true) { .finished(reason, $0) }

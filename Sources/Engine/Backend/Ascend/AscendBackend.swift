@@ -15,6 +15,7 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
     private let batches: BatchBuckets
     private let notice: @Sendable (String) -> Void
     private let monitor: AscendMonitor
+    private let devices: DeviceVigil
     private var recovery = AscendRecovery()
     /// How long steps may take; set between two of them.
     package var watch = AscendStepWatch.Limits() { didSet { group?.limit(watch) } }
@@ -45,8 +46,9 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
         self.batches = AscendGraph.isSupported ? batches : .none
         self.notice = notice
         firstDevice = Int32(clamping: device)
+        devices = DeviceVigil(devices: shares.count)
         let group = try AscendGroup(
-            firstDevice: firstDevice, shares, largestBatch: self.batches.sizes.last ?? 0, notice: notice,
+            firstDevice: firstDevice, shares, devices, largestBatch: self.batches.sizes.last ?? 0, notice: notice,
             progress: progress)
         deviceName = group.deviceName
         (self.checkpoint, self.model, self.group) = (checkpoint, model, group)
@@ -105,6 +107,9 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
 
     /// What the runtime, its management library or `npu-smi` say of the first device.
     public var deviceReadings: DeviceReadings? { monitor.readings }
+
+    /// What is under way on the devices, but for what happens before the first step.
+    public var vigil: DeviceVigil? { devices }
 
     /// Bytes of KV cache that one token takes on each device.
     public var keyValueBytesPerToken: Int {
@@ -176,21 +181,38 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
     // MARK: - The device
 
     private func run(_ plan: borrowing StepPlan, withLogits: Bool) throws(EngineError) -> AscendOutputs {
+        defer { devices.end() }
         let group = try liveGroup()
         let batch = plan.onlyDecodes ? batches.size(for: plan.rowCount) : nil
+        devices.begin("a step", milliseconds: group.timeout)
         do throws(AscendError) {
             let outputs = try group.run(plan, withLogits: withLogits, batch: batch)
             recovery.succeeded()
             return outputs
         } catch {
             // What was launched before may still be at work in memory that is about to be used again, or given back.
+            devices.begin("what follows a step that failed", milliseconds: watch.giveBack)
             let isSettled = group.settle()
             guard error.losesDevice || !isSettled else { throw error.stepError }
-            group.close(isForced: true)
-            self.group = nil
+            giveBack()
             recovery.failed()
             throw EngineError(.deviceLost, error.stepError.message)
         }
+    }
+
+    /// Gives the devices back, whatever state they are in, and sets them up anew.
+    ///
+    /// - Throws: `EngineError.deviceLost`.
+    public func renew() throws(EngineError) {
+        defer { devices.end() }
+        giveBack()
+        _ = try liveGroup()
+    }
+
+    private func giveBack() {
+        devices.begin("giving the device back", milliseconds: watch.giveBack)
+        group?.close(isForced: true)
+        group = nil
     }
 
     /// The devices as they are, or set up anew after one was lost.
@@ -200,10 +222,12 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
             throw EngineError(
                 .deviceLost, "the NPU was lost and is set up anew in a moment; the next attempt is not due yet")
         }
+        let (devices, limit) = (devices, watch.setUp)
+        devices.begin("setting the device up", milliseconds: limit)
         do throws(EngineError) {
             let group = try AscendGroup(
-                firstDevice: firstDevice, shares, largestBatch: batches.sizes.last ?? 0, notice: notice,
-                progress: { _ in })
+                firstDevice: firstDevice, shares, devices, largestBatch: batches.sizes.last ?? 0, notice: notice,
+                progress: { _ in devices.extend(milliseconds: limit) })
             do throws(EngineError) {
                 if let cache { try ascend { () throws(AscendError) in try group.allocate(cache) } }
             } catch {
