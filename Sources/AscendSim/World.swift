@@ -97,7 +97,7 @@ final class World: @unchecked Sendable {  // Protected by `lock`.
             case .hang(let milliseconds):
                 if faults[index].strikes(name) { pause = milliseconds }
             // Struck where the operator runs, memory is allocated and tasks are counted.
-            case .stall, .nan, .outOfMemory, .lost: continue
+            case .stall, .nan, .rot, .outOfMemory, .lost: continue
             }
         }
         hang(milliseconds: pause)
@@ -126,6 +126,13 @@ final class World: @unchecked Sendable {  // Protected by `lock`.
             }
         }
         return time
+    }
+
+    /// Lets memory go bad whose time has come.
+    func rot(_ device: Device) {
+        let due = faults.firstIndex { if case .rot(let tasks, _, _) = $0.kind { device.tasks > tasks } else { false } }
+        guard let due, case .rot(_, let offset, let bytes) = faults.remove(at: due).kind else { return }
+        memory.rot(device: device.id, offset: offset, bytes: bytes)
     }
 
     // MARK: Handles

@@ -9,7 +9,7 @@ final class EngineLoop: @unchecked Sendable {  // engine thread only, but for th
     private enum Passage {
         /// Not in the back end: what is the engine thread's is nobody else's business.
         case outside
-        /// In the back end with a step.
+        /// In the back end.
         case inside
         /// There still, and all requests have been told that they failed so.
         case abandoned(EngineError)
@@ -31,6 +31,7 @@ final class EngineLoop: @unchecked Sendable {  // engine thread only, but for th
     private var mailboxes = MailboxTable()
     private var result = StepResult()
     private var statistics = EngineStatistics()
+    private var suspicion = DeviceSuspicion()
     private var commands: [CommandQueue.Command] = []
     private var retiredCount = 0
     private var retiredTokens = 0
@@ -84,38 +85,55 @@ final class EngineLoop: @unchecked Sendable {  // engine thread only, but for th
 
     private func step(since start: UInt64) {
         let planned = clock.now()
-        let failure = execute()
+        let outcome = inBackend { () throws(EngineError) in try backend.execute(scheduler.plan, into: &result) }
         let computed = clock.now()
-        if case .abandoned(let error) = leave() {
-            comeBack(error)
-        } else if let failure {
-            if failure.code == .deviceLost { statistics.deviceLostAt = computed }
-            scheduler.stepFailed(failure)
-        } else {
+        switch outcome {
+        case .done:
             statistics.totalBackendNanoseconds += computed - planned
             statistics.deviceLostAt = nil
             scheduler.commit(result, now: computed)
+            if suspicion.isRaised(by: scheduler.counters.nonFinite, now: computed) { examine() }
+        case .failed(let error):
+            if error.code == .deviceLost { statistics.deviceLostAt = computed }
+            scheduler.stepFailed(error)
+        case .abandoned(let error):
+            scheduler.dropStep()
+            comeBack(error)
         }
         statistics.lastStepNanoseconds = clock.now() - start
         statistics.totalStepNanoseconds += statistics.lastStepNanoseconds
     }
 
-    private func execute() -> EngineError? {
-        passage.withLock { $0 = .inside }
-        do throws(EngineError) {
-            try backend.execute(scheduler.plan, into: &result)
-            return nil
-        } catch {
-            return error
+    /// Lets the back end look at a device that is suspected. One at fault takes with it what it has of all sequences.
+    private func examine() {
+        switch inBackend({ () throws(EngineError) in try backend.examine() }) {
+        case .done: break
+        case .failed:
+            statistics.deviceLostAt = clock.now()
+            scheduler.forgetKeyValues()
+        case .abandoned(let error): comeBack(error)
         }
     }
 
-    /// The engine thread is back from the back end. Returns where it was to others.
-    private func leave() -> Passage {
-        passage.withLock { passage in
+    /// What came of a visit to the back end.
+    private enum Outcome {
+        case done
+        case failed(EngineError)
+        /// Another thread has told all requests that they failed so.
+        case abandoned(EngineError)
+    }
+
+    /// Runs what may never come back from the back end.
+    private func inBackend(_ body: () throws(EngineError) -> Void) -> Outcome {
+        passage.withLock { $0 = .inside }
+        var failure: EngineError?
+        do throws(EngineError) { try body() } catch { failure = error }
+        let last = passage.withLock { passage in
             defer { passage = .outside }
             return passage
         }
+        if case .abandoned(let error) = last { return .abandoned(error) }
+        return failure.map(Outcome.failed) ?? .done
     }
 
     private func obeyCommands() {
@@ -162,7 +180,7 @@ final class EngineLoop: @unchecked Sendable {  // engine thread only, but for th
 
     // MARK: - A device that does not answer
 
-    /// Fails all requests and refuses new ones, if the engine thread is in the back end with a step; called on another.
+    /// Fails all requests and refuses new ones, if the engine thread is in the back end; called on another.
     ///
     /// - Returns: whether it is, and this is the first time.
     func abandon(_ error: EngineError) -> Bool {
@@ -194,9 +212,8 @@ final class EngineLoop: @unchecked Sendable {  // engine thread only, but for th
         return true
     }
 
-    /// Goes on after a step that was abandoned: nobody waits for what it yielded, and the device is not to be trusted.
+    /// Goes on after all requests were told that they failed: the device is not to be trusted.
     private func comeBack(_ error: EngineError) {
-        scheduler.dropStep()
         queue.take(into: &commands, patience: .none)
         obeyCommands()
         scheduler.failAll(error)

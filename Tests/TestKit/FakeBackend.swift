@@ -29,6 +29,8 @@ package final class FakeBackend: Backend {
         package var willExecute: @Sendable (_ plan: borrowing StepPlan) throws(EngineError) -> Void = { _ in }
         /// Runs when the device is to be set up anew; may throw.
         package var willRenew: @Sendable () throws(EngineError) -> Void = {}
+        /// Runs when the device is suspected; throws to say that it is at fault.
+        package var willExamine: @Sendable () throws(EngineError) -> Void = {}
 
         package init() {}
     }
@@ -89,8 +91,19 @@ package final class FakeBackend: Backend {
 
     package func renew() throws(EngineError) {
         try script.willRenew()
-        state.withLock { $0.cells = [Cell](repeating: Cell(), count: $0.cells.count) }
+        forget()
     }
+
+    package func examine() throws(EngineError) {
+        do throws(EngineError) {
+            try script.willExamine()
+        } catch {
+            forget()
+            throw error
+        }
+    }
+
+    private func forget() { state.withLock { $0.cells = [Cell](repeating: Cell(), count: $0.cells.count) } }
 
     package func execute(_ plan: borrowing StepPlan, into result: inout StepResult) throws(EngineError) {
         try script.willExecute(plan)

@@ -29,6 +29,11 @@ public protocol Backend: AnyObject, Sendable {
     ///
     /// - Throws: `EngineError.deviceLost` if that fails; `execute` tries it again.
     func renew() throws(EngineError)
+    /// Looks whether the device still computes what it should, because numbers of several requests were not finite.
+    /// Called on the engine thread only.
+    ///
+    /// - Throws: `EngineError.deviceLost` when it does not; `execute` sets it up anew.
+    func examine() throws(EngineError)
 }
 
 extension Backend {
@@ -42,4 +47,6 @@ extension Backend {
     public var vigil: DeviceVigil? { nil }
     /// There is nothing to set up.
     public func renew() {}
+    /// There is no device that could be at fault.
+    public func examine() {}
 }

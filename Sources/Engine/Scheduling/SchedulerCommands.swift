@@ -93,16 +93,18 @@ extension Scheduler {
             }
         }
         shares.removeAll()
-        if error.code == .deviceLost {
-            for slot in admitted { preempt(slot, keeping: false) }
-            pool.forgetPrefixes()
-        }
+        if error.code == .deviceLost { forgetKeyValues() }
         counters.failedSteps += 1
         checkLedger()
     }
 
-    /// What everybody is told if all requests fail now, by receiver. Of the events not delivered yet there are those that
-    /// commands and deadlines left before the step that is being executed.
+    /// The device has nothing any more that was computed: all sequences begin anew, with the tokens that they have.
+    mutating func forgetKeyValues() {
+        for slot in admitted { preempt(slot, keeping: false) }
+        pool.forgetPrefixes()
+    }
+
+    /// What everybody is told if all requests fail now, by receiver, behind the events that are not delivered yet.
     func failures(_ error: EngineError) -> [EventBatch] {
         var batches = outboxes
         for slot in generations.slots {
@@ -135,6 +137,7 @@ extension Scheduler {
     /// Gives a failed request's memory back, with contents that are not to be trusted, and reports the error.
     mutating func fail(_ slot: Int, _ error: EngineError) {
         counters.failures += 1
+        if error.code == .nonFiniteLogits { counters.nonFinite += 1 }
         end(slot, keeping: error.code == .deadlineExceeded) { .failed(error, $0) }
     }
 

@@ -209,6 +209,36 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
         _ = try liveGroup()
     }
 
+    /// The self-test: samples of the weights, and a small step.
+    ///
+    /// - Throws: `EngineError.deviceLost` when it fails; the next step sets the devices up anew.
+    public func examine() throws(EngineError) {
+        guard let group else { return }
+        defer { devices.end() }
+        guard let fault = fault(of: group) else {
+            notice(
+                "numbers of several requests were not finite, but the self-test passes: the model is damaged, or does not "
+                    + "suit \(element.tensorType.dataTypeName)")
+            return
+        }
+        notice("numbers of several requests were not finite, and the self-test fails: \(fault)")
+        giveBack()
+        recovery.failed()
+        throw EngineError(.deviceLost, "the NPU failed its self-test: \(fault); the device is set up anew")
+    }
+
+    /// What the self-test finds; nil for nothing.
+    private func fault(of group: AscendGroup) -> String? {
+        guard let cache else { return nil }
+        devices.begin("the self-test", milliseconds: watch.setUp)
+        do throws(EngineError) {
+            return try group.findFault(
+                cache, vocabularySize: model.vocabularySize, contextLength: model.contextLength)
+        } catch {
+            return error.message
+        }
+    }
+
     private func giveBack() {
         devices.begin("giving the device back", milliseconds: watch.giveBack)
         group?.close(isForced: true)
@@ -235,6 +265,11 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
                 throw error
             }
             group.limit(watch)
+            if let fault = fault(of: group) {
+                group.close(isForced: true)
+                throw EngineError(
+                    .deviceLost, "the NPU was set up anew and fails its self-test: \(fault); see npu-smi info")
+            }
             self.group = group
             return group
         } catch {
@@ -246,7 +281,7 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
 
 extension AscendOutputs {
     /// Whether all of a row's hidden state is finite.
-    fileprivate func isFinite(row: Int) -> Bool { inverseDeviations[row].isFinite && inverseDeviations[row] > 0 }
+    func isFinite(row: Int) -> Bool { inverseDeviations[row].isFinite && inverseDeviations[row] > 0 }
 }
 
 extension StepPlan {

@@ -72,6 +72,13 @@ final class AscendGroup: @unchecked Sendable {  // used by one thread at a time;
         return try all(outputs)[0]
     }
 
+    /// Runs something on the thread of each device at once.
+    func onAllRanks<Value: Sendable>(
+        _ body: @escaping @Sendable (AscendSession) throws(EngineError) -> Value
+    ) -> [Result<Value, EngineError>] {
+        threads.run { [sessions] (rank) throws(EngineError) in try body(sessions[rank]) }
+    }
+
     /// Bounds how long a step may take from now on.
     func limit(_ limits: AscendStepWatch.Limits) {
         for session in sessions { session.watch = AscendStepWatch(limits) }
