@@ -50,8 +50,8 @@ public struct EngineStatistics: Sendable, Equatable {
     /// Nanoseconds of a step on average.
     public var meanStepNanoseconds: UInt64 { steps == 0 ? 0 : totalStepNanoseconds / UInt64(steps) }
 
-    /// What the device tells of itself; nil where none is asked.
-    public var device: DeviceReadings?
+    /// What each device tells of itself, by their numbers; nothing where none is asked.
+    public var devices: [DeviceReadings] = []
 
     /// All zero.
     public init() {}

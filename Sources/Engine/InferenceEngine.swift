@@ -91,10 +91,10 @@ public final class InferenceEngine: GenerationEngine {
     /// Whether the device's driver does not come back from a call, so that all requests are refused.
     public var isHung: Bool { loop.queue.isRefusing }
 
-    /// The state after the last step, and of the device now.
+    /// The state after the last step, and of the devices now.
     public func statistics() -> EngineStatistics {
         var statistics = loop.published.withLock(\.self)
-        statistics.device = loop.backend.deviceReadings
+        statistics.devices = loop.backend.deviceReadings
         return statistics
     }
 

@@ -102,6 +102,7 @@ extension EngineStatistics {
         sum.lastStepNanoseconds = max(lastStepNanoseconds, other.lastStepNanoseconds)
         sum.totalBackendNanoseconds += other.totalBackendNanoseconds
         sum.totalStepNanoseconds += other.totalStepNanoseconds
+        sum.devices += other.devices
         sum.deviceLostAt = [deviceLostAt, other.deviceLostAt].compactMap(\.self).max()
         return sum
     }

@@ -12,8 +12,8 @@ public protocol Backend: AnyObject, Sendable {
     var keyValueMemory: Int? { get }
     /// Adapters that plans may name, as 0..<adapterCount.
     var adapterCount: Int { get }
-    /// What the device tells of itself; nil where none is asked. Returns at once, on any thread.
-    var deviceReadings: DeviceReadings? { get }
+    /// What each device tells of itself, by their numbers; nothing where none is asked. Returns at once, on any thread.
+    var deviceReadings: [DeviceReadings] { get }
     /// What it is at with a device whose driver may hang; nil for a back end without one.
     var vigil: DeviceVigil? { get }
     /// Reserves the KV pool. Called once, before the first step.
@@ -42,7 +42,7 @@ extension Backend {
     /// None.
     public var adapterCount: Int { 0 }
     /// None.
-    public var deviceReadings: DeviceReadings? { nil }
+    public var deviceReadings: [DeviceReadings] { [] }
     /// None.
     public var vigil: DeviceVigil? { nil }
     /// There is nothing to set up.

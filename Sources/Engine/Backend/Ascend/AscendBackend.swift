@@ -52,7 +52,7 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
             progress: progress)
         deviceName = group.deviceName
         (self.checkpoint, self.model, self.group) = (checkpoint, model, group)
-        monitor = AscendMonitor(index: firstDevice)
+        monitor = AscendMonitor(Array(firstDevice..<firstDevice + Int32(shares.count)))
         sampler = Sampler(vocabularySize: model.vocabularySize)
         row = [Float](repeating: 0, count: model.vocabularySize)
     }
@@ -105,8 +105,8 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
         return "\(devices), \(deviceName), \(element.tensorType.dataTypeName) KV cache"
     }
 
-    /// What the runtime, its management library or `npu-smi` say of the first device.
-    public var deviceReadings: DeviceReadings? { monitor.readings }
+    /// What the runtime, its management library or `npu-smi` say of each device.
+    public var deviceReadings: [DeviceReadings] { monitor.readings }
 
     /// What is under way on the devices, but for what happens before the first step.
     public var vigil: DeviceVigil? { devices }
