@@ -86,22 +86,35 @@ final class World: @unchecked Sendable {  // Protected by `lock`.
     }
 
     private func strike(_ name: String, _ detached: inout Failure?) throws(Failure) {
+        var failure: Failure?
+        var pause = 0
         for index in faults.indices {
             switch faults[index].kind {
             case .fail(let code, let isAsync, _):
                 guard faults[index].strikes(name) else { continue }
-                let failure = Failure(code, "\(name): planted fault")
-                guard isAsync else { throw failure }
-                detached = failure
+                let planted = Failure(code, "\(name): planted fault")
+                if isAsync { detached = planted } else { failure = failure ?? planted }
             case .hang(let milliseconds):
-                guard faults[index].strikes(name) else { continue }
-                lock.unlock()
-                usleep(milliseconds * 1000)
-                lock.lock()
+                if faults[index].strikes(name) { pause = milliseconds }
             // Struck where the operator runs, memory is allocated and tasks are counted.
-            case .stall, .nan, .outOfMemory, .lost: continue
+            case .stall, .nan, .rot, .outOfMemory, .lost: continue
             }
         }
+        hang(milliseconds: pause)
+        if let failure { throw failure }
+    }
+
+    /// Holds a call up, for ever if the number is negative. Nothing but time wakes it, not even what ends other waits.
+    private func hang(milliseconds: Int) {
+        var left = milliseconds
+        guard left != 0 else { return }
+        lock.unlock()
+        while left != 0 {
+            let part = left < 0 ? 1_000 : min(left, 1_000)
+            usleep(UInt32(part) * 1_000)
+            if left > 0 { left -= part }
+        }
+        lock.lock()
     }
 
     /// Milliseconds that the next task of an operator stands still.
@@ -113,6 +126,13 @@ final class World: @unchecked Sendable {  // Protected by `lock`.
             }
         }
         return time
+    }
+
+    /// Lets memory go bad whose time has come.
+    func rot(_ device: Device) {
+        let due = faults.firstIndex { if case .rot(let tasks, _, _) = $0.kind { device.tasks > tasks } else { false } }
+        guard let due, case .rot(_, let offset, let bytes) = faults.remove(at: due).kind else { return }
+        memory.rot(device: device.id, offset: offset, bytes: bytes)
     }
 
     // MARK: Handles

@@ -27,6 +27,8 @@ package final class CommandQueue: @unchecked Sendable {  // all mutable fields b
     private var nextID: UInt64
     private let idStep: UInt64
     private var isClosed = false
+    /// With what submissions are refused for a while.
+    private var refusal: EngineError?
     private var isShutDown = false
 
     /// - Parameters:
@@ -55,13 +57,15 @@ package final class CommandQueue: @unchecked Sendable {  // all mutable fields b
     /// Queues a valid request.
     ///
     /// - Parameter now: monotonic nanoseconds.
-    /// - Throws: `EngineError.draining` after `close`, `overloaded` when the engine holds as many as it may.
+    /// - Throws: `EngineError.draining` after `close`, `overloaded` when the engine holds as many as it may; between
+    ///   `refuse` and `readmit` what was said there.
     package func submit(
         _ request: GenerationRequest, tag: UInt64, mailbox: EventMailbox, now: UInt64
     ) throws(EngineError) -> RequestID {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
         if isClosed { throw EngineError(.draining, "the engine is shutting down; send the request to another server") }
+        if let refusal { throw refusal }
         guard liveCount < maxNumRequests else {
             throw EngineError(.overloaded, "the engine holds \(liveCount) requests, all it takes; try again later")
         }
@@ -73,11 +77,37 @@ package final class CommandQueue: @unchecked Sendable {  // all mutable fields b
         return id
     }
 
-    /// Queues a command about a request; after the shutdown there is nobody to read it.
+    /// Queues a command about a request; after the shutdown there is nobody to read it, and after `refuse` no request.
     package func send(_ command: Command) {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
-        if !isShutDown { append(command) }
+        if !isShutDown && refusal == nil { append(command) }
+    }
+
+    /// Refuses submissions until `readmit`, because all requests there are have failed. Their commands are forgotten, but
+    /// for submissions, by which the engine thread counts them, and the shutdown.
+    ///
+    /// - Returns: the submissions that the engine thread has not seen.
+    func refuse(with error: EngineError) -> [Command] {
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        refusal = error
+        commands.removeAll { $0.isAboutRequest }
+        return commands
+    }
+
+    /// Takes submissions again.
+    func readmit() {
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        refusal = nil
+    }
+
+    /// Whether submissions are refused for a while.
+    var isRefusing: Bool {
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        return refusal != nil
     }
 
     /// Refuses requests from now on.
@@ -149,5 +179,15 @@ package final class CommandQueue: @unchecked Sendable {  // all mutable fields b
     private func append(_ command: Command) {
         commands.append(command)
         if commands.count == 1 { pthread_cond_signal(arrived) }
+    }
+}
+
+extension CommandQueue.Command {
+    /// Whether it is about a request that was submitted before.
+    fileprivate var isAboutRequest: Bool {
+        switch self {
+        case .cancel, .grant: true
+        case .submit, .shutDown: false
+        }
     }
 }

@@ -1,5 +1,7 @@
 /// What a device tells of itself; nil is what nobody there says.
 public struct DeviceReadings: Sendable, Equatable {
+    /// Its number among those that this process sees.
+    public var number = 0
     /// Bytes of its memory in use, by whatever program.
     public var memoryUsed: Int?
     /// Bytes of its memory.

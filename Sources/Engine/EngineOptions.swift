@@ -17,6 +17,8 @@ public struct EngineOptions: Sendable {
     public var maxNumRequests = 4_096
     /// Keep the KV blocks of finished requests for later ones that begin alike.
     public var prefixCaching = true
+    /// What is done about a device whose driver does not come back.
+    public var hangs = DeviceHang.Watch()
 
     /// The defaults.
     public init() {}

@@ -34,6 +34,13 @@ public struct EngineStatistics: Sendable, Equatable {
     /// Monotonic nanoseconds at which the last step lost its device; nil when it was computed.
     public var deviceLostAt: UInt64?
 
+    /// Engines behind these figures.
+    public var engines = 1
+    /// Those of them whose device's driver does not come back: they fail and refuse all requests.
+    public var enginesHung = 0
+    /// Whether no request can be taken until a driver comes back.
+    public var isHung: Bool { enginesHung == engines }
+
     /// Nanoseconds of the last step, from its plan to its events.
     public var lastStepNanoseconds: UInt64 = 0
     /// Nanoseconds of all steps that the back end had.
@@ -43,8 +50,8 @@ public struct EngineStatistics: Sendable, Equatable {
     /// Nanoseconds of a step on average.
     public var meanStepNanoseconds: UInt64 { steps == 0 ? 0 : totalStepNanoseconds / UInt64(steps) }
 
-    /// What the device tells of itself; nil where none is asked.
-    public var device: DeviceReadings?
+    /// What each device tells of itself, by their numbers; nothing where none is asked.
+    public var devices: [DeviceReadings] = []
 
     /// All zero.
     public init() {}

@@ -8,7 +8,7 @@ public final class EventMailbox: Sendable {
     private let pending = Mutex(EventBatch())
     private let wake: @Sendable () -> Void
 
-    /// - Parameter wake: called on the engine thread, without the lock, when the box stops being empty.
+    /// - Parameter wake: called on one of the engine's threads, without the lock, when the box stops being empty.
     public init(wake: @escaping @Sendable () -> Void) {
         self.wake = wake
     }

@@ -13,8 +13,8 @@ public protocol GenerationEngine: AnyObject, Sendable {
     /// - Parameters:
     ///   - tag: comes back with each event.
     ///   - mailbox: gets the request's events: tokens, then exactly one end.
-    /// - Throws: `invalidRequest` or `tooLarge` for a request that can never run, `overloaded` or `draining` for one that
-    ///   cannot run now. Then no event follows.
+    /// - Throws: `invalidRequest` or `tooLarge` for a request that can never run, `overloaded`, `draining` or
+    ///   `deviceLost` for one that cannot run now. Then no event follows.
     func submit(
         _ request: GenerationRequest, tag: UInt64, to mailbox: EventMailbox
     ) throws(EngineError) -> RequestID

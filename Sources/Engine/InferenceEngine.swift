@@ -12,6 +12,8 @@ public final class InferenceEngine: GenerationEngine {
     private let loop: EngineLoop
     /// Nil for an engine whose owner gives it its turns.
     private let thread = Mutex<pthread_t?>(nil)
+    /// Looks whether the device's driver comes back; nil where none can hang.
+    private let watch = Mutex<RepeatedWork?>(nil)
 
     /// Reserves the KV pool and starts the engine thread.
     ///
@@ -31,6 +33,8 @@ public final class InferenceEngine: GenerationEngine {
             seed: random.next())
         let thread = try Self.start(loop)
         self.thread.withLock { $0 = thread }
+        guard let vigil = backend.vigil else { return }
+        watch.withLock { $0 = EngineWatch(loop, vigil, options.hangs).start() }
     }
 
     /// Reserves the KV pool of an engine without a thread: its owner calls `turn`.
@@ -57,7 +61,7 @@ public final class InferenceEngine: GenerationEngine {
         loop = EngineLoop(
             backend: backend, scheduler: scheduler,
             queue: CommandQueue(maxNumRequests: options.maxNumRequests, place: place),
-            clock: clock, seed: seed)
+            clock: clock, seed: seed, hangs: options.hangs)
     }
 
     deinit { shutdown() }
@@ -84,25 +88,36 @@ public final class InferenceEngine: GenerationEngine {
     /// When the device was last lost, if it has not answered since.
     package var deviceLostAt: UInt64? { loop.published.withLock(\.deviceLostAt) }
 
-    /// The state after the last step, and of the device now.
+    /// Whether the device's driver does not come back from a call, so that all requests are refused.
+    public var isHung: Bool { loop.queue.isRefusing }
+
+    /// The state after the last step, and of the devices now.
     public func statistics() -> EngineStatistics {
         var statistics = loop.published.withLock(\.self)
-        statistics.device = loop.backend.deviceReadings
+        statistics.devices = loop.backend.deviceReadings
         return statistics
     }
 
     /// Refuses new requests as `draining`. Those in the engine finish; `statistics` tells when none is left.
     public func drain() { loop.queue.close() }
 
-    /// Cancels all requests and waits for the engine thread to end; from that thread itself, it does not wait.
+    /// Cancels all requests and waits for the engine thread to end; from that thread itself, and for a driver that does not
+    /// come back, it does not wait.
     public func shutdown() {
         guard loop.queue.shutDown() else { return }
         guard let thread = thread.withLock(\.self) else { return loop.turn() }
-        if pthread_equal(pthread_self(), thread) != 0 {
-            pthread_detach(thread)
-        } else {
-            pthread_join(thread, nil)
+        if pthread_equal(pthread_self(), thread) != 0 || !join(thread) { pthread_detach(thread) }
+        watch.withLock { $0 = nil }
+    }
+
+    /// Waits for a thread's end. Returns whether it came; false as soon as the device's driver is known to hang.
+    private func join(_ thread: pthread_t) -> Bool {
+        while !loop.isOver {
+            if isHung { return false }
+            usleep(1_000)
         }
+        pthread_join(thread, nil)
+        return true
     }
 
     /// One turn of an engine without a thread: obeys commands, executes at most one step and tells its events.

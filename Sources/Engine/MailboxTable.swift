@@ -23,8 +23,16 @@ package struct MailboxTable {
 
     /// Hands each mailbox its events and empties the outboxes.
     package mutating func deliver(_ outboxes: inout [EventBatch]) {
+        for place in outboxes.indices { entries[place].mailbox?.append(outboxes[place]) }
+        settle(&outboxes)
+    }
+
+    /// Who the events of an outbox are for; nil when nobody waits for any.
+    func mailbox(at place: Int) -> EventMailbox? { entries[place].mailbox }
+
+    /// Empties outboxes whose events have been told.
+    mutating func settle(_ outboxes: inout [EventBatch]) {
         for place in outboxes.indices where !outboxes[place].events.isEmpty {
-            entries[place].mailbox?.append(outboxes[place])
             entries[place].liveCount -= outboxes[place].ends.count
             if entries[place].liveCount == 0 { entries[place].mailbox = nil }
             outboxes[place].removeAll()

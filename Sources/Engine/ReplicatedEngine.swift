@@ -38,7 +38,7 @@ public final class ReplicatedEngine: GenerationEngine {
 
     /// Validates a request and queues it where there is least to do.
     ///
-    /// - Throws: as `GenerationEngine` says; `overloaded` when no replica takes it.
+    /// - Throws: as `GenerationEngine` says; what the last of them says when no replica takes it.
     public func submit(
         _ request: GenerationRequest, tag: UInt64, to mailbox: EventMailbox
     ) throws(EngineError) -> RequestID {
@@ -48,7 +48,7 @@ public final class ReplicatedEngine: GenerationEngine {
                 do throws(EngineError) {
                     return try replica.submit(request, tag: tag, to: mailbox)
                 } catch {
-                    guard error.code == .overloaded else { throw error }
+                    guard error.code == .overloaded || error.code == .deviceLost else { throw error }
                     refusal = error
                 }
             }
@@ -95,12 +95,14 @@ extension EngineStatistics {
         var sum = self
         let counts: [WritableKeyPath<EngineStatistics, Int>] = [
             \.running, \.waiting, \.parked, \.blocksFree, \.blocksCached, \.blocksOwned, \.blocksTotal, \.steps,
-            \.failedSteps, \.tokensPrefilled, \.tokensGenerated, \.preemptions, \.cancels, \.failures,
+            \.failedSteps, \.tokensPrefilled, \.tokensGenerated, \.preemptions, \.cancels, \.failures, \.engines,
+            \.enginesHung,
         ]
         for count in counts { sum[keyPath: count] += other[keyPath: count] }
         sum.lastStepNanoseconds = max(lastStepNanoseconds, other.lastStepNanoseconds)
         sum.totalBackendNanoseconds += other.totalBackendNanoseconds
         sum.totalStepNanoseconds += other.totalStepNanoseconds
+        sum.devices += other.devices
         sum.deviceLostAt = [deviceLostAt, other.deviceLostAt].compactMap(\.self).max()
         return sum
     }

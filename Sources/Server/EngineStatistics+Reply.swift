@@ -12,16 +12,24 @@ extension EngineStatistics {
             ("preemptions_total", preemptions), ("requests_cancelled_total", cancels),
             ("requests_failed_total", failures), ("step_time_last_nanoseconds", Int(lastStepNanoseconds)),
             ("step_time_total_nanoseconds", Int(totalStepNanoseconds)),
-            ("backend_time_total_nanoseconds", Int(totalBackendNanoseconds)),
+            ("backend_time_total_nanoseconds", Int(totalBackendNanoseconds)), ("engines", engines),
+            ("engines_hung", enginesHung),
         ]
-        let readings: [(String, Int?)] = [
-            ("device_memory_used_bytes", device?.memoryUsed), ("device_memory_total_bytes", device?.memoryTotal),
-            ("device_cube_utilization_percent", device?.cubeUtilization),
-            ("device_vector_utilization_percent", device?.vectorUtilization),
-            ("device_temperature_celsius", device?.temperature), ("device_power_milliwatts", device?.power),
-            ("device_health", device?.health),
-        ]
-        for (name, value) in readings { if let value { values.append((name, value)) } }
+        // The first goes by the names that there are with one alone.
+        if let first = devices.first { values += first.values("device") }
+        if devices.count > 1 { for device in devices { values += device.values("device_\(device.number)") } }
         return values.map { StatisticReply(name: $0.0, value: UInt64(clamping: $0.1)) }
+    }
+}
+
+extension DeviceReadings {
+    /// What is known, under names that begin so.
+    fileprivate func values(_ name: String) -> [(String, Int)] {
+        let readings: [(String, Int?)] = [
+            ("memory_used_bytes", memoryUsed), ("memory_total_bytes", memoryTotal),
+            ("cube_utilization_percent", cubeUtilization), ("vector_utilization_percent", vectorUtilization),
+            ("temperature_celsius", temperature), ("power_milliwatts", power), ("health", health),
+        ]
+        return readings.compactMap { reading, value in value.map { ("\(name)_\(reading)", $0) } }
     }
 }

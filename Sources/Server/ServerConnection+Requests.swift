@@ -100,12 +100,17 @@ extension ServerConnection {
         }
     }
 
+    private var status: HealthReply.Status {
+        if loop.isDraining { return .draining }
+        return loop.model.engine.statistics().isHung ? .failed : .ready
+    }
+
     /// The answers that are known at once.
     private func reply(to call: CallMessage) throws(EngineError) -> ReplyMessage {
         let shared = loop.shared
         switch call {
         case .health:
-            var health = HealthReply(status: loop.isDraining ? .draining : .ready)
+            var health = HealthReply(status: status)
             health.version = shared.agent
             health.uptime = (loop.now &- shared.started) / 1_000_000
             return .health(health)

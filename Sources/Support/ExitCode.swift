@@ -24,6 +24,8 @@ package enum ExitCode: Int32, Sendable {
     case badInput = 65
     /// A file that was named does not exist or cannot be read.
     case missingInput = 66
+    /// A device's driver does not come back from a call, which only the end of the process ends: start it again.
+    case deviceHung = 71
     /// Reading or writing on this machine failed.
     case localInputOutput = 74
     /// Ended by SIGINT.

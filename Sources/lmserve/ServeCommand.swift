@@ -50,6 +50,9 @@ struct ServeCommand {
         signals.waitForStop()
         StandardStream.error.note("draining: running requests may finish; once more stops now")
         server.drain()
+        for engine in engines { engine.shutdown() }
+        // An orderly end of the process would wait for a driver that does not come back.
+        if engines.contains(where: \.isHung) { abandonProgram(.success) }
         return .success
     }
 
@@ -109,14 +112,16 @@ struct ServeCommand {
             }
         }
         var engines: [InferenceEngine] = []
+        let hangs = HungDevices(engines: count)
         for index in 0..<count {
-            engines.append(try startEngine(source, choice, adapters, ReplicaPlace(index: index, of: count)))
+            engines.append(try startEngine(source, choice, adapters, ReplicaPlace(index: index, of: count), hangs))
         }
         return engines
     }
 
     private func startEngine(
-        _ source: ModelSource, _ choice: DeviceChoice, _ adapters: [Adapter], _ place: ReplicaPlace
+        _ source: ModelSource, _ choice: DeviceChoice, _ adapters: [Adapter], _ place: ReplicaPlace,
+        _ hangs: HungDevices
     ) throws(ProgramError) -> InferenceEngine {
         let backend = try source.makeBackend(
             settings.model, on: choice.device, adapters: adapters, place: place)
@@ -127,6 +132,7 @@ struct ServeCommand {
         options.maxNumSeqs = settings.maxNumSeqs
         options.maxNumBatchedTokens = settings.maxNumBatchedTokens
         options.keyValueCacheBytes = settings.keyValueCacheBytes
+        options.hangs.tell = { hangs.note($0, ofEngine: place.index) }
         do {
             let engine = try InferenceEngine(
                 backend: backend, tokenizer: source.checkpoint.tokenizer, model: source.checkpoint.configuration,

@@ -49,6 +49,16 @@ extension SimulatorTests {
             try machine.check(machine.runtime.aclrtSynchronizeDevice())
         }
 
+        @Test func aCallHangsWhateverItsTimeOutAndMayFailThen() throws {
+            let call = "aclrtSynchronizeStreamWithTimeout"
+            let machine = try Machine(["FAULTS": "hang call=\(call) ms=300; fail call=\(call) code=507899"])
+            let start = ContinuousClock.now
+            expect(507899) {
+                try machine.check(machine.runtime.aclrtSynchronizeStreamWithTimeout(machine.stream, 20))
+            }
+            #expect(ContinuousClock.now - start >= .milliseconds(300))
+        }
+
         @Test func aRowBecomesNaN() throws {
             let machine = try Machine(["FAULTS": "nan op=aclnnRmsNorm row=1"])
             let norm = try Norm(machine)
@@ -56,6 +66,29 @@ extension SimulatorTests {
             let y = try machine.read(norm.y)
             #expect(y[..<64].allSatisfy { $0 == 1 })
             #expect(y[64...].allSatisfy { $0.isNaN })
+        }
+
+        @Test func aRowStaysNaN() throws {
+            let machine = try Machine(["FAULTS": "nan op=aclnnRmsNorm row=1 nth=2 every=true"])
+            func isFinite(_ machine: Machine) throws -> Bool {
+                let norm = try Norm(machine)
+                try machine.run(machine.operators.aclnnRmsNorm) { norm.plan(machine, $0, $1) }
+                return try machine.read(norm.y).allSatisfy { $0 == 1 }
+            }
+            #expect(try [isFinite(machine), isFinite(machine), isFinite(machine)] == [true, false, false])
+        }
+
+        @Test func memoryGoesBad() throws {
+            let machine = try Machine(["FAULTS": "rot after=1 offset=8 bytes=4"])
+            let place = try machine.allocate(64)
+            func numbers() throws -> [Float] {
+                try machine.check(machine.runtime.aclrtMemsetAsync(place, 8, 0, 8, machine.stream))
+                try machine.synchronize()
+                return try machine.download(place, 4, Float(0))
+            }
+            try machine.check(machine.runtime.aclrtMemsetAsync(place, 64, 0, 64, machine.stream))
+            let found = try numbers()
+            #expect(found[0] == 0 && found[1] == 0 && found[2].isNaN && found[3] == 0)
         }
 
         @Test func memoryEndsWhereTheScriptSays() throws {

@@ -51,6 +51,13 @@ extension SimulatedDevice {
             }
         }
 
+        @Test("A device whose numbers go bad is found out with the third request, and set up anew for the others")
+        func badNumbers() async throws {
+            try await strike("nan op=aclnnSwiGlu row=0 nth=60 every=true") { outcomes, _ in
+                #expect(outcomes.compactMap(\.error?.code) == [.modelOutput, .modelOutput, .modelOutput])
+            }
+        }
+
         @Test("Where half of a step has no memory either, its youngest request fails, with DEVICE")
         func noMemory() async throws {
             let faults = "fail call=aclnnArgMax nth=20 code=207001; fail call=aclnnArgMax nth=21 code=207001"

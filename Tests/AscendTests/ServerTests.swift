@@ -136,6 +136,21 @@ extension SimulatedDevice {
             }
         }
 
+        @Test("Of several NPUs, also those of copies, each is told by its number, and the first as one alone is")
+        func readingsOfAll() throws {
+            let folder = try Self.folder("qwen3-moe, weights of sum one")
+            let options = ["--tensor-parallel-size", "2", "--data-parallel-size", "2"]
+            let server = try Self.start(folder, [:], options)
+            for _ in 0..<50 where try server.statistic("device_3_temperature_celsius") == nil { usleep(100_000) }
+            let readings = try readings(server)
+            #expect(readings.count == 7 + 4 * 7)
+            for number in 0..<4 {
+                #expect(readings["device_\(number)_temperature_celsius"] == 42 + UInt64(number))
+                #expect(readings["device_\(number)_memory_total_bytes"] == 62 << 30)
+            }
+            #expect(readings["device_temperature_celsius"] == 42)
+        }
+
         @Test("Without the management library npu-smi is asked; without both nothing is said")
         func readingsOfProgram() throws {
             let folder = try Self.folder()
@@ -155,6 +170,13 @@ extension SimulatedDevice {
                     "device_cube_utilization_percent": 17, "device_temperature_celsius": 43,
                     "device_power_milliwatts": 92_900, "device_health": 1,
                 ])
+            // Of a second one the table says nothing.
+            let two = try Self.start(
+                folder, ["DCMI": "0"], ["--data-parallel-size", "2"], programs: programs.path)
+            for _ in 0..<50 where try two.statistic("device_0_temperature_celsius") == nil { usleep(100_000) }
+            let both = try readings(two)
+            #expect(both["device_temperature_celsius"] == 43 && both["device_0_temperature_celsius"] == 43)
+            #expect(both["device_1_temperature_celsius"] == nil)
             let silent = try Self.start(folder, ["DCMI": "0"])
             _ = try answer(silent)
             #expect(try silent.statistics().keys.contains { $0.hasPrefix("device_") } == false)

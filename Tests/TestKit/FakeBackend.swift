@@ -27,6 +27,10 @@ package final class FakeBackend: Backend {
         package var hiddenState: @Sendable (_ history: [Int32]) -> [Float] = { FakeBackend.hiddenState(after: $0) }
         /// Runs before each step; may block, or throw to fail it.
         package var willExecute: @Sendable (_ plan: borrowing StepPlan) throws(EngineError) -> Void = { _ in }
+        /// Runs when the device is to be set up anew; may throw.
+        package var willRenew: @Sendable () throws(EngineError) -> Void = {}
+        /// Runs when the device is suspected; throws to say that it is at fault.
+        package var willExamine: @Sendable () throws(EngineError) -> Void = {}
 
         package init() {}
     }
@@ -56,10 +60,13 @@ package final class FakeBackend: Backend {
     private let vocabularySize: Int
     private let script: Script
     private let state: Mutex<State>
+    /// What it is at, where a script says so.
+    package let vigil: DeviceVigil?
 
-    package init(vocabularySize: Int, script: Script = Script()) {
+    package init(vocabularySize: Int, script: Script = Script(), vigil: DeviceVigil? = nil) {
         self.vocabularySize = vocabularySize
         self.script = script
+        self.vigil = vigil
         state = Mutex(
             State(
                 sampler: Sampler(vocabularySize: vocabularySize), logits: [Float](repeating: 0, count: vocabularySize)))
@@ -81,6 +88,22 @@ package final class FakeBackend: Backend {
             $0.blockSize = blockSize
         }
     }
+
+    package func renew() throws(EngineError) {
+        try script.willRenew()
+        forget()
+    }
+
+    package func examine() throws(EngineError) {
+        do throws(EngineError) {
+            try script.willExamine()
+        } catch {
+            forget()
+            throw error
+        }
+    }
+
+    private func forget() { state.withLock { $0.cells = [Cell](repeating: Cell(), count: $0.cells.count) } }
 
     package func execute(_ plan: borrowing StepPlan, into result: inout StepResult) throws(EngineError) {
         try script.willExecute(plan)

@@ -287,6 +287,7 @@ extension World {
 
     func reset(_ device: Device) {
         device.reset()
+        faults.removeAll(where: \.endsWithReset)
         memory.dropAll(device: device.id)
         handles = handles.filter { _, object in
             switch object {

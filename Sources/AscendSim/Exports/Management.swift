@@ -65,7 +65,7 @@ private let wrong: Int32 = -8001
 @c @implementation public func dcmi_get_device_temperature(
     _ card_id: Int32, _ device_id: Int32, _ temperature: UnsafeMutablePointer<Int32>?
 ) -> Int32 {
-    of(card_id, device_id, temperature) { _ in 42 }
+    of(card_id, device_id, temperature) { 42 + Int32($0.id) }
 }
 
 @c @implementation public func dcmi_get_device_health(

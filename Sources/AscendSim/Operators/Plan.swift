@@ -83,7 +83,7 @@ extension World {
     fileprivate func poisonedRow(of name: String) -> Int? {
         var row: Int?
         for index in faults.indices {
-            if case .nan(let which) = faults[index].kind, faults[index].strikes(name) { row = which }
+            if case .nan(let which, _) = faults[index].kind, faults[index].strikes(name) { row = which }
         }
         return row
     }

@@ -94,6 +94,13 @@ final class DeviceMemory {
         return pointer
     }
 
+    /// Loses what is in some bytes of a device, counted from the lowest of its memory: they read as ones.
+    func rot(device: Int, offset: Int, bytes: Int) {
+        guard let extent = extents.first(where: { $0.device == device }), offset + bytes <= extent.bytes else { return }
+        let place = UnsafeMutableRawPointer(bitPattern: extent.base &+ distance &+ UInt(offset))
+        if let place { memset(place, 0xFF, bytes) }
+    }
+
     // MARK: Allocation
 
     /// Backs fresh addresses. The caller has seen to the limit.

@@ -175,6 +175,7 @@ final class Stream: @unchecked Sendable {
             world.faults.remove(at: isLost)
             throw Failure(507010, "the device is lost")
         }
+        world.rot(device)
         if let milliseconds = world.stall(of: kernel.name) {
             _ = world.lock.wait(milliseconds: milliseconds) { isEnded }
             if isEnded { return }

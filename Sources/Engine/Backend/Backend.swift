@@ -12,8 +12,10 @@ public protocol Backend: AnyObject, Sendable {
     var keyValueMemory: Int? { get }
     /// Adapters that plans may name, as 0..<adapterCount.
     var adapterCount: Int { get }
-    /// What the device tells of itself; nil where none is asked. Returns at once, on any thread.
-    var deviceReadings: DeviceReadings? { get }
+    /// What each device tells of itself, by their numbers; nothing where none is asked. Returns at once, on any thread.
+    var deviceReadings: [DeviceReadings] { get }
+    /// What it is at with a device whose driver may hang; nil for a back end without one.
+    var vigil: DeviceVigil? { get }
     /// Reserves the KV pool. Called once, before the first step.
     ///
     /// - Throws: `EngineError.insufficientMemory`.
@@ -22,6 +24,16 @@ public protocol Backend: AnyObject, Sendable {
     ///
     /// - Throws: `EngineError.backend`; KV written by the failed step must not be trusted.
     func execute(_ plan: borrowing StepPlan, into result: inout StepResult) throws(EngineError)
+    /// Sets the device up anew: a call came back so late that nothing is to be trusted which it left. Called on the engine
+    /// thread only.
+    ///
+    /// - Throws: `EngineError.deviceLost` if that fails; `execute` tries it again.
+    func renew() throws(EngineError)
+    /// Looks whether the device still computes what it should, because numbers of several requests were not finite.
+    /// Called on the engine thread only.
+    ///
+    /// - Throws: `EngineError.deviceLost` when it does not; `execute` sets it up anew.
+    func examine() throws(EngineError)
 }
 
 extension Backend {
@@ -30,5 +42,11 @@ extension Backend {
     /// None.
     public var adapterCount: Int { 0 }
     /// None.
-    public var deviceReadings: DeviceReadings? { nil }
+    public var deviceReadings: [DeviceReadings] { [] }
+    /// None.
+    public var vigil: DeviceVigil? { nil }
+    /// There is nothing to set up.
+    public func renew() {}
+    /// There is no device that could be at fault.
+    public func examine() {}
 }

@@ -93,11 +93,39 @@ extension Scheduler {
             }
         }
         shares.removeAll()
-        if error.code == .deviceLost {
-            for slot in admitted { preempt(slot, keeping: false) }
-            pool.forgetPrefixes()
-        }
+        if error.code == .deviceLost { forgetKeyValues() }
         counters.failedSteps += 1
+        checkLedger()
+    }
+
+    /// The device has nothing any more that was computed: all sequences begin anew, with the tokens that they have.
+    mutating func forgetKeyValues() {
+        for slot in admitted { preempt(slot, keeping: false) }
+        pool.forgetPrefixes()
+    }
+
+    /// What everybody is told if all requests fail now, by receiver, behind the events that are not delivered yet.
+    func failures(_ error: EngineError) -> [EventBatch] {
+        var batches = outboxes
+        for slot in generations.slots {
+            let generation = generations[slot]
+            batches[generation.terms.receiver].appendEnd(
+                .failed(error, generation.usage), of: generation.terms.id, tag: generation.terms.tag)
+        }
+        return batches
+    }
+
+    /// Ends a step whose result nobody wants any more.
+    mutating func dropStep() {
+        plan.removeAll()
+        shares.removeAll()
+        counters.failedSteps += 1
+    }
+
+    /// Fails all requests, with all that the device holds.
+    mutating func failAll(_ error: EngineError) {
+        for slot in generations.slots { fail(slot, error) }
+        pool.forgetPrefixes()
         checkLedger()
     }
 
@@ -109,6 +137,7 @@ extension Scheduler {
     /// Gives a failed request's memory back, with contents that are not to be trusted, and reports the error.
     mutating func fail(_ slot: Int, _ error: EngineError) {
         counters.failures += 1
+        if error.code == .nonFiniteLogits { counters.nonFinite += 1 }
         end(slot, keeping: error.code == .deadlineExceeded) { .failed(error, $0) }
     }
 

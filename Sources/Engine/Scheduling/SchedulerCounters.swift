@@ -20,6 +20,8 @@ package struct SchedulerCounters: Sendable, Equatable {
     package var cancels = 0
     /// Requests that failed.
     package var failures = 0
+    /// Those of them whose numbers were not finite.
+    package var nonFinite = 0
 }
 
 extension Scheduler {

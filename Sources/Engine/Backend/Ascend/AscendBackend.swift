@@ -15,6 +15,7 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
     private let batches: BatchBuckets
     private let notice: @Sendable (String) -> Void
     private let monitor: AscendMonitor
+    private let devices: DeviceVigil
     private var recovery = AscendRecovery()
     /// How long steps may take; set between two of them.
     package var watch = AscendStepWatch.Limits() { didSet { group?.limit(watch) } }
@@ -47,12 +48,13 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
         self.batches = AscendGraph.isSupported ? batches : .none
         self.notice = notice
         firstDevice = Int32(clamping: device)
+        devices = DeviceVigil(devices: shares.count)
         let group = try AscendGroup(
-            firstDevice: firstDevice, shares, largestBatch: self.batches.sizes.last ?? 0, notice: notice,
+            firstDevice: firstDevice, shares, devices, largestBatch: self.batches.sizes.last ?? 0, notice: notice,
             progress: progress)
         deviceName = group.deviceName
         (self.checkpoint, self.model, self.group) = (checkpoint, model, group)
-        monitor = AscendMonitor(index: firstDevice)
+        monitor = AscendMonitor(Array(firstDevice..<firstDevice + Int32(shares.count)))
         sampler = Sampler(vocabularySize: model.vocabularySize)
         candidateCount = AscendProgram.candidateCount(of: model)
         candidateSampler = CandidateSampler(count: candidateCount, vocabularySize: model.vocabularySize)
@@ -107,8 +109,11 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
         return "\(devices), \(deviceName), \(element.tensorType.dataTypeName) KV cache"
     }
 
-    /// What the runtime, its management library or `npu-smi` say of the first device.
-    public var deviceReadings: DeviceReadings? { monitor.readings }
+    /// What the runtime, its management library or `npu-smi` say of each device.
+    public var deviceReadings: [DeviceReadings] { monitor.readings }
+
+    /// What is under way on the devices, but for what happens before the first step.
+    public var vigil: DeviceVigil? { devices }
 
     /// Bytes of KV cache that one token takes on each device.
     public var keyValueBytesPerToken: Int {
@@ -171,7 +176,7 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
     /// Gets the logits of samples whose candidates did not suffice.
     private func fetchLogits(of samples: [Int]) throws(EngineError) {
         guard !samples.isEmpty else { return }
-        try onDevices { (group) throws(AscendError) in
+        try onDevices("a copy of logits") { (group) throws(AscendError) in
             try group.fetchLogits(of: RangeSet(samples.map { $0..<$0 + 1 }))
         }
     }
@@ -204,26 +209,75 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
 
     private func run(_ plan: borrowing StepPlan, _ demand: AscendDemand) throws(EngineError) -> AscendOutputs {
         let batch = plan.onlyDecodes ? batches.size(for: plan.rowCount) : nil
-        return try onDevices { (group) throws(AscendError) in try group.run(plan, demand, batch: batch) }
+        return try onDevices("a step") { (group) throws(AscendError) in
+            try group.run(plan, demand, batch: batch)
+        }
     }
 
     private func onDevices<Result>(
-        _ body: (AscendGroup) throws(AscendError) -> Result
+        _ work: String, _ body: (AscendGroup) throws(AscendError) -> Result
     ) throws(EngineError) -> Result {
+        defer { devices.end() }
         let group = try liveGroup()
+        devices.begin(work, milliseconds: group.timeout)
         do throws(AscendError) {
             let result = try body(group)
             recovery.succeeded()
             return result
         } catch {
             // What was launched before may still be at work in memory that is about to be used again, or given back.
+            devices.begin("what follows a step that failed", milliseconds: watch.giveBack)
             let isSettled = group.settle()
             guard error.losesDevice || !isSettled else { throw error.stepError }
-            group.close(isForced: true)
-            self.group = nil
+            giveBack()
             recovery.failed()
             throw EngineError(.deviceLost, error.stepError.message)
         }
+    }
+
+    /// Gives the devices back, whatever state they are in, and sets them up anew.
+    ///
+    /// - Throws: `EngineError.deviceLost`.
+    public func renew() throws(EngineError) {
+        defer { devices.end() }
+        giveBack()
+        _ = try liveGroup()
+    }
+
+    /// The self-test: samples of the weights, and a small step.
+    ///
+    /// - Throws: `EngineError.deviceLost` when it fails; the next step sets the devices up anew.
+    public func examine() throws(EngineError) {
+        guard let group else { return }
+        defer { devices.end() }
+        guard let fault = fault(of: group) else {
+            notice(
+                "numbers of several requests were not finite, but the self-test passes: the model is damaged, or does not "
+                    + "suit \(element.tensorType.dataTypeName)")
+            return
+        }
+        notice("numbers of several requests were not finite, and the self-test fails: \(fault)")
+        giveBack()
+        recovery.failed()
+        throw EngineError(.deviceLost, "the NPU failed its self-test: \(fault); the device is set up anew")
+    }
+
+    /// What the self-test finds; nil for nothing.
+    private func fault(of group: AscendGroup) -> String? {
+        guard let cache else { return nil }
+        devices.begin("the self-test", milliseconds: watch.setUp)
+        do throws(EngineError) {
+            return try group.findFault(
+                cache, vocabularySize: model.vocabularySize, contextLength: model.contextLength)
+        } catch {
+            return error.message
+        }
+    }
+
+    private func giveBack() {
+        devices.begin("giving the device back", milliseconds: watch.giveBack)
+        group?.close(isForced: true)
+        group = nil
     }
 
     /// The devices as they are, or set up anew after one was lost.
@@ -233,10 +287,12 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
             throw EngineError(
                 .deviceLost, "the NPU was lost and is set up anew in a moment; the next attempt is not due yet")
         }
+        let (devices, limit) = (devices, watch.setUp)
+        devices.begin("setting the device up", milliseconds: limit)
         do throws(EngineError) {
             let group = try AscendGroup(
-                firstDevice: firstDevice, shares, largestBatch: batches.sizes.last ?? 0, notice: notice,
-                progress: { _ in })
+                firstDevice: firstDevice, shares, devices, largestBatch: batches.sizes.last ?? 0, notice: notice,
+                progress: { _ in devices.extend(milliseconds: limit) })
             do throws(EngineError) {
                 if let cache { try ascend { () throws(AscendError) in try group.allocate(cache) } }
             } catch {
@@ -244,6 +300,11 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
                 throw error
             }
             group.limit(watch)
+            if let fault = fault(of: group) {
+                group.close(isForced: true)
+                throw EngineError(
+                    .deviceLost, "the NPU was set up anew and fails its self-test: \(fault); see npu-smi info")
+            }
             self.group = group
             return group
         } catch {
@@ -255,7 +316,7 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
 
 extension AscendOutputs {
     /// Whether all of a row's hidden state is finite.
-    fileprivate func isFinite(row: Int) -> Bool { inverseDeviations[row].isFinite && inverseDeviations[row] > 0 }
+    func isFinite(row: Int) -> Bool { inverseDeviations[row].isFinite && inverseDeviations[row] > 0 }
 }
 
 extension StepPlan {

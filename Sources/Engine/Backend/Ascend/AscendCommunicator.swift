@@ -26,7 +26,9 @@ final class AscendCommunicator: @unchecked Sendable {  // used by its rank's thr
 
     /// Leaves the others. Nothing may be on the stream any more.
     func release() {
-        if let communicator { _ = libraries.collectives.HcclCommDestroy?(communicator) }
+        if let communicator {
+            _ = DriverCall.during("HcclCommDestroy") { libraries.collectives.HcclCommDestroy?(communicator) }
+        }
         communicator = nil
     }
 

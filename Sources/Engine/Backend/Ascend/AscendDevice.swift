@@ -79,7 +79,9 @@ final class AscendDevice {
     /// Failures are of no use here: what is left goes away with the reset.
     func end(_ stream: aclrtStream, isForced: Bool) {
         let runtime = libraries.runtime
-        _ = isForced ? runtime.aclrtDestroyStreamForce?(stream) : runtime.aclrtDestroyStream?(stream)
+        _ = DriverCall.during(isForced ? "aclrtDestroyStreamForce" : "aclrtDestroyStream") {
+            isForced ? runtime.aclrtDestroyStreamForce?(stream) : runtime.aclrtDestroyStream?(stream)
+        }
     }
 
     /// Puts another stream in the place of the device's own: one whose capture failed may be of no use any more.
@@ -99,7 +101,9 @@ final class AscendDevice {
     /// Gives the device back.
     func close(isForced: Bool) {
         let runtime = libraries.runtime
-        _ = isForced ? runtime.aclrtResetDeviceForce?(index) : runtime.aclrtResetDevice?(index)
+        _ = DriverCall.during(isForced ? "aclrtResetDeviceForce" : "aclrtResetDevice") {
+            isForced ? runtime.aclrtResetDeviceForce?(index) : runtime.aclrtResetDevice?(index)
+        }
     }
 
     /// Waits until everything on the stream is done.

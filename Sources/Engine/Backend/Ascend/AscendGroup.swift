@@ -11,15 +11,16 @@ final class AscendGroup: @unchecked Sendable {  // used by one thread at a time;
     ///
     /// - Parameters:
     ///   - firstDevice: the first rank's; the others' follow it.
+    ///   - vigil: where the calls of each rank are noted.
     ///   - largestBatch, notice, progress: as `AscendSession` takes them.
     /// - Throws: `EngineError` of a device or of the checkpoint.
     init(
-        firstDevice: Int32, _ shares: [AscendShare], largestBatch: Int, notice: @escaping @Sendable (String) -> Void,
-        progress: @escaping @Sendable (Double) -> Void
+        firstDevice: Int32, _ shares: [AscendShare], _ vigil: DeviceVigil, largestBatch: Int,
+        notice: @escaping @Sendable (String) -> Void, progress: @escaping @Sendable (Double) -> Void
     ) throws(EngineError) {
         let devices = shares.indices.map { firstDevice + Int32($0) }
         let peers = AscendPeers()
-        let threads = try RankThreads(count: shares.count)
+        let threads = try RankThreads(vigil.calls)
         let communicators =
             shares.count > 1
             ? try ascend { () throws(AscendError) in try AscendCommunicator.join(devices, peers) } : []
@@ -87,10 +88,20 @@ final class AscendGroup: @unchecked Sendable {  // used by one thread at a time;
         return try all(results)
     }
 
+    /// Runs something on the thread of each device at once.
+    func onAllRanks<Value: Sendable>(
+        _ body: @escaping @Sendable (AscendSession) throws(EngineError) -> Value
+    ) -> [Result<Value, EngineError>] {
+        threads.run { [sessions] (rank) throws(EngineError) in try body(sessions[rank]) }
+    }
+
     /// Bounds how long a step may take from now on.
     func limit(_ limits: AscendStepWatch.Limits) {
         for session in sessions { session.watch = AscendStepWatch(limits) }
     }
+
+    /// Milliseconds that the next step may take.
+    var timeout: Int32 { sessions.map(\.watch.timeout).max() ?? 0 }
 
     /// What all came to, if none failed.
     private func all<Value>(_ results: [Result<Value, AscendError>]) throws(AscendError) -> [Value] {

@@ -82,7 +82,7 @@ final class AscendLibraries: @unchecked Sendable {  // immutable after init
         _ name: String, _ function: Function?, _ body: (Function) -> Int32
     ) throws(AscendError) {
         guard let function else { throw .absent(name) }
-        let code = body(function)
+        let code = DriverCall.during(name) { body(function) }
         guard code == ACL_SUCCESS else { throw AscendError(name, code: code, text: recentMessage) }
     }
 

@@ -1,82 +1,54 @@
-internal import Glibc
 internal import Synchronization
 
-/// Reads an NPU every few seconds on a thread of its own, because drivers may take their time to answer, and keeps the last
-/// answer for whoever asks.
+/// Reads NPUs every few seconds on a thread of its own, because drivers may take their time to answer, and keeps the last
+/// answers for whoever asks.
 final class AscendMonitor: Sendable {
     private let state: State
+    private let work: RepeatedWork
 
-    /// Starts to read the NPU with that number among those that this process sees.
-    init(index: Int32) {
-        state = State(index: index)
-        var thread = pthread_t()
-        let context = Unmanaged.passRetained(state)
-        let status = pthread_create(
-            &thread, nil,
-            { context in
-                guard let context else { return nil }
-                Unmanaged<State>.fromOpaque(context).takeRetainedValue().run()
-                return nil
-            }, context.toOpaque())
-        if status == 0 { pthread_detach(thread) } else { context.release() }
+    /// Starts to read the NPUs with these numbers among those that this process sees.
+    init(_ numbers: [Int32]) {
+        let state = State(numbers)
+        self.state = state
+        work = RepeatedWork { state.turn() }
     }
 
-    deinit { state.end() }
+    /// What was read last, in the order of the numbers; nothing before the first time.
+    var readings: [DeviceReadings] { state.readings.withLock(\.self) }
 
-    /// What was read last; nil before the first time, and where nothing answers.
-    var readings: DeviceReadings? { state.readings.withLock(\.self) }
+    private final class State: @unchecked Sendable {  // the monitor's thread only, but for the locked
+        let readings = Mutex<[DeviceReadings]>([])
+        private let numbers: [Int32]
+        /// Made on that thread: a driver may take its time for this too.
+        private lazy var sources = numbers.map { AscendReadings(index: $0) }
+        private var hasAnswered = false
 
-    /// What outlives the monitor until its thread has seen the end.
-    private final class State: @unchecked Sendable {  // immutable after init, but for the locked
-        let readings = Mutex<DeviceReadings?>(nil)
-        private let index: Int32
-        /// Raised at the end.
-        private let isOver: UnsafeMutablePointer<sem_t>
+        init(_ numbers: [Int32]) { self.numbers = numbers }
 
-        init(index: Int32) {
-            self.index = index
-            isOver = .allocate(capacity: 1)
-            sem_init(isOver, 0, 0)
-        }
-
-        deinit {
-            sem_destroy(isOver)
-            isOver.deallocate()
-        }
-
-        func end() { sem_post(isOver) }
-
-        func run() {
-            let library = AscendReadings(index: index)
-            var interval = AscendMonitor.interval
-            var hasAnswered = false
-            repeat {
-                var current = library.read()
-                if current == nil {
-                    interval = AscendMonitor.programInterval
-                    let devices = AscendSmiTable.current()?.devices ?? []
-                    let number = AscendReadings.number(of: index)
-                    current = devices.indices.contains(number) ? devices[number] : nil
+        func turn() -> Int? {
+            var current = sources.map { $0.read() }
+            var pause = AscendMonitor.pause
+            if current.allSatisfy({ $0 == nil }) {
+                pause = AscendMonitor.programPause
+                let table = AscendSmiTable.current()?.devices ?? []
+                current = numbers.map { number in
+                    let place = AscendReadings.number(of: number)
+                    return table.indices.contains(place) ? table[place] : nil
                 }
-                readings.withLock { $0 = current }
-                hasAnswered = hasAnswered || current != nil
-                guard hasAnswered else { return }
-            } while !isOver(after: interval)
-        }
-
-        private func isOver(after seconds: Int) -> Bool {
-            var time = timespec()
-            clock_gettime(CLOCK_REALTIME, &time)
-            time.tv_sec += seconds
-            while sem_timedwait(isOver, &time) != 0 {
-                if errno != EINTR { return false }
             }
-            return true
+            hasAnswered = hasAnswered || current.contains { $0 != nil }
+            let found = zip(numbers, current).map { number, reading in
+                var reading = reading ?? DeviceReadings()
+                reading.number = Int(number)
+                return reading
+            }
+            readings.withLock { $0 = found }
+            return hasAnswered ? pause : nil
         }
     }
 
-    /// Seconds between two readings.
-    private static let interval = 2
+    /// Milliseconds between two readings.
+    private static let pause = 2_000
     /// The same where a program has to be started for each.
-    private static let programInterval = 10
+    private static let programPause = 10_000
 }

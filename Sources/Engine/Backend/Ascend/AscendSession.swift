@@ -5,10 +5,10 @@ internal import CAscend
 final class AscendSession: @unchecked Sendable {  // used by one thread at a time
     let device: AscendDevice
     private let program: AscendProgram
-    private let weights: AscendWeights
-    private let model: ModelConfiguration
+    let weights: AscendWeights
+    let model: ModelConfiguration
     private let communicator: AscendCommunicator?
-    private let weightMemory: AscendArena
+    let weightMemory: AscendArena
     private let workspace: AscendArena
     /// Steps as they come.
     private let steps: AscendStepArena

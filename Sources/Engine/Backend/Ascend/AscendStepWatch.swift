@@ -6,6 +6,10 @@ package struct AscendStepWatch: Sendable {
         package var first: Int32 = 120_000
         /// For every other, at least; a step that takes long beside others is none that hangs.
         package var least: Int32 = 10_000
+        /// For setting a device up, from one matrix that is copied to the next.
+        package var setUp: Int32 = 120_000
+        /// For giving a device back.
+        package var giveBack: Int32 = 30_000
 
         /// The defaults.
         package init() {}

@@ -7,13 +7,14 @@ final class RankThreads: Sendable {
     private let shared = SharedJob()
     private let threads: [pthread_t]
 
-    /// - Parameter count: ranks, at least 1.
+    /// - Parameter calls: one for each rank, of which there is at least one: where the calls of its thread are noted, of the
+    ///   first where its caller notes them.
     /// - Throws: `EngineError.insufficientMemory` when the system refuses a thread.
-    init(count: Int) throws(EngineError) {
-        self.count = count
+    init(_ calls: [DriverCall]) throws(EngineError) {
+        count = calls.count
         var threads: [pthread_t] = []
         for rank in 1..<max(1, count) {
-            let worker = Unmanaged.passRetained(RankWorker(rank, shared))
+            let worker = Unmanaged.passRetained(RankWorker(rank, shared, calls[rank]))
             var thread = pthread_t()
             let code = pthread_create(&thread, nil, rankThread, worker.toOpaque())
             guard code == 0 else {
@@ -73,18 +74,23 @@ private final class RankResults<Value, Failure: Error>: @unchecked Sendable {  /
 private final class RankWorker: Sendable {
     let rank: Int
     let shared: SharedJob
+    let calls: DriverCall
 
-    init(_ rank: Int, _ shared: SharedJob) { (self.rank, self.shared) = (rank, shared) }
+    init(_ rank: Int, _ shared: SharedJob, _ calls: DriverCall) {
+        (self.rank, self.shared, self.calls) = (rank, shared, calls)
+    }
 }
 
 private func rankThread(_ argument: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
     guard let argument else { return nil }
     let worker = Unmanaged<RankWorker>.fromOpaque(argument).takeRetainedValue()
+    worker.calls.follow()
     var seen = 0
     while let job = worker.shared.next(after: &seen) {
         job(worker.rank)
         worker.shared.finish()
     }
+    DriverCall.unfollow()
     return nil
 }
 

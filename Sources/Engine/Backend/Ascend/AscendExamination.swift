@@ -1,0 +1,96 @@
+/// The self-test of devices that are suspected, or were set up anew: samples of the weights against the checkpoint, then a
+/// small step whose numbers must be finite. It changes nothing that sequences have.
+extension AscendGroup {
+    /// What is wrong; nil when nothing was found.
+    ///
+    /// - Throws: `EngineError` when a device cannot even be asked.
+    func findFault(_ cache: AscendCacheShape, vocabularySize: Int, contextLength: Int) throws(EngineError) -> String? {
+        let damaged = onAllRanks { (session) throws(EngineError) in try session.damagedWeight() }
+        for (rank, result) in damaged.enumerated() {
+            guard let name = try result.get() else { continue }
+            let place = damaged.count == 1 ? "the device" : "NPU \(rank) of \(damaged.count)"
+            return "\(name) is in the memory of \(place) not as it was copied there"
+        }
+        let plan = StepPlan.examination(cache, vocabularySize: vocabularySize, contextLength: contextLength)
+        let outputs = try ascend { () throws(AscendError) in try run(plan, AscendDemand(), batch: nil) }
+        let row = (0..<plan.rowCount).first { !outputs.isFinite(row: $0) }
+        return row.map { "a small step yields numbers that are not finite, in row \($0)" }
+    }
+}
+
+extension AscendSession {
+    /// The name of a weight that is not as it was copied, of rows of each that are drawn by lot; nil when none is found.
+    ///
+    /// - Throws: `EngineError` of the device or of the checkpoint.
+    fileprivate func damagedWeight() throws(EngineError) -> String? {
+        let samples = weights.entries.map { WeightSample($0) }
+        let largest = samples.map(\.byteCount).max() ?? 0
+        let expected = UnsafeMutableRawBufferPointer.allocate(byteCount: largest, alignment: 64)
+        defer { expected.deallocate() }
+        let found = try ascend { () throws(AscendError) -> AscendHostBuffer in
+            try device.enter()
+            return try AscendHostBuffer(byteCount: largest)
+        }
+        defer { found.release() }
+        var rows = AscendWeightRows(model)
+        for sample in samples {
+            try rows.write(sample.entry, rows: sample.rows, to: expected)
+            try ascend { () throws(AscendError) in try download(sample, to: found) }
+            let isSame = expected.prefix(sample.byteCount).elementsEqual(found.bytes.prefix(sample.byteCount))
+            guard isSame else { return sample.entry.name }
+        }
+        return nil
+    }
+
+    private func download(_ sample: WeightSample, to target: AscendHostBuffer) throws(AscendError) {
+        guard let base = weightMemory.base, let target = target.bytes.baseAddress else { return }
+        try device.download(base + sample.offset, to: target, count: sample.byteCount)
+        try device.synchronize(timeout: Self.timeout)
+    }
+}
+
+/// Some rows of a weight.
+private struct WeightSample {
+    let entry: AscendWeights.Entry
+    let rows: Range<Int>
+
+    private static let largestByteCount = 64 << 10
+
+    private var rowByteCount: Int { entry.columns * entry.element.byteCount }
+    var byteCount: Int { rows.count * rowByteCount }
+    /// Bytes before it among all weights.
+    var offset: Int { entry.offset + rows.lowerBound * rowByteCount }
+
+    init(_ entry: AscendWeights.Entry) {
+        self.entry = entry
+        let rowByteCount = entry.columns * entry.element.byteCount
+        let count = min(entry.rows, max(1, Self.largestByteCount / max(1, rowByteCount)))
+        let first = Int.random(in: 0...entry.rows - count)
+        rows = first..<first + count
+    }
+}
+
+extension StepPlan {
+    /// A text of tokens from all over the vocabulary, in a block that no sequence owns.
+    fileprivate static func examination(
+        _ cache: AscendCacheShape, vocabularySize: Int, contextLength: Int
+    ) -> StepPlan {
+        let count = min(cache.blockSize, contextLength, 16)
+        var plan = StepPlan()
+        for row in 0..<count {
+            plan.tokens.append(Int32(row * vocabularySize / count))
+            plan.positions.append(Int32(row))
+            plan.slots.append(Int32(cache.spareSlot + row))
+        }
+        plan.rowStart.append(Int32(count))
+        plan.contextLengths.append(Int32(count))
+        plan.blockTables.append(Int32(cache.spareSlot / cache.blockSize))
+        plan.blockTableStride = 1
+        var greedy = SamplingParameters()
+        (greedy.temperature, greedy.seed) = (0, 0)
+        plan.samples.append(
+            SampleTask(
+                row: Int32(count - 1), parameters: greedy, history: plan.tokens, promptLength: count, bannedTokens: []))
+        return plan
+    }
+}

@@ -1,0 +1,31 @@
+internal import Glibc
+internal import Synchronization
+
+/// The call of a driver that a thread is in, for whoever wants to know on another.
+final class DriverCall: Sendable {
+    private let name = Mutex<String?>(nil)
+
+    /// Nil between calls.
+    var current: String? { name.withLock(\.self) }
+
+    /// Notes the calls of this thread from now on; whoever asks for it keeps it alive until `unfollow`, or the thread's end.
+    func follow() { pthread_setspecific(Self.key, Unmanaged.passUnretained(self).toOpaque()) }
+
+    /// Notes the calls of this thread no more.
+    static func unfollow() { pthread_setspecific(key, nil) }
+
+    /// Runs a call, noted where this thread's calls are.
+    static func during<Result>(_ call: String, _ body: () -> Result) -> Result {
+        guard let pointer = pthread_getspecific(key) else { return body() }
+        let note = Unmanaged<DriverCall>.fromOpaque(pointer).takeUnretainedValue()
+        note.name.withLock { $0 = call }
+        defer { note.name.withLock { $0 = nil } }
+        return body()
+    }
+
+    private static let key: pthread_key_t = {
+        var key = pthread_key_t()
+        pthread_key_create(&key, nil)
+        return key
+    }()
+}
