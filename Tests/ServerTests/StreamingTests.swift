@@ -108,6 +108,8 @@ import Testing
         script.output = { _, _ in .token(FakeTokenizer.firstPiece) }
         let server = try TestServer(tokenizer: FakeTokenizer(pieces: [piece]), script: script) {
             $0.limits.outboundSoftBytes = 65_536
+            // Under sanitizers all this takes long, and who does not read does not answer PING either.
+            ($0.limits.stallTimeout, $0.limits.deadPeerTimeout) = (600_000, 600_000)
         }
         let deaf = try server.client(receiveBuffer: 4_096)
         let stream = try deaf.generate(.greedy("never", maxTokens: 4_000))
