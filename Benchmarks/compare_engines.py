@@ -48,9 +48,8 @@ class Llama:
 
     def file(self, model, suffix):
         """The model in another number format, made of the given one once."""
-        if suffix in model.name:
-            return model
-        made = model.with_name(model.name.replace("Q4_1", suffix))
+        given = model.suffixes[-2].removeprefix(".")
+        made = model.with_name(model.name.replace(given, suffix))
         if not made.exists():
             part = made.with_name(made.name + ".part")
             run(self.command("llama-quantize", "--allow-requantize", model, part, suffix), self.environment)
@@ -76,11 +75,11 @@ class Turn:
         self.ours, self.theirs, self.key = ours, theirs, key
 
 
-def turns(options, llama, form, threads):
+def turns(options, llama, model, form, threads):
     suffix, extra = FORMATS[form]
-    file = llama.file(options.model, suffix)
+    file = llama.file(model, suffix)
     # Of W8A8 the weights are made of the 16-bit ones.
-    own = llama.file(options.model, "BF16") if extra else file
+    own = llama.file(model, "BF16") if extra else file
     bench = [str(options.lmserve), "bench", "--model", str(own), *extra, "--threads", str(threads), "--repetitions",
              "1", "--format", "json"]
     single = llama.command("llama-bench", "-m", file, "-t", threads, "-r", 1, "-o", "jsonl", "-d", joined(options.depth))
@@ -97,14 +96,20 @@ def turns(options, llama, form, threads):
             lambda row: ("decode", row["pl"], depth))
 
 
-def measure(options, llama):
+def default_formats(model):
+    """What each format does, a real model shows; random weights show what sizes do."""
+    return ["w8a8", "bf16"] if ".random." in model.name else list(FORMATS)
+
+
+def measure(options, llama, model):
     """A list of rows, with the samples of both sides."""
     rows = {}
     for number in range(options.rounds):
-        for form in options.formats:
+        for form in options.formats or default_formats(model):
             for threads in options.threads:
-                for turn in turns(options, llama, form, threads):
-                    print(f"round {number + 1} of {options.rounds}: {form}, {threads} threads", file=sys.stderr)
+                for turn in turns(options, llama, model, form, threads):
+                    print(f"round {number + 1} of {options.rounds}: {model.name}, {form}, {threads} threads",
+                          file=sys.stderr)
                     for ours in run(turn.ours):
                         key = (form, threads, ours["kind"], ours["batch"], ours["depth"])
                         row = rows.setdefault(key, dict(ours, format=form, ours=[], theirs=[],
@@ -135,8 +140,8 @@ def summarize(row):
     }
 
 
-def show(results, options):
-    print(f"{options.model.name} and what was made of it, prompt {options.prompt}, generate {options.generate}; medians "
+def show(results, model, options):
+    print(f"{model.name} and what was made of it, prompt {options.prompt}, generate {options.generate}; medians "
           f"of {options.rounds} rounds in turns, tokens/s; load average before: {options.load:.1f}")
     print(f"{'format':<6} {'kind':<8} {'batch':>5} {'depth':>5} {'threads':>7} {'ours':>9} {'llama.cpp':>9} {'ratio':>6} "
           f"{'(least–most)':>14} {'target':>6} {'':<3} {'of ceiling':>10}")
@@ -164,9 +169,10 @@ def main():
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lmserve", required=True, type=pathlib.Path)
-    parser.add_argument("--model", required=True, type=pathlib.Path, help="a GGUF file with Q4_1 in its name")
+    parser.add_argument("--models", required=True, type=pathlib.Path, nargs="+", metavar="FILE",
+                        help="GGUF files named NAME.FORMAT.gguf; those in other formats are made beside them")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--formats", type=formats, default=list(FORMATS))
+    parser.add_argument("--formats", type=formats)
     parser.add_argument("--prompt", type=int, default=512)
     parser.add_argument("--generate", type=int, default=64)
     parser.add_argument("--batch", type=numbers, default=[8, 16, 32])
@@ -181,12 +187,14 @@ def main():
         print(f"warning: load average {options.load:.1f}; other work on this machine distorts the figures",
               file=sys.stderr)
     with tempfile.TemporaryDirectory() as links:
-        results = [summarize(row) for row in measure(options, Llama(links))]
-    show(results, options)
+        results = {}
+        for model in options.models:
+            results[model.name] = [summarize(row) for row in measure(options, Llama(links), model)]
+            show(results[model.name], model, options)
     if options.json:
-        options.json.write_text(json.dumps({"load": options.load, "rows": results}, indent=1) + "\n")
+        options.json.write_text(json.dumps({"load": options.load, "models": results}, indent=1) + "\n")
     if options.svg:
-        options.svg.write_text(roofline.draw(results))
+        options.svg.write_text(roofline.draw(results[options.models[0].name]))
 
 
 if __name__ == "__main__":

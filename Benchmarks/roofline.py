@@ -97,4 +97,5 @@ def draw(rows):
 
 
 if __name__ == "__main__":
-    sys.stdout.write(draw(json.loads(pathlib.Path(sys.argv[1]).read_text())["rows"]))
+    models = json.loads(pathlib.Path(sys.argv[1]).read_text())["models"]
+    sys.stdout.write(draw(next(iter(models.values()))))

@@ -49,6 +49,8 @@ install_vllm() {
 smollm=$cache/models/SmolLM2-135M-Instruct.bfloat16
 qwen_shape=$cache/models/qwen2.5-0.5b.random
 large_shape=$cache/models/qwen2.5-1.5b.random
+qwen_gguf=$qwen_shape.BF16.gguf
+large_gguf=$large_shape.BF16.gguf
 
 # write_once FOLDER COMMAND…: the command writes the folder, if it is not there whole.
 write_once() {
@@ -63,6 +65,12 @@ write_models() {
     write_once "$smollm" swift run -c release model-folder "$model" "$smollm" bfloat16
     write_once "$qwen_shape" python3 Benchmarks/models/make_random_folder.py qwen2.5-0.5b "$qwen_shape"
     write_once "$large_shape" python3 Benchmarks/models/make_random_folder.py qwen2.5-1.5b "$large_shape"
+}
+
+# The shapes of Qwen2.5 as llama.cpp reads them.
+write_gguf_models() {
+    [ -f "$qwen_gguf" ] || python3 Benchmarks/models/make_gguf.py "$qwen_shape" "$qwen_gguf"
+    [ -f "$large_gguf" ] || python3 Benchmarks/models/make_gguf.py "$large_shape" "$large_gguf"
 }
 
 # The same in 8-bit integers as vLLM reads them.
