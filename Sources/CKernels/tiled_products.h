@@ -45,6 +45,17 @@ INLINE const uint8_t *tile_weights(const tiled_product *product, size_t panel) {
     return product->panels + at_most(panel, product->end - 1) * product->panel_bytes + product->start;
 }
 
+/// How far ahead weights from memory are fetched, in bytes of all panels in work. What is fetched farther ahead comes too late, or is
+/// gone again, where two threads share a core.
+#define FETCHED_AHEAD 4096
+
+/// Asks for what follows the tile at `i` of one of `panels` panels in work, be it in the panel that comes after it.
+INLINE void fetch_tile(const tiled_product *product, const uint8_t *weights, size_t i, size_t panels) {
+    size_t ahead = i * CK_PANEL + FETCHED_AHEAD / panels;
+    if (ahead >= product->k * CK_PANEL) ahead += panels * product->panel_bytes - product->k * CK_PANEL;
+    fetch_lines(weights + ahead, product->depth / 4);
+}
+
 /// A row of sums of integers as floats.
 INLINE lanes scaled(const uint8_t *panel, const ck_block *block, const int32_t *sums) {
     int_lanes addends, total;
@@ -68,10 +79,11 @@ INLINE void finish_tile(
 }
 
 /// Two tiles of rows by two panels: four products for four loads. Meanwhile lines of the result are fetched, which would
-/// stall the stores, and `ahead` lines a step of the weights that come next.
+/// stall the stores, and weights: those of the next tiles, or, where other rows come in between, `lines` a step from `next` on.
 INLINE void tiles_2x2(
-    const bool is_float, const tiled_product *product, size_t tile, size_t panel, const uint8_t *next, size_t ahead) {
+    const bool is_float, const tiled_product *product, size_t tile, size_t panel, const uint8_t *next, size_t lines) {
     const size_t k = product->k, depth = product->depth, height = product->height;
+    const bool is_alone = product->rows <= 2 * MOST_TILE_ROWS;
     const size_t upper = tile_start(product, tile), lower = tile_start(product, tile + 1);
     const uint8_t *x0 = product->inputs + upper * k, *x1 = product->inputs + lower * k;
     const uint8_t *w0 = tile_weights(product, panel), *w1 = tile_weights(product, panel + 1);
@@ -79,7 +91,7 @@ INLINE void tiles_2x2(
     const float *y = product->output->y + panel * CK_PANEL;
     size_t fetched = 0;
     zero_sums();
-    for (size_t i = 0; i < k; i += depth, next += ahead * 64) {
+    for (size_t i = 0; i < k; i += depth, next += lines * 64) {
         _tile_loadd(4, x0 + i, k);
         _tile_loadd(6, w0 + i * CK_PANEL, TILE_ROW_BYTES);
         MULTIPLY(is_float, 0, 4, 6);
@@ -88,7 +100,12 @@ INLINE void tiles_2x2(
         _tile_loadd(5, x1 + i, k);
         MULTIPLY(is_float, 2, 5, 6);
         MULTIPLY(is_float, 3, 5, 7);
-        fetch_lines(next, ahead);
+        if (is_alone) {
+            fetch_tile(product, w0, i, 2);
+            fetch_tile(product, w1, i, 2);
+        } else {
+            fetch_lines(next, lines);
+        }
         for (size_t end = at_most(fetched + rows_per_step, height); fetched < end; fetched++) {
             fetch_lines(y + (upper + fetched) * stride, 2);
             fetch_lines(y + (lower + fetched) * stride, 2);
@@ -102,31 +119,31 @@ INLINE void tiles_2x2(
     finish_tile(is_float, product, tile + 1, panel + 1, sums[3]);
 }
 
-/// One tile of rows by up to four panels. With so few rows weights come from memory: four streams fill its bandwidth.
+/// One tile of rows by up to four panels. With no other rows weights come from memory: four streams fill its bandwidth.
 INLINE void tiles_1x4(const bool is_float, const tiled_product *product, size_t tile, size_t panel) {
     const size_t k = product->k, depth = product->depth, there = product->end - panel;
+    const bool is_alone = product->rows <= MOST_TILE_ROWS;
     const uint8_t *x = product->inputs + tile_start(product, tile) * k;
     const uint8_t *w[4];
     for (size_t v = 0; v < 4; v++) w[v] = tile_weights(product, panel + v);
-    const size_t next = product->rows <= MOST_TILE_ROWS ? 4 * product->panel_bytes : 0, lines = next > 0 ? depth / 4 : 0;
     zero_sums();
     for (size_t i = 0; i < k; i += depth) {
         _tile_loadd(4, x + i, k);
         _tile_loadd(6, w[0] + i * CK_PANEL, TILE_ROW_BYTES);
         MULTIPLY(is_float, 0, 4, 6);
-        fetch_lines(w[0] + i * CK_PANEL + next, lines);
+        if (is_alone) fetch_tile(product, w[0], i, 4);
         if (there < 2) continue;
         _tile_loadd(7, w[1] + i * CK_PANEL, TILE_ROW_BYTES);
         MULTIPLY(is_float, 1, 4, 7);
-        fetch_lines(w[1] + i * CK_PANEL + next, lines);
+        if (is_alone) fetch_tile(product, w[1], i, 4);
         if (there < 3) continue;
         _tile_loadd(6, w[2] + i * CK_PANEL, TILE_ROW_BYTES);
         MULTIPLY(is_float, 2, 4, 6);
-        fetch_lines(w[2] + i * CK_PANEL + next, lines);
+        if (is_alone) fetch_tile(product, w[2], i, 4);
         if (there < 4) continue;
         _tile_loadd(7, w[3] + i * CK_PANEL, TILE_ROW_BYTES);
         MULTIPLY(is_float, 3, 4, 7);
-        fetch_lines(w[3] + i * CK_PANEL + next, lines);
+        if (is_alone) fetch_tile(product, w[3], i, 4);
     }
     tile_sums sums;
     store_sums(sums);
@@ -137,14 +154,14 @@ INLINE void tiles_1x4(const bool is_float, const tiled_product *product, size_t 
 INLINE void tiled_product_of(const bool is_float, const tiled_product *product, size_t panel) {
     const size_t tiles = (product->rows + MOST_TILE_ROWS - 1) / MOST_TILE_ROWS, pairs = tiles / 2;
     // Each pair of tiles of rows fetches its share of the next two panels.
-    const size_t ahead = pairs == 0 ? 0 : (product->depth / 2 + pairs - 1) / pairs;
-    const size_t share = product->k / product->depth * ahead * 64;
+    const size_t lines = pairs == 0 ? 0 : (product->depth / 2 + pairs - 1) / pairs;
+    const size_t share = product->k / product->depth * lines * 64;
     shape_tiles(product->height, product->depth, product->depth);
     for (size_t first = panel; first < product->end; first += 4) {
         for (size_t p = first; p < at_most(product->end, first + 4); p += 2) {
             const uint8_t *next = tile_weights(product, p) + 2 * product->panel_bytes;
             for (size_t pair = 0; pair < pairs; pair++)
-                tiles_2x2(is_float, product, pair * 2, p, next + pair * share, ahead);
+                tiles_2x2(is_float, product, pair * 2, p, next + pair * share, lines);
         }
         if (tiles % 2 != 0) tiles_1x4(is_float, product, tiles - 1, first);
     }

@@ -45,7 +45,8 @@ struct BenchCommand {
         of source: ModelSource, on device: DeviceChoice.Device, threads: Int
     ) throws -> CPUWork? {
         guard settings.model.backend == .cpu, device == .cpu else { return nil }
-        let ceilings = try CPUCeilings(threads: threads)
+        let weights = try CPUBackend.packedByteCount(of: source.checkpoint, dataType: settings.model.dataType)
+        let ceilings = try CPUCeilings(threads: threads, reading: weights)
         let speed = (ceilings.bytesPerSecond / 1e9).fixed(1)
         StandardStream.error.note("\(threads) thread\(threads == 1 ? " reads" : "s read") \(speed) GB/s")
         return try CPUWork(of: source.checkpoint, dataType: settings.model.dataType, ceilings: ceilings)

@@ -7,7 +7,7 @@ import Testing
     @Test func `a step needs every matrix once, and its products for every row`() throws {
         let bytes = TinyModel.writer(architecture: "qwen2").bytes()
         let checkpoint = try GGUFCheckpoint(GGUFFile(MappedFile(contents: bytes, name: "m.gguf")))
-        let ceilings = try CPUCeilings(threads: 1)
+        let ceilings = try CPUCeilings(threads: 1, reading: 1 << 20)
         let work = try CPUWork(of: checkpoint, dataType: .float32, ceilings: ceilings)
         let layers = 2 * (16 * 16 + 2 * 8 * 16 + 16 * 16 + 3 * 16 * 24)
         let head = 261 * 16

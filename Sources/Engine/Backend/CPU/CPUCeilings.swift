@@ -7,21 +7,25 @@ package final class CPUCeilings {
     private let team: ThreadTeam
     private var peaks: [UInt32: Double] = [:]
 
-    /// Far more than caches hold.
-    private static let readByteCount = 256 << 20
+    /// What is read to measure. Less says nothing, and more than 1 GiB is more than caches hold.
+    private static let readByteCounts = 64 << 20...1 << 30
     /// Best of so many: other work on the machine only ever slows.
     private static let attempts = 7
 
-    /// Measures the memory; takes some 0.2 s and 256 MiB.
+    /// Measures the memory; takes a second at most, and as much memory as it reads.
     ///
-    /// - Parameter threads: at least 1.
+    /// - Parameters:
+    ///   - threads: at least 1.
+    ///   - byteCount: of the weights. As many are read, of large models 1 GiB: processors of servers have caches of hundreds of
+    ///     megabytes, so that small models are read faster than memory is.
     /// - Throws: `EngineError.insufficientMemory` or `backend`.
-    package init(threads: Int) throws(EngineError) {
+    package init(threads: Int, reading byteCount: Int) throws(EngineError) {
         team = try ThreadTeam(threads: threads)
-        let memory = try HugePages(byteCount: Self.readByteCount, purpose: "measuring memory")
-        team.run(MemoryJob(memory, byteCount: Self.readByteCount, writes: true))
-        let reading = MemoryJob(memory, byteCount: Self.readByteCount, writes: false)
-        bytesPerSecond = Double(Self.readByteCount) / Self.least(of: reading, on: team)
+        let size = min(max(byteCount, Self.readByteCounts.lowerBound), Self.readByteCounts.upperBound)
+        let memory = try HugePages(byteCount: size, purpose: "measuring memory")
+        team.run(MemoryJob(memory, byteCount: size, writes: true))
+        let reading = MemoryJob(memory, byteCount: size, writes: false)
+        bytesPerSecond = Double(reading.readByteCount) / Self.least(of: reading, on: team)
     }
 
     /// Operations per second of products with weights of that format, a product and its sum being two.
@@ -54,6 +58,9 @@ private final class MemoryJob: TeamJob {
     private let byteCount: Int
     private let writes: Bool
     private static let partByteCount = 2 << 20
+
+    /// Whole parts only.
+    var readByteCount: Int { byteCount / Self.partByteCount * Self.partByteCount }
 
     init(_ memory: HugePages, byteCount: Int, writes: Bool) {
         (self.memory, self.byteCount, self.writes) = (memory, byteCount, writes)
