@@ -32,6 +32,25 @@ def target(form, kind, batch, depth, threads):
             ("q8_0", "prefill"): 4.0, ("w8a8", "prefill"): 4.0, ("bf16", "prefill"): 1.25}.get((form, kind))
 
 
+def machine_targets(results):
+    """What is aimed at beside the ratios, with all threads: (what, found, unit, target, whether it is met)."""
+    threads = max(row["threads"] for row in results)
+    rows = {(row["format"], row["kind"], row["depth"]): row
+            for row in results if row["threads"] == threads and row["batch"] == 1}
+    shares = {("w8a8", "decode"): ("of the read ceiling", 90), ("q8_0", "decode"): ("of the read ceiling", 90),
+              ("w8a8", "prefill"): ("of the peak", 80), ("q8_0", "prefill"): ("of the peak", 80),
+              ("bf16", "prefill"): ("of the peak", 75)}
+    for (form, kind), (of_what, goal) in shares.items():
+        if (form, kind, 0) in rows:
+            found = rows[form, kind, 0]["percent_of_ceiling"]
+            yield f"{form} {kind}, one sequence, {of_what}", found, f"at least {goal}", found >= goal
+    for form in FORMATS:
+        if (form, "decode", 0) in rows and (form, "decode", 2048) in rows:
+            near, far = rows[form, "decode", 0], rows[form, "decode", 2048]
+            found, theirs = (100 - 100 * far[side] / near[side] for side in ("ours", "theirs"))
+            yield f"{form} decode, slower at depth 2048 (llama.cpp {theirs:.0f} %)", found, "at most 20", found <= 20
+
+
 class Llama:
     """llama.cpp's programs. The package ships its libraries without the short names that programs look for."""
 
@@ -152,6 +171,9 @@ def show(results, model, options):
         print(f"{row['format']:<6} {row['kind']:<8} {row['batch']:>5} {row['depth']:>5} {row['threads']:>7} "
               f"{row['ours']:>9.1f} {row['theirs']:>9.1f} {row['ratio']:>6.2f} {spread:>14} {goal:>6} {verdict:<3} "
               f"{row['percent_of_ceiling']:>8.0f} %")
+    print()
+    for what, found, goal, met in machine_targets(results):
+        print(f"{what:<56} {found:>4.0f} %   target {goal:<11} {'met' if met else 'NOT met'}")
     print("\nCommands, ours then theirs:")
     for command in dict.fromkeys(command for row in results for command in row["commands"]):
         print("  " + command)

@@ -27,7 +27,7 @@ import Testing
 
     @Test("connections killed at any byte: every answer is that of an uninterrupted run")
     func killedConnections() throws {
-        let outcome = try simulate(["--kind", "cuts", "--seeds", environmentValue("LM_SIM_SEEDS") ?? "250"])
+        let outcome = try simulate(["--kind", "cuts", "--seeds", environmentValue("LM_SIM_SEEDS") ?? "100"])
         #expect(outcome.status == 0, "\(outcome.output)\(outcome.errors)")
         print(outcome.output)
     }

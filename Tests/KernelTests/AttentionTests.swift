@@ -7,8 +7,8 @@ private struct Cache {
     let type: ck_type
     let dimension: Int
     let blockSize: Int
-    let keys: [[Float]]
-    let values: [[Float]]
+    private let keys: [[Double]]
+    private let values: [[Double]]
     var bound: Float = 0
     var window = 0
     private var pooledKeys: [UInt8]
@@ -20,8 +20,10 @@ private struct Cache {
         self.dimension = dimension
         self.blockSize = blockSize
         // Of different sizes, so that a scale belongs to one position.
-        keys = (0..<length).map { position in random.floats(dimension).map { $0 / Float(1 + position % 3) } }
-        values = (0..<length).map { position in random.floats(dimension).map { $0 / Float(1 + position % 5) } }
+        let givenKeys = (0..<length).map { position in random.floats(dimension).map { $0 / Float(1 + position % 3) } }
+        let givenValues = (0..<length).map { position in random.floats(dimension).map { $0 / Float(1 + position % 5) } }
+        keys = givenKeys.map { Self.stored($0, as: type) }
+        values = givenValues.map { Self.stored($0, as: type) }
         let blocks = (length + blockSize - 1) / blockSize
         table = (0..<Int32(blocks)).shuffled(using: &random)
         let groupBytes = ck_group_elements(type, dimension) * ck_element_bytes(type)
@@ -33,7 +35,7 @@ private struct Cache {
             pooledKeys.withUnsafeMutableBufferPointer { keyPool in
                 pooledValues.withUnsafeMutableBufferPointer { valuePool in
                     _ = ck_store(
-                        type, keys[position], values[position], dimension, position % 16,
+                        type, givenKeys[position], givenValues[position], dimension, position % 16,
                         keyPool.baseAddress.map { $0 + group }, valuePool.baseAddress.map { $0 + group })
                 }
             }
@@ -88,7 +90,7 @@ private struct Cache {
         }
     }
 
-    private func stored(_ row: [Float]) -> [Double] {
+    private static func stored(_ row: [Float], as type: ck_type) -> [Double] {
         switch type {
         case CK_F16: return row.map { Double(Float16($0)) }
         case CK_BF16: return row.map { Double(nearestBfloat($0)) }
@@ -106,21 +108,22 @@ private struct Cache {
     /// values, by which they are not divided again.
     var tolerance: Double { type == CK_BF16 ? 2e-3 : type == CK_I8 ? 5e-3 : 1e-4 }
 
-    /// The definition, in double precision.
+    /// The definition, in double precision. Loops, because tests are not optimized and this is most of their time.
     func expected(_ query: [Float], length: Int) -> [Double] {
         let seen = max(0, window == 0 ? 0 : length - window)..<length
-        let scores = seen.map { position in
-            let score =
-                zip(query, stored(keys[position])).map { Double(isRounded ? nearestBfloat($0) : $0) * $1 }.reduce(0, +)
-                / Double(dimension).squareRoot()
-            return bound == 0 ? score : Double(bound) * tanh(score / Double(bound))
+        let query = query.map { Double(isRounded ? nearestBfloat($0) : $0) }
+        var sums = [Double](repeating: 0, count: dimension)
+        var total = 0.0
+        for position in seen {
+            var score = 0.0
+            for column in 0..<dimension { score += query[column] * keys[position][column] }
+            score /= Double(dimension).squareRoot()
+            if bound != 0 { score = Double(bound) * tanh(score / Double(bound)) }
+            let weight = exp(score)
+            total += weight
+            for column in 0..<dimension { sums[column] += weight * values[position][column] }
         }
-        let weights = scores.map { exp($0) }
-        let total = weights.reduce(0, +)
-        let rows = seen.map { stored(values[$0]) }
-        return (0..<dimension).map { column in
-            zip(rows, weights).map { $0[column] * $1 }.reduce(0, +) / total
-        }
+        return sums.map { $0 / total }
     }
 }
 

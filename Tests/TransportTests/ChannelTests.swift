@@ -146,11 +146,12 @@ import Testing
     @Test func aSlowReaderBoundsMemory() throws {
         let written = Atomic(0)
         let largest = Atomic(0)
-        let total = 16 * 1024 * 1024
+        let total = 4 * 1024 * 1024
+        let piece = [UInt8](repeating: 7, count: 64 * 1024)
         @Sendable func fill(_ channel: Channel) {
             while !channel.isCongested, written.load(ordering: .relaxed) < total {
-                channel.write { $0.append(contentsOf: repeatElement(7, count: 64 * 1024)) }
-                written.add(64 * 1024, ordering: .relaxed)
+                channel.write { $0 += piece }
+                written.add(piece.count, ordering: .relaxed)
                 if channel.pendingOutboundBytes > largest.load(ordering: .relaxed) {
                     largest.store(channel.pendingOutboundBytes, ordering: .relaxed)
                 }
