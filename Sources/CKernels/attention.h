@@ -80,12 +80,7 @@ INLINE void scores_of(
                 prefetch_group(keys + ck_group_offset(cache, first_group + next) * size, group_bytes);
         }
         lanes results[TILE_ROWS][MOST_PANELS];
-        if (takes_bfloats(format))
-            pair_tile_of(
-                count, vectors, format, queries, columns, CK_GROUP * 2 * size, cache->head_dimension, false, results);
-        else
-            float_tile_of(
-                count, vectors, format, queries, columns, CK_GROUP, cache->head_dimension, false, results);
+        product_tile(count, vectors, format, queries, columns, CK_GROUP, cache->head_dimension, false, results);
         for (size_t i = 0; i < count; i++)
             for (size_t v = 0; v < vectors; v++) store_lanes(&scores[i][(g + v) * 16], results[i][v]);
     }
@@ -151,10 +146,7 @@ INLINE void mix(
             const void *columns[MOST_PANELS];
             for (size_t i = 0; i < count; i++) rows[i] = &weights[i][position];
             for (size_t v = 0; v < vectors; v++) columns[v] = values + v * 16 * step;
-            if (takes_bfloats(format))
-                pair_tile_of(count, vectors, format, rows, columns, d * 2 * size, positions, true, results);
-            else
-                float_tile_of(count, vectors, format, rows, columns, d, positions, true, results);
+            product_tile(count, vectors, format, rows, columns, d, positions, true, results);
         }
         for (size_t i = 0; i < count; i++)
             for (size_t v = 0; v < vectors; v++)

@@ -260,13 +260,31 @@ INLINE void float_tile(
         TILE_CASES(TILE, 6, __VA_ARGS__)                                                                         \
     }
 
-INLINE void float_tile_of(
-    size_t rows, size_t vectors, const ck_format format, const float *const *x, const void *const *columns,
-    size_t step, size_t k, bool add, lanes (*results)[MOST_PANELS]) {
-    TILE_SWITCH(float_tile, rows, vectors, format, x, columns, step, k, add, results)
-}
-
 #include "pairs.h"
+
+/// Functions that matrix products and attention share: inlined into each of them, they took half a minute to compile.
+#define TILE_FUNCTION(NAME, TILE, FORMAT)                                                                        \
+    static __attribute__((noinline)) void NAME(                                                                  \
+        size_t rows, size_t vectors, const float *const *x, const void *const *columns, size_t step, size_t k,   \
+        bool add, lanes (*results)[MOST_PANELS]) {                                                               \
+        TILE_SWITCH(TILE, rows, vectors, FORMAT, x, columns, step, k, add, results)                              \
+    }
+TILE_FUNCTION(tile_f32, float_tile, CK_PANEL_F32)
+TILE_FUNCTION(tile_f16, float_tile, CK_PANEL_F16)
+TILE_FUNCTION(tile_bf16, pair_tile, CK_PANEL_BF16)
+TILE_FUNCTION(tile_i8, pair_tile, CK_PANEL_I8)
+
+/// results[r][v] = product of x[r] and columns[v], whose `k` elements are `step` elements apart, on top of `results` when `add`.
+INLINE void product_tile(
+    size_t rows, size_t vectors, const ck_format format, const float *const *x, const void *const *columns, size_t step,
+    size_t k, bool add, lanes (*results)[MOST_PANELS]) {
+    switch (format) {
+    case CK_PANEL_F32: tile_f32(rows, vectors, x, columns, step, k, add, results); break;
+    case CK_PANEL_F16: tile_f16(rows, vectors, x, columns, step, k, add, results); break;
+    case CK_PANEL_BF16: tile_bf16(rows, vectors, x, columns, step * 4, k, add, results); break;
+    default: tile_i8(rows, vectors, x, columns, step * 2, k, add, results); break;
+    }
+}
 
 /// One tile of rows by panels that stay in the second-level cache for the next.
 INLINE void float_rows(
@@ -280,10 +298,7 @@ INLINE void float_rows(
         const void *columns[MOST_PANELS];
         for (size_t v = 0; v < vectors; v++) columns[v] = (const uint8_t *)matrix->panels + (p + v) * panel_bytes;
         lanes results[TILE_ROWS][MOST_PANELS];
-        if (format == CK_PANEL_BF16)
-            pair_tile_of(rows, vectors, format, x, columns, CK_PANEL * 4, matrix->k, false, results);
-        else
-            float_tile_of(rows, vectors, format, x, columns, CK_PANEL, matrix->k, false, results);
+        product_tile(rows, vectors, format, x, columns, CK_PANEL, matrix->k, false, results);
         for (size_t i = 0; i < rows; i++)
             for (size_t v = 0; v < vectors; v++) finish(output, row + i, (p + v) * CK_PANEL, results[i][v]);
     }

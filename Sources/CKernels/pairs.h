@@ -69,9 +69,3 @@ INLINE void pair_tile(
         }
     }
 }
-
-INLINE void pair_tile_of(
-    size_t rows, size_t vectors, const ck_format format, const float *const *x, const void *const *columns, size_t step,
-    size_t k, bool add, lanes (*results)[MOST_PANELS]) {
-    TILE_SWITCH(pair_tile, rows, vectors, format, x, columns, step, k, add, results)
-}
