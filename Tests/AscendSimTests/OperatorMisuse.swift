@@ -24,6 +24,57 @@ struct Norm {
     }
 }
 
+/// A norm whose executor is repeatable.
+struct Repeated {
+    let norm: Norm
+    let executor: OpaquePointer?
+
+    init(_ machine: Machine) throws {
+        let norm = try Norm(machine)
+        self.norm = norm
+        executor = try machine.plan { norm.plan(machine, $0, $1) }.executor
+        try machine.check(machine.objects.aclSetAclOpExecutorRepeatable(executor))
+    }
+
+    func launch(_ machine: Machine) throws {
+        try machine.check(machine.operators.aclnnRmsNorm(nil, 0, executor, machine.stream))
+    }
+}
+
+/// A product of two groups of rows, {2, 16} and {1, 16}, whose executor is repeatable.
+struct RepeatedGroups {
+    let executor: OpaquePointer?
+    let out: OpaquePointer?
+    /// Where results may go.
+    let places: [UnsafeMutableRawPointer]
+    private let workspace: UnsafeMutableRawPointer
+    private let workspaceByteCount: UInt64
+
+    /// Place of the outputs among the parameters that are tensors or lists.
+    static let outputs = 12
+
+    init(_ machine: Machine) throws {
+        let x = try machine.floats([Float](repeating: 1, count: 48), [3, 16])
+        let weight = try machine.floats((0..<512).map { Float($0 / 256 + 1) }, [2, 16, 16])
+        let groups = machine.tensor(ACL_INT64, [2], at: try machine.upload([2, 1] as [Int64]))
+        let (first, second) = (try machine.empty(ACL_BF16, [3, 16]), try machine.allocate(256))
+        let (inputs, weights, out) = (machine.list([x]), machine.list([weight]), machine.list([first]))
+        let planned = try machine.plan {
+            machine.operators.aclnnGroupedMatmulV4GetWorkspaceSize(
+                inputs, weights, nil, nil, nil, nil, nil, nil, groups, nil, nil, nil, 3, 0, 1, 0, out, nil, nil, $0, $1)
+        }
+        try machine.check(machine.objects.aclSetAclOpExecutorRepeatable(planned.executor))
+        (executor, self.out, places) = (planned.executor, out, [first.place, second])
+        workspace = try machine.allocate(Int(planned.workspace))
+        workspaceByteCount = planned.workspace
+    }
+
+    func launch(_ machine: Machine) throws {
+        try machine.check(
+            machine.operators.aclnnGroupedMatmulV4(workspace, workspaceByteCount, executor, machine.stream))
+    }
+}
+
 /// Runs a norm on another input than a right one.
 private func normalise(_ machine: Machine, _ x: (Norm) throws -> OpaquePointer?) throws {
     let norm = try Norm(machine)
@@ -131,6 +182,65 @@ extension Misuse {
             let (_, executor) = try machine.plan { norm.plan(machine, $0, $1) }
             try machine.check(machine.objects.aclSetAclOpExecutorRepeatable(executor))
             try machine.check(machine.objects.aclSetInputTensorAddr(executor, 2, norm.x.handle, norm.y.place))
+        },
+        Misuse("an executor made repeatable when another was planned since", 561000) { machine in
+            let norm = try Norm(machine)
+            let (_, executor) = try machine.plan { norm.plan(machine, $0, $1) }
+            _ = try machine.plan { norm.plan(machine, $0, $1) }
+            try machine.check(machine.objects.aclSetAclOpExecutorRepeatable(executor))
+        },
+        Misuse("an executor destroyed that its launch destroys", 161002) { machine in
+            let norm = try Norm(machine)
+            let (_, executor) = try machine.plan { norm.plan(machine, $0, $1) }
+            try machine.check(machine.objects.aclDestroyAclOpExecutor(executor))
+        },
+        Misuse("a repeatable executor that was destroyed", 561103) { machine in
+            let repeated = try Repeated(machine)
+            try machine.check(machine.objects.aclDestroyAclOpExecutor(repeated.executor))
+            try repeated.launch(machine)
+        },
+        Misuse("a repeatable executor without one of its tensors", 561103) { machine in
+            let repeated = try Repeated(machine)
+            try machine.check(machine.objects.aclDestroyTensor(repeated.norm.gamma.handle))
+            try repeated.launch(machine)
+        },
+        Misuse("a repeatable executor of a device that was reset since", 561103) { machine in
+            let repeated = try Repeated(machine)
+            try machine.check(machine.runtime.aclrtResetDeviceForce(0))
+            try machine.check(machine.runtime.aclrtSetDevice(0))
+            try repeated.launch(machine)
+        },
+        Misuse("a tensor moved behind the executor's back", 161002) { machine in
+            let repeated = try Repeated(machine)
+            try machine.check(machine.objects.aclSetRawTensorAddr(repeated.norm.x.handle, repeated.norm.y.place))
+            try repeated.launch(machine)
+        },
+        Misuse("a new address for another tensor than the parameter was", 161002) { machine in
+            let repeated = try Repeated(machine)
+            let norm = repeated.norm
+            try machine.check(machine.objects.aclSetTensorAddr(repeated.executor, 0, norm.gamma.handle, norm.y.place))
+        },
+        Misuse("a new address that is not aligned", 161002) { machine in
+            let repeated = try Repeated(machine)
+            let norm = repeated.norm
+            try machine.check(machine.objects.aclSetTensorAddr(repeated.executor, 0, norm.x.handle, norm.y.place + 2))
+        },
+        Misuse("no address in place of another", 161002) { machine in
+            let repeated = try Repeated(machine)
+            try machine.check(machine.objects.aclSetTensorAddr(repeated.executor, 0, repeated.norm.x.handle, nil))
+        },
+        Misuse("a new address of freed memory", 507015) { machine in
+            let repeated = try Repeated(machine)
+            let place = try machine.allocate(256)
+            try machine.check(machine.runtime.aclrtFree(place))
+            try machine.check(machine.objects.aclSetTensorAddr(repeated.executor, 0, repeated.norm.x.handle, place))
+            try repeated.launch(machine)
+            try machine.synchronize()
+        },
+        Misuse("a list told by its place among lists", 161002) { machine in
+            let grouped = try RepeatedGroups(machine)
+            try machine.check(
+                machine.objects.aclSetDynamicTensorAddr(grouped.executor, 2, 0, grouped.out, grouped.places[0]))
         },
         Misuse("a workspace that is too small", 161002) { machine in
             let a = try machine.floats([Float](repeating: 1, count: 256), [16, 16])

@@ -10,13 +10,17 @@ struct GroupedRequest {
 
 extension Plan {
     func optionalList(_ handle: OpaquePointer?, _ name: String) throws(Failure) -> Operand? {
-        guard handle != nil else { return nil }
+        guard handle != nil else {
+            skipList()
+            return nil
+        }
         let members = try list(handle, name)
         try require(members.count == 1, "\(name): lists of one tensor are simulated")
         return members[0]
     }
 
     func unusedList(_ handle: OpaquePointer?, _ name: String) throws(Failure) {
+        skipList()
         try require(handle == nil, "\(name) is not simulated, pass NULL")
     }
 

@@ -32,6 +32,12 @@ struct Tensor {
 
     var bytes: Int { reach * type.bytes }
 
+    /// Whether the other one is the same view of the same memory.
+    func isSame(as other: Tensor) -> Bool {
+        (dims, strides, storage) == (other.dims, other.strides, other.storage)
+            && (offset, address) == (other.offset, other.address) && type == other.type && format == other.format
+    }
+
     /// For messages: "BF16[2, 576]".
     var shape: String { "\(type.name)\(dims)\(isTiled ? " NZ" : "")" }
 }
