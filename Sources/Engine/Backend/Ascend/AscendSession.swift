@@ -15,6 +15,8 @@ final class AscendSession: @unchecked Sendable {  // used by one thread at a tim
     /// Steps that decode, padded; captured graphs hold addresses in it.
     private let batches: AscendStepArena
     private var graphs: [GraphKey: AscendGraph] = [:]
+    private var keptSteps = KeptSteps<KeptStepKey, AscendKeptStep>(
+        limit: AscendSession.largestKeptCallCount, patience: AscendSession.patience)
     private var updateStream: aclrtStream?
     /// What ran last, and where its outputs are.
     private var lastStep: (arena: AscendStepArena, size: AscendStepSize)?
@@ -68,7 +70,7 @@ final class AscendSession: @unchecked Sendable {  // used by one thread at a tim
     /// Gives the device back. `isForced` when it does not answer any more.
     func close(isForced: Bool) {
         try? device.enter()
-        graphs.removeAll()
+        dropPlans()
         if let updateStream { device.end(updateStream, isForced: isForced) }
         updateStream = nil
         device.stop(isForced: isForced)
@@ -163,7 +165,7 @@ final class AscendSession: @unchecked Sendable {  // used by one thread at a tim
     /// - Throws: what the runtime returned.
     func allocate(_ cache: AscendCacheShape) throws(AscendError) {
         try device.enter()
-        graphs.removeAll()
+        dropPlans()
         keyValueMemory?.release()
         let arena = AscendArena(device, capacity: cache.byteCount)
         keyValueMemory = arena
@@ -177,6 +179,26 @@ final class AscendSession: @unchecked Sendable {  // used by one thread at a tim
     private struct GraphKey: Hashable {
         let batch: Int
         let withCandidates: Bool
+    }
+
+    /// What steps differ in that decode and are not captured; block tables alone may differ besides.
+    private struct KeptStepKey: Hashable {
+        let rows: Int
+        let withCandidates: Bool
+        /// Whether its memory is that of padded steps.
+        let isBatch: Bool
+    }
+
+    /// Most calls that are kept planned: those of some 20 sizes of a step of a 7B model. What the library holds for each is
+    /// not documented.
+    private static let largestKeptCallCount = 8_192
+    /// Steps after which a size that did not come makes room for another.
+    private static let patience = 4_096
+
+    /// Drops what holds addresses of steps, or of keys and values.
+    private func dropPlans() {
+        graphs.removeAll()
+        keptSteps.removeAll()
     }
 
     /// Computes the step of a plan and waits for it.
@@ -194,19 +216,27 @@ final class AscendSession: @unchecked Sendable {  // used by one thread at a tim
         let arena = batch == nil ? steps : batches
         let scatters = batch == nil && program.rank.scatters(rows: plan.rowCount)
         var size = AscendStepSize(plan, paddedTo: batch, multipleOf: scatters ? program.rank.count : 1)
-        if try !arena.reserve(size) && batch != nil { graphs.removeAll() }
+        if try !arena.reserve(size) { batch == nil ? keptSteps.removeAll() : dropPlans() }
         if batch != nil { size.blockTableStride = arena.layout?.capacity.blockTableStride ?? size.blockTableStride }
         arena.write(plan, size, cache)
         let key = batch.map { GraphKey(batch: $0, withCandidates: demand.candidates) }
         let graph = key.flatMap { graphs[$0] }
-        let lengths = try AscendLengths(plan, paddedTo: size.sequences, rowEnds: graph?.rowEnds)
+        let repeated =
+            (batch == nil || graphsFailed) && size.decodes && !scatters
+            ? KeptStepKey(rows: size.rows, withCandidates: demand.candidates, isBatch: batch != nil) : nil
+        let kept = repeated.flatMap { keptSteps.find($0) }
+        let lengths = try AscendLengths(
+            plan, paddedTo: size.sequences, rowEnds: graph?.rowEnds ?? kept?.rowEnds)
         if let graph {
             try graph.replay(lengths)
         } else {
             try arena.upload(size)
-            var launcher = try launcher(size, arena, lengths, cache)
-            for call in program.calls(size, scatters: scatters, withCandidates: demand.candidates) {
-                try launcher.launch(call)
+            let launcher = try launcher(size, arena, lengths, cache)
+            if let kept {
+                try launch(kept, launcher)
+            } else {
+                let calls = program.calls(size, scatters: scatters, withCandidates: demand.candidates)
+                try launch(calls, launcher, keptFor: repeated)
             }
             try arena.downloadResults(size, withCandidates: demand.candidates)
         }
@@ -217,6 +247,27 @@ final class AscendSession: @unchecked Sendable {  // used by one thread at a tim
         if let key, graph == nil, !graphsFailed { try capture(key, size, lengths, cache) }
         lastStep = (arena, size)
         return arena.outputs(size)
+    }
+
+    /// Launches calls one by one, and keeps their plans if they will come again.
+    private func launch(
+        _ calls: [AscendCall], _ launcher: AscendLauncher, keptFor key: KeptStepKey?
+    ) throws(AscendError) {
+        if let key, keptSteps.makeRoom(for: calls.count) {
+            return keptSteps.keep(try AscendKeptStep(calls, launcher), for: key, weight: calls.count)
+        }
+        var launcher = launcher
+        for call in calls { try launcher.launch(call) }
+    }
+
+    private func launch(_ kept: AscendKeptStep, _ launcher: AscendLauncher) throws(AscendError) {
+        do throws(AscendError) {
+            try kept.launch(launcher)
+        } catch {
+            // What a plan is good for after a failure is not documented.
+            keptSteps.removeAll()
+            throw error
+        }
     }
 
     /// Copies the logits of some samples of the step that ran last to its outputs, and waits for them.
@@ -284,6 +335,9 @@ func ascend<Result>(_ body: () throws(AscendError) -> Result) throws(EngineError
 }
 
 extension AscendStepSize {
+    /// Whether every sequence has one row, and each is sampled.
+    fileprivate var decodes: Bool { rows == sequences && rows == samples && hiddenRows == 0 }
+
     /// What a plan needs, its rows padded to a multiple, or the sizes of a batch that it is padded to.
     fileprivate init(_ plan: borrowing StepPlan, paddedTo batch: Int?, multipleOf step: Int) {
         let padding = (step - plan.rowCount % step) % step
