@@ -22,6 +22,8 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
     private var sampler: Sampler
     private var candidateSampler: CandidateSampler
     private let candidateCount: Int
+    /// Whether the device finds the largest logits; else all of a row are copied.
+    private let findsCandidates: Bool
     private var row: [Float]
 
     /// Finds CANN and the devices, and copies the weights to them.
@@ -57,8 +59,12 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
         monitor = AscendMonitor(Array(firstDevice..<firstDevice + Int32(shares.count)))
         sampler = Sampler(vocabularySize: model.vocabularySize)
         candidateCount = AscendProgram.candidateCount(of: model)
+        findsCandidates = AscendOperator.topK.names.contains(where: AscendLibraries.shared.hasOperator)
         candidateSampler = CandidateSampler(count: candidateCount, vocabularySize: model.vocabularySize)
         row = [Float](repeating: 0, count: model.vocabularySize)
+        if !findsCandidates {
+            notice("the installed CANN lacks aclnnTopk: of rows that sample all logits are copied, which takes longer")
+        }
     }
 
     /// Fails if the model is not one that NPUs run, divided so; no device is needed to know.
@@ -140,7 +146,7 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
     public func execute(_ plan: borrowing StepPlan, into result: inout StepResult) throws(EngineError) {
         result.removeAll()
         guard plan.rowCount > 0 else { return }
-        let sources = plan.samples.map { $0.source(candidateCount: candidateCount) }
+        let sources = plan.samples.map(source)
         let outputs = try run(plan, AscendDemand(sources))
         appendFaults(outputs, rows: plan.rowCount, to: &result)
         for index in 0..<plan.hiddenRows.count * model.embeddingLength {
@@ -158,6 +164,12 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
                 row.withUnsafeMutableBufferPointer { sampler.sample($0, task, into: &result) }
             }
         }
+    }
+
+    /// What a token is chosen from on this device.
+    private func source(of task: SampleTask) -> SampleSource {
+        let source = task.source(candidateCount: candidateCount)
+        return source == .candidates && !findsCandidates ? .logits : source
     }
 
     /// A token that is known without all logits; nil where it is not.

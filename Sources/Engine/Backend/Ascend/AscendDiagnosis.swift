@@ -45,9 +45,9 @@ public struct AscendDiagnosis: Sendable {
     private mutating func noteOperators() {
         for kind in AscendOperator.allCases {
             let found = kind.names.first(where: AscendLibraries.shared.hasOperator)
-            let absent = "none of \(kind.names.joined(separator: ", "))"
-            let text = found ?? absent + (kind.isForExperts ? "; models with experts do not run" : "")
-            note(kind.names[0], text, found != nil || kind.isForExperts)
+            let consequence = kind.consequenceOfAbsence
+            let absent = "none of \(kind.names.joined(separator: ", "))" + (consequence.map { "; \($0)" } ?? "")
+            note(kind.names[0], found ?? absent, found != nil || consequence != nil)
         }
     }
 
