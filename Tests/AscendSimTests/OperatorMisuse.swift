@@ -86,6 +86,33 @@ private func multiply(_ machine: Machine, _ a: OpaquePointer?, _ b: OpaquePointe
     try machine.run(machine.operators.aclnnMm) { machine.operators.aclnnMmGetWorkspaceSize(a, b, out, 0, $0, $1) }
 }
 
+private func multiplyTiled(
+    _ machine: Machine, _ a: OpaquePointer?, _ b: OpaquePointer?, _ out: OpaquePointer?
+) throws {
+    try machine.run(machine.operators.aclnnMatmulWeightNz) {
+        machine.operators.aclnnMatmulWeightNzGetWorkspaceSize(a, b, out, 0, $0, $1)
+    }
+}
+
+/// Two rows of 64 integers times a matrix with 16 outputs.
+private func multiplyIntegers(_ machine: Machine, _ b: OpaquePointer?, isTransposed: Bool) throws {
+    let a = try machine.floats([Float](repeating: 1, count: 128), [2, 64], ACL_INT8)
+    let scale = try machine.floats([Float](repeating: 1, count: 16), [16], ACL_FLOAT)
+    let tokens = try machine.floats([1, 1], [2], ACL_FLOAT)
+    let out = try machine.empty(ACL_BF16, [2, 16])
+    try machine.run(machine.operators.aclnnQuantMatmulWeightNz) {
+        machine.operators.aclnnQuantMatmulWeightNzGetWorkspaceSize(
+            a.handle, b, tokens.handle, scale.handle, nil, nil, nil, nil, nil, false, isTransposed, 0, out.handle, $0,
+            $1)
+    }
+}
+
+private func tile(_ machine: Machine, _ matrix: OpaquePointer?) throws {
+    try machine.run(machine.operators.aclnnTransMatmulWeight) {
+        machine.operators.aclnnTransMatmulWeightGetWorkspaceSize(matrix, $0, $1)
+    }
+}
+
 /// Asks for the largest elements of rows of two.
 private func largest(
     _ machine: Machine, _ count: Int, dim: Int64 = -1, sorted: Bool = true, values type: aclDataType = ACL_BF16,
@@ -286,6 +313,64 @@ extension Misuse {
             _ = try made(
                 machine,
                 machine.tensor(ACL_BF16, [1, 32], at: place, format: ACL_FORMAT_FRACTAL_NZ, storage: [2, 1, 16, 16]))
+        },
+        Misuse("rows where an operator takes tiles", 161002) { machine in
+            let a = try machine.floats([Float](repeating: 1, count: 512), [16, 32])
+            let b = try machine.floats([Float](repeating: 1, count: 512), [32, 16])
+            try multiplyTiled(machine, a.handle, b.handle, try machine.empty(ACL_BF16, [16, 16]).handle)
+        },
+        Misuse("a transposed matrix in tiles planned with twice", 161002) { machine in
+            let a = try machine.floats([Float](repeating: 1, count: 512), [16, 32])
+            let out = try machine.empty(ACL_BF16, [16, 16])
+            let b = machine.tensor(
+                ACL_BF16, [32, 16], at: try machine.allocate(1_024), strides: [1, 32],
+                format: ACL_FORMAT_FRACTAL_NZ, storage: [2, 1, 16, 16])
+            try multiplyTiled(machine, a.handle, b, out.handle)
+            try multiplyTiled(machine, a.handle, b, out.handle)
+        },
+        Misuse("integers in tiles as a view of their transpose", 161002) { machine in
+            let b = machine.tensor(
+                ACL_INT8, [64, 16], at: try machine.allocate(1_024), strides: [1, 64],
+                format: ACL_FORMAT_FRACTAL_NZ, storage: [2, 1, 16, 32])
+            try multiplyIntegers(machine, b, isTransposed: false)
+        },
+        Misuse("integers in tiles of the transpose", 161002) { machine in
+            let b = machine.tensor(
+                ACL_INT8, [16, 64], at: try machine.allocate(2_048), format: ACL_FORMAT_FRACTAL_NZ,
+                storage: [1, 4, 16, 32])
+            try multiplyIntegers(machine, try made(machine, b), isTransposed: true)
+        },
+        Misuse("groups whose matrices leave tiles half empty", 161002) { machine in
+            let x = try machine.floats([Float](repeating: 1, count: 48), [2, 24])
+            let weight = machine.tensor(
+                ACL_BF16, [2, 24, 16], at: try machine.allocate(4_096), strides: [384, 1, 24],
+                format: ACL_FORMAT_FRACTAL_NZ, storage: [2, 2, 1, 16, 16])
+            let groups = machine.tensor(ACL_INT64, [2], at: try machine.upload([1, 1] as [Int64]))
+            let (inputs, out) = (machine.list([x]), machine.list([try machine.empty(ACL_BF16, [2, 16])]))
+            var members = [weight]
+            let weights = machine.objects.aclCreateTensorList(&members, 1)
+            try machine.run(machine.operators.aclnnGroupedMatmulV4) {
+                machine.operators.aclnnGroupedMatmulV4GetWorkspaceSize(
+                    inputs, weights, nil, nil, nil, nil, nil, nil, groups, nil, nil, nil, 3, 0, 1, 0, out, nil, nil, $0,
+                    $1)
+            }
+        },
+        Misuse("a matrix turned into tiles without room for them", 161002) { machine in
+            let place = try machine.allocate(4_096)
+            try tile(machine, machine.tensor(ACL_INT8, [20, 40], at: place, storage: [800]))
+        },
+        Misuse("a matrix turned into tiles twice", 161002) { machine in
+            let place = try machine.allocate(4_096)
+            let matrix = machine.tensor(ACL_INT8, [32, 64], at: place)
+            try tile(machine, matrix)
+            try tile(machine, matrix)
+        },
+        Misuse("an executor kept that turns a matrix into tiles", 561000) { machine in
+            let matrix = machine.tensor(ACL_INT8, [32, 64], at: try machine.allocate(4_096))
+            let (_, executor) = try machine.plan {
+                machine.operators.aclnnTransMatmulWeightGetWorkspaceSize(matrix, $0, $1)
+            }
+            try machine.check(machine.objects.aclSetAclOpExecutorRepeatable(executor))
         },
         Misuse("a tensor destroyed that a list owns", 161002) { machine in
             let member = try machine.empty(ACL_BF16, [4])

@@ -125,6 +125,24 @@ extension SimulatedDevice {
             #expect(lines.contains { $0.hasPrefix("FAIL  SwiGlu") && $0.hasSuffix("none of SwiGlu") })
         }
 
+        @Test("Matrices lie in tiles where CANN has what that takes, and the answers are the same")
+        func tiles() throws {
+            let folder = try Self.folder()
+            var answers: Set<String> = []
+            for (settings, option, isTiled) in [
+                ([:], "all", true), ([:], "int8", false), ([:], "none", false),
+                (["ABSENT": "aclnnTransMatmulWeight"], "all", false), (["CANN": "8.1"], "all", false),
+                (["SOC": "Ascend910B4"], "all", true),
+            ] {
+                let server = try Self.start(folder, settings, ["--nz-weights", option])
+                answers.insert(try answer(server).output)
+                server.process.send(SIGTERM)
+                let errors = try server.process.finish().errors
+                #expect(errors.contains(", matrices in NZ") == isTiled, "\(settings) \(option): \(errors)")
+            }
+            #expect(answers.count == 1 && answers.first?.isEmpty == false)
+        }
+
         @Test("An 8-bit cache is refused where the NPU was asked for, and takes the CPU where it was not")
         func integerCache() throws {
             let folder = try Self.folder()

@@ -239,6 +239,9 @@ private func change(
         guard thread.planned === object else {
             throw Failure(561000, "aclSetAclOpExecutorRepeatable: comes right behind the first stage, on its thread")
         }
+        guard !object.isOnceOnly else {
+            throw Failure(561000, "aclSetAclOpExecutorRepeatable: \(object.name) cannot be launched twice")
+        }
         object.isRepeatable = true
     }
 }

@@ -45,6 +45,9 @@ extension Plan {
         try type(groups, ACL_INT64)
         try shape(groups, [experts])
         try same(x, weight)
+        try require(
+            !weight.tensor.isTiled || weight.tensor.hasFullTiles,
+            "weight \(weight.tensor.shape) leaves tiles half empty")
         if x.type == ACL_INT8 {
             guard let scale, let tokens else { throw .invalid("\(name): INT8 wants scale and perTokenScale") }
             try type(out, ACL_BF16, ACL_FLOAT16)

@@ -25,8 +25,11 @@ final class Executor {
     var isRepeatable = false
     /// Handles and objects of all that the first stage was given.
     fileprivate var objects: [(handle: UInt, object: AnyObject)] = []
-    /// What each of the parameters was given as.
+    /// What each of the parameters was given as, and what the first stage made of it.
     fileprivate var tensors: [TensorObject?] = []
+    fileprivate var left: [Tensor?] = []
+    /// Whether the operator cannot be launched twice.
+    fileprivate(set) var isOnceOnly = false
     /// Parameters so far that are tensors or lists, given or not.
     fileprivate var ordinal = 0
     /// Of a list, by its place among those: the tensors that are its own.
@@ -52,6 +55,7 @@ final class Executor {
             throw .invalid("\(name): the address is NULL or not aligned to 32 bytes")
         }
         parameters[index]?.address = address
+        left[index]?.address = address
         tensor.tensor.address = address
     }
 
@@ -64,7 +68,7 @@ final class Executor {
             throw Failure(561103, "\(name): an object that the executor was made with is destroyed")
         }
         for (index, object) in tensors.enumerated() {
-            guard let object, let parameter = parameters[index], !object.tensor.isSame(as: parameter) else { continue }
+            guard let object, let left = left[index], !object.tensor.isSame(as: left) else { continue }
             throw .invalid("\(name): tensor \(index) was changed, and not through the executor")
         }
     }
@@ -235,6 +239,14 @@ struct Plan {
         try require(!profile.is310P || tensor.type != ACL_BF16, "\(name): BF16 is not supported by \(profile.name)")
     }
 
+    /// The first stage leaves the tensor itself as another view.
+    func change(_ operand: Operand, _ body: (inout Tensor) -> Void) {
+        if let object = executor.tensors[operand.index] { body(&object.tensor) }
+    }
+
+    /// The operator cannot be launched twice.
+    func refuseRepeats() { executor.isOnceOnly = true }
+
     /// The operator writes to the whole storage of this one.
     func coverStorage(_ operand: Operand) { executor.parameters[operand.index]?.coversStorage = true }
 
@@ -300,6 +312,7 @@ func prepare(
         thread.clock += Cost.plan
         let made = Executor(name, on: thread.context?.device)
         try body(Plan(name: name, profile: world.settings.profile, executor: made, world: world))
+        made.left = made.tensors.map { $0?.tensor }
         workspaceSize.pointee = UInt64(made.workspaceBytes)
         executor.pointee = OpaquePointer(world.register(made))
         thread.planned = made

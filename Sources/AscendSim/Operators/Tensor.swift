@@ -176,6 +176,12 @@ extension Tensor {
             width: width, isTransposed: isTransposed && view.count == 2)
     }
 
+    /// Whether none of its tiles is filled up with zeros.
+    var hasFullTiles: Bool {
+        let matrix = Array(tiles.isTransposed ? dims.suffix(2).reversed() : dims.suffix(2))
+        return matrix[0] == tiles.rows && matrix[1] == tiles.columns
+    }
+
     fileprivate func checkTiles() throws(Failure) {
         guard dims.count >= 2, storage.count == dims.count + 2 else {
             throw .invalid("aclCreateTensor: storage \(storage) is not that of \(dims) in tiles")

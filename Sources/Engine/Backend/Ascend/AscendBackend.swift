@@ -13,6 +13,7 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
     private var group: AscendGroup?
     private var cache: AscendCacheShape?
     private let batches: BatchBuckets
+    private let hasTiles: Bool
     private let notice: @Sendable (String) -> Void
     private let monitor: AscendMonitor
     private let devices: DeviceVigil
@@ -34,19 +35,23 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
     ///   - dataType: of float matrices, activations, keys and values; float32 is none of an NPU.
     ///   - batches: numbers of sequences for which a decoding step is captured as a graph; others, and all with none, are
     ///     launched operator by operator.
+    ///   - tiling: which matrices lie in tiles, where the operators and the device take them so.
     ///   - notice: told, for people, what works less well than it should; on the thread that computes.
     ///   - progress: called on this thread with the share of weights copied, 0...1.
     /// - Throws: `EngineError.deviceUnavailable` when CANN or a device is not there, `unsupportedModel` for what it does
     ///   not run, `invalidModel`, `insufficientMemory`.
     public init(
         checkpoint: any Checkpoint, device: Int = 0, division: AscendDivision = .none, dataType: DataType = .auto,
-        batches: BatchBuckets = .standard, notice: @escaping @Sendable (String) -> Void = { _ in },
+        batches: BatchBuckets = .standard, tiling: AscendTiling = .int8,
+        notice: @escaping @Sendable (String) -> Void = { _ in },
         progress: @escaping @Sendable (Double) -> Void = { _ in }
     ) throws(EngineError) {
         let model = checkpoint.configuration
         if let missing = Self.missing { throw EngineError(.deviceUnavailable, "no Ascend NPU: \(missing)") }
         try division.requireDevices()
-        shares = try Self.shares(of: checkpoint, dataType, division)
+        let tiledForms = AscendTiledForms(tiling, deviceName: AscendDevice.socName)
+        shares = try Self.shares(of: checkpoint, dataType, division, tiledForms)
+        hasTiles = shares.contains { $0.weights.entries.contains { $0.tiles != nil } }
         self.batches = AscendGraph.isSupported ? batches : .none
         self.notice = notice
         firstDevice = Int32(clamping: device)
@@ -73,18 +78,18 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
     public static func check(
         _ checkpoint: any Checkpoint, dataType: DataType = .auto, division: AscendDivision = .none
     ) throws(EngineError) {
-        _ = try shares(of: checkpoint, dataType, division)
+        _ = try shares(of: checkpoint, dataType, division, .none)
     }
 
     /// The operators called for each layer, in order: what a step costs in launches.
     package static func operatorsOfLayer(
         _ checkpoint: any Checkpoint, dataType: DataType = .auto
     ) throws(EngineError) -> [String] {
-        try shares(of: checkpoint, dataType, .none)[0].program.lastLayer.compactMap { $0.kind?.names[0] }
+        try shares(of: checkpoint, dataType, .none, .none)[0].program.lastLayer.compactMap { $0.kind?.names[0] }
     }
 
     private static func shares(
-        of checkpoint: any Checkpoint, _ dataType: DataType, _ division: AscendDivision
+        of checkpoint: any Checkpoint, _ dataType: DataType, _ division: AscendDivision, _ tiledForms: AscendTiledForms
     ) throws(EngineError) -> [AscendShare] {
         try AscendRequirements.check(checkpoint.configuration)
         try AscendRank.check(checkpoint.configuration, division)
@@ -92,7 +97,8 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
         var shares: [AscendShare] = []
         for index in 0..<division.ranks {
             shares.append(
-                try AscendShare(checkpoint, element: element, AscendRank(index: index, division: division)))
+                try AscendShare(
+                    checkpoint, element: element, AscendRank(index: index, division: division), tiledForms))
         }
         return shares
     }
@@ -113,6 +119,7 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
         let last = Int(firstDevice) + shares.count - 1
         let devices = shares.count == 1 ? "NPU \(firstDevice)" : "NPUs \(firstDevice) to \(last)"
         return "\(devices), \(deviceName), \(element.tensorType.dataTypeName) KV cache"
+            + (hasTiles ? ", matrices in NZ" : "")
     }
 
     /// What the runtime, its management library or `npu-smi` say of each device.

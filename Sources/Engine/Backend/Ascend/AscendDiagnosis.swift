@@ -31,6 +31,7 @@ public struct AscendDiagnosis: Sendable {
         note(
             "graphs", AscendGraph.isSupported ? "can be captured" : "cannot be captured; every operator is launched",
             true)
+        noteTiles()
         do throws(AscendError) {
             try noteDevice(libraries)
         } catch {
@@ -49,6 +50,16 @@ public struct AscendDiagnosis: Sendable {
             let absent = "none of \(kind.names.joined(separator: ", "))" + (consequence.map { "; \($0)" } ?? "")
             note(kind.names[0], found ?? absent, found != nil || consequence != nil)
         }
+    }
+
+    private mutating func noteTiles() {
+        let libraries = AscendLibraries.shared
+        let forms = [("8-bit integers", AscendTiledForms.integerProduct), ("floats", AscendTiledForms.floatProduct)]
+        let found = forms.filter { libraries.hasOperator($0.1) }.map(\.0)
+        let converts = libraries.hasOperator(AscendTiledForms.conversion) && !found.isEmpty
+        note(
+            "NZ weights", converts ? "matrices of \(found.joined(separator: ", "))" : "none; matrices lie row by row",
+            true)
     }
 
     private mutating func noteDevice(_ libraries: AscendLibraries) throws(AscendError) {

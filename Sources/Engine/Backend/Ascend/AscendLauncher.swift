@@ -176,8 +176,14 @@ struct AscendLauncher {
     private mutating func launchMatmul(
         _ x: AscendTensor, _ weight: AscendTensor, _ y: AscendTensor
     ) throws(AscendError) {
+        let isTiled = weight.tiles != nil
         let (x, weight, y) = (try make(x), try make(weight), try make(y))
         let table = libraries.operators
+        guard !isTiled else {
+            return try operators.run(
+                "aclnnMatmulWeightNz", table.aclnnMatmulWeightNzGetWorkspaceSize, table.aclnnMatmulWeightNz
+            ) { $0(x, weight, y, 0, $1, $2) }
+        }
         try operators.run("aclnnMm", table.aclnnMmGetWorkspaceSize, table.aclnnMm) { $0(x, weight, y, 0, $1, $2) }
     }
 
@@ -298,11 +304,18 @@ struct AscendLauncher {
         _ x: AscendTensor, _ weight: AscendTensor, _ scale: AscendTensor, _ tokenScale: AscendTensor?,
         _ bias: AscendTensor?, _ y: AscendTensor
     ) throws(AscendError) {
+        let isTiled = weight.tiles != nil
         let (x, weight, scale) = (try make(x), try make(weight), try make(scale))
         let tokenScale: OpaquePointer? = try make(tokenScale)
         let bias: OpaquePointer? = try make(bias)
         let y: OpaquePointer = try make(y)
         let table = libraries.operators
+        guard !isTiled else {
+            return try operators.run(
+                "aclnnQuantMatmulWeightNz", table.aclnnQuantMatmulWeightNzGetWorkspaceSize,
+                table.aclnnQuantMatmulWeightNz
+            ) { $0(x, weight, tokenScale, scale, nil, nil, nil, nil, bias, false, true, 0, y, $1, $2) }
+        }
         guard table.aclnnQuantMatmulV5GetWorkspaceSize != nil else {
             return try operators.run(
                 "aclnnQuantMatmulV4", table.aclnnQuantMatmulV4GetWorkspaceSize, table.aclnnQuantMatmulV4

@@ -81,59 +81,6 @@ final class AscendSession: @unchecked Sendable {  // used by one thread at a tim
         device.close(isForced: isForced)
     }
 
-    // MARK: - Loading
-
-    private func load(_ progress: (Double) -> Void) throws(EngineError) {
-        let memory = try ascend { () throws(AscendError) in try device.memory() }
-        guard weights.byteCount < memory.free else {
-            throw EngineError(
-                .insufficientMemory,
-                "the weights take \(weights.byteCount) bytes on the NPU, of which \(memory.free) are free; use "
-                    + "--quantization w8a8, a smaller model, or --device cpu")
-        }
-        try ascend { () throws(AscendError) in try weightMemory.ensure(weights.byteCount) }
-        let staging = try ascend { () throws(AscendError) in try AscendHostBuffer(byteCount: Self.stagingByteCount) }
-        defer { staging.release() }
-        var rows = AscendWeightRows(model)
-        var done = 0
-        progress(0)
-        for entry in weights.entries {
-            try upload(entry, &rows, through: staging)
-            done += entry.byteCount
-            progress(Double(done) / Double(max(1, weights.byteCount)))
-        }
-    }
-
-    /// Two halves: one is filled while the other is copied.
-    private static let stagingByteCount = 32 << 20
-
-    private func upload(
-        _ entry: AscendWeights.Entry, _ rows: inout AscendWeightRows, through staging: AscendHostBuffer
-    ) throws(EngineError) {
-        guard let base = weightMemory.base else { preconditionFailure("weights have memory") }
-        let rowByteCount = entry.columns * entry.element.byteCount
-        let half = Self.stagingByteCount / 2
-        guard rowByteCount <= half else {
-            throw EngineError(
-                .unsupportedModel, "\(entry.name): rows of \(rowByteCount) bytes; at most \(half) are supported")
-        }
-        let step = half / rowByteCount
-        for (part, first) in stride(from: 0, to: entry.rows, by: step).enumerated() {
-            let range = first..<min(entry.rows, first + step)
-            let start = part % 2 * half
-            let own = UnsafeMutableRawBufferPointer(rebasing: staging.bytes[start..<start + half])
-            try rows.write(entry, rows: range, to: own)
-            try ascend { () throws(AscendError) in
-                guard let source = own.baseAddress else { return }
-                try device.synchronize(timeout: Self.timeout)
-                try device.upload(
-                    source, to: base + entry.offset + range.lowerBound * rowByteCount,
-                    count: range.count * rowByteCount)
-            }
-        }
-        try ascend { () throws(AscendError) in try device.synchronize(timeout: Self.timeout) }
-    }
-
     /// Milliseconds until a device that says nothing, outside of steps, is taken for lost.
     static let timeout: Int32 = 120_000
 
