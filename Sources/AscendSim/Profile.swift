@@ -61,12 +61,17 @@ enum Release: String {
 
     /// Whether the release exports a function. The second stage of an operator goes with the first.
     func exports(_ function: String) -> Bool {
-        let name = function.hasSuffix("GetWorkspaceSize") ? String(function.dropLast(16)) : function
+        let name = Self.operation(function)
         switch self {
         case .v81: return !Self.since85.contains(name) && !Self.since91.contains(name)
         case .v85: return !Self.since91.contains(name)
         case .v91: return true
         }
+    }
+
+    /// The name of an operator by either of its stages, and that of any other function.
+    static func operation(_ function: String) -> String {
+        function.hasSuffix("GetWorkspaceSize") ? String(function.dropLast(16)) : function
     }
 
     private static let since85: Set<String> = [
@@ -84,6 +89,8 @@ enum Release: String {
 struct Settings {
     let profile: Profile
     let release: Release
+    /// Functions that the release has and this machine has not; an operator's second stage goes with the first.
+    let absent: Set<String>
     let deviceCount: Int
     /// Seed of the delays.
     let seed: UInt64
@@ -110,6 +117,7 @@ struct Settings {
         }
         self.profile = profile
         self.release = release
+        absent = Set((variable("LM_ASCENDSIM_ABSENT") ?? "").split(separator: ",").map(String.init))
         deviceCount = try number("LM_ASCENDSIM_DEVICES", 8, 1...64)
         seed = UInt64(try number("LM_ASCENDSIM_SEED", 1, 0...Int.max))
         delay = UInt32(try number("LM_ASCENDSIM_DELAY_US", 30, 0...1_000_000))
@@ -119,6 +127,14 @@ struct Settings {
         computes = try number("LM_ASCENDSIM_COMPUTE", 1, 0...1) == 1
         collectiveTimeout = try number("HCCL_EXEC_TIMEOUT", 30, 1...1_000_000)
         faults = try Fault.script(variable("LM_ASCENDSIM_FAULTS") ?? "")
+    }
+}
+
+extension Settings {
+    /// Whether programs find a function.
+    func exports(_ function: String) -> Bool {
+        guard hasManagement || !function.hasPrefix("dcmi_") else { return false }
+        return release.exports(function) && !absent.contains(Release.operation(function))
     }
 }
 

@@ -192,6 +192,8 @@ final class ThreadState {
     var captureMode: UInt32 = 0
     /// Captures of this thread that forbid unsafe calls on it.
     var localCaptures = 0
+    /// What the last first stage made, until something is launched.
+    var planned: Executor?
     /// Microseconds of simulated time on the host.
     var clock = 0.0
     /// For the trace, about the call that is under way.
@@ -203,6 +205,7 @@ final class ThreadState {
         lastError = 0
         captureMode = 0
         localCaptures = 0
+        planned = nil
         clock = 0
     }
 

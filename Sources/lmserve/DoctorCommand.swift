@@ -6,7 +6,7 @@ struct DoctorCommand {
     var model = ModelSettings()
     var looksAtNPU = false
 
-    private static let modelOptions = ["--model", "--dtype", "--quantization", "--quantize-head"]
+    private static let modelOptions = ["--model", "--dtype", "--quantization", "--quantize-head", "--nz-weights"]
 
     static var table: OptionTable<DoctorCommand> {
         OptionTable(
@@ -53,7 +53,7 @@ struct DoctorCommand {
 
     /// The largest difference of logits behind a prompt, in standard deviations.
     private func distance(of checkpoint: any Checkpoint) throws(EngineError) -> Float {
-        let npu = try AscendBackend(checkpoint: checkpoint, dataType: model.dataType)
+        let npu = try AscendBackend(checkpoint: checkpoint, dataType: model.dataType, tiling: model.tiling)
         let cpu = try CPUBackend(
             checkpoint: checkpoint, threads: availableProcessorCount(), dataType: model.dataType)
         let workload = BenchWorkload(

@@ -86,7 +86,7 @@ struct ModelSource {
                 return try AscendBackend(
                     checkpoint: checkpoint, device: place.index * settings.division.ranks,
                     division: settings.division, dataType: settings.dataType,
-                    batches: batches,
+                    batches: batches, tiling: settings.tiling,
                     notice: { StandardStream.error.note("NPU: \($0)") }, progress: show)
             }
         } catch {

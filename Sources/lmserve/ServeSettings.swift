@@ -142,6 +142,7 @@ struct ModelSettings {
     var threads: Int?
     var graphBatchSizes = BatchBuckets.standard.sizes
     var enforcesEager = false
+    var tiling = AscendTiling.int8
     var tensorParallelSize = 1
     var dividesExperts = false
     var flashCommRows: Int?
@@ -194,6 +195,10 @@ struct ModelSettings {
             .flag(
                 "--enforce-eager", set: path.appending(path: \.enforcesEager),
                 "on an NPU, launch every operator by itself: slower, for finding faults"),
+            .value(
+                "--nz-weights", as: .choice(), to: path.appending(path: \.tiling),
+                "on an NPU, matrices that are laid out as its matrix units read them, where its operators take them so: "
+                    + "'int8', 'all', floats too, or 'none' (default int8)"),
             .value(
                 "--tensor-parallel-size", as: .integer(in: 1...AscendDivision.largest),
                 to: path.appending(path: \.tensorParallelSize),

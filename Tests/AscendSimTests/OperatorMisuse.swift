@@ -24,6 +24,57 @@ struct Norm {
     }
 }
 
+/// A norm whose executor is repeatable.
+struct Repeated {
+    let norm: Norm
+    let executor: OpaquePointer?
+
+    init(_ machine: Machine) throws {
+        let norm = try Norm(machine)
+        self.norm = norm
+        executor = try machine.plan { norm.plan(machine, $0, $1) }.executor
+        try machine.check(machine.objects.aclSetAclOpExecutorRepeatable(executor))
+    }
+
+    func launch(_ machine: Machine) throws {
+        try machine.check(machine.operators.aclnnRmsNorm(nil, 0, executor, machine.stream))
+    }
+}
+
+/// A product of two groups of rows, {2, 16} and {1, 16}, whose executor is repeatable.
+struct RepeatedGroups {
+    let executor: OpaquePointer?
+    let out: OpaquePointer?
+    /// Where results may go.
+    let places: [UnsafeMutableRawPointer]
+    private let workspace: UnsafeMutableRawPointer
+    private let workspaceByteCount: UInt64
+
+    /// Place of the outputs among the parameters that are tensors or lists.
+    static let outputs = 12
+
+    init(_ machine: Machine) throws {
+        let x = try machine.floats([Float](repeating: 1, count: 48), [3, 16])
+        let weight = try machine.floats((0..<512).map { Float($0 / 256 + 1) }, [2, 16, 16])
+        let groups = machine.tensor(ACL_INT64, [2], at: try machine.upload([2, 1] as [Int64]))
+        let (first, second) = (try machine.empty(ACL_BF16, [3, 16]), try machine.allocate(256))
+        let (inputs, weights, out) = (machine.list([x]), machine.list([weight]), machine.list([first]))
+        let planned = try machine.plan {
+            machine.operators.aclnnGroupedMatmulV4GetWorkspaceSize(
+                inputs, weights, nil, nil, nil, nil, nil, nil, groups, nil, nil, nil, 3, 0, 1, 0, out, nil, nil, $0, $1)
+        }
+        try machine.check(machine.objects.aclSetAclOpExecutorRepeatable(planned.executor))
+        (executor, self.out, places) = (planned.executor, out, [first.place, second])
+        workspace = try machine.allocate(Int(planned.workspace))
+        workspaceByteCount = planned.workspace
+    }
+
+    func launch(_ machine: Machine) throws {
+        try machine.check(
+            machine.operators.aclnnGroupedMatmulV4(workspace, workspaceByteCount, executor, machine.stream))
+    }
+}
+
 /// Runs a norm on another input than a right one.
 private func normalise(_ machine: Machine, _ x: (Norm) throws -> OpaquePointer?) throws {
     let norm = try Norm(machine)
@@ -33,6 +84,33 @@ private func normalise(_ machine: Machine, _ x: (Norm) throws -> OpaquePointer?)
 
 private func multiply(_ machine: Machine, _ a: OpaquePointer?, _ b: OpaquePointer?, _ out: OpaquePointer?) throws {
     try machine.run(machine.operators.aclnnMm) { machine.operators.aclnnMmGetWorkspaceSize(a, b, out, 0, $0, $1) }
+}
+
+private func multiplyTiled(
+    _ machine: Machine, _ a: OpaquePointer?, _ b: OpaquePointer?, _ out: OpaquePointer?
+) throws {
+    try machine.run(machine.operators.aclnnMatmulWeightNz) {
+        machine.operators.aclnnMatmulWeightNzGetWorkspaceSize(a, b, out, 0, $0, $1)
+    }
+}
+
+/// Two rows of 64 integers times a matrix with 16 outputs.
+private func multiplyIntegers(_ machine: Machine, _ b: OpaquePointer?, isTransposed: Bool) throws {
+    let a = try machine.floats([Float](repeating: 1, count: 128), [2, 64], ACL_INT8)
+    let scale = try machine.floats([Float](repeating: 1, count: 16), [16], ACL_FLOAT)
+    let tokens = try machine.floats([1, 1], [2], ACL_FLOAT)
+    let out = try machine.empty(ACL_BF16, [2, 16])
+    try machine.run(machine.operators.aclnnQuantMatmulWeightNz) {
+        machine.operators.aclnnQuantMatmulWeightNzGetWorkspaceSize(
+            a.handle, b, tokens.handle, scale.handle, nil, nil, nil, nil, nil, false, isTransposed, 0, out.handle, $0,
+            $1)
+    }
+}
+
+private func tile(_ machine: Machine, _ matrix: OpaquePointer?) throws {
+    try machine.run(machine.operators.aclnnTransMatmulWeight) {
+        machine.operators.aclnnTransMatmulWeightGetWorkspaceSize(matrix, $0, $1)
+    }
 }
 
 /// Asks for the largest elements of rows of two.
@@ -132,6 +210,65 @@ extension Misuse {
             try machine.check(machine.objects.aclSetAclOpExecutorRepeatable(executor))
             try machine.check(machine.objects.aclSetInputTensorAddr(executor, 2, norm.x.handle, norm.y.place))
         },
+        Misuse("an executor made repeatable when another was planned since", 561000) { machine in
+            let norm = try Norm(machine)
+            let (_, executor) = try machine.plan { norm.plan(machine, $0, $1) }
+            _ = try machine.plan { norm.plan(machine, $0, $1) }
+            try machine.check(machine.objects.aclSetAclOpExecutorRepeatable(executor))
+        },
+        Misuse("an executor destroyed that its launch destroys", 161002) { machine in
+            let norm = try Norm(machine)
+            let (_, executor) = try machine.plan { norm.plan(machine, $0, $1) }
+            try machine.check(machine.objects.aclDestroyAclOpExecutor(executor))
+        },
+        Misuse("a repeatable executor that was destroyed", 561103) { machine in
+            let repeated = try Repeated(machine)
+            try machine.check(machine.objects.aclDestroyAclOpExecutor(repeated.executor))
+            try repeated.launch(machine)
+        },
+        Misuse("a repeatable executor without one of its tensors", 561103) { machine in
+            let repeated = try Repeated(machine)
+            try machine.check(machine.objects.aclDestroyTensor(repeated.norm.gamma.handle))
+            try repeated.launch(machine)
+        },
+        Misuse("a repeatable executor of a device that was reset since", 561103) { machine in
+            let repeated = try Repeated(machine)
+            try machine.check(machine.runtime.aclrtResetDeviceForce(0))
+            try machine.check(machine.runtime.aclrtSetDevice(0))
+            try repeated.launch(machine)
+        },
+        Misuse("a tensor moved behind the executor's back", 161002) { machine in
+            let repeated = try Repeated(machine)
+            try machine.check(machine.objects.aclSetRawTensorAddr(repeated.norm.x.handle, repeated.norm.y.place))
+            try repeated.launch(machine)
+        },
+        Misuse("a new address for another tensor than the parameter was", 161002) { machine in
+            let repeated = try Repeated(machine)
+            let norm = repeated.norm
+            try machine.check(machine.objects.aclSetTensorAddr(repeated.executor, 0, norm.gamma.handle, norm.y.place))
+        },
+        Misuse("a new address that is not aligned", 161002) { machine in
+            let repeated = try Repeated(machine)
+            let norm = repeated.norm
+            try machine.check(machine.objects.aclSetTensorAddr(repeated.executor, 0, norm.x.handle, norm.y.place + 2))
+        },
+        Misuse("no address in place of another", 161002) { machine in
+            let repeated = try Repeated(machine)
+            try machine.check(machine.objects.aclSetTensorAddr(repeated.executor, 0, repeated.norm.x.handle, nil))
+        },
+        Misuse("a new address of freed memory", 507015) { machine in
+            let repeated = try Repeated(machine)
+            let place = try machine.allocate(256)
+            try machine.check(machine.runtime.aclrtFree(place))
+            try machine.check(machine.objects.aclSetTensorAddr(repeated.executor, 0, repeated.norm.x.handle, place))
+            try repeated.launch(machine)
+            try machine.synchronize()
+        },
+        Misuse("a list told by its place among lists", 161002) { machine in
+            let grouped = try RepeatedGroups(machine)
+            try machine.check(
+                machine.objects.aclSetDynamicTensorAddr(grouped.executor, 2, 0, grouped.out, grouped.places[0]))
+        },
         Misuse("a workspace that is too small", 161002) { machine in
             let a = try machine.floats([Float](repeating: 1, count: 256), [16, 16])
             let out = try machine.empty(ACL_BF16, [16, 16])
@@ -176,6 +313,64 @@ extension Misuse {
             _ = try made(
                 machine,
                 machine.tensor(ACL_BF16, [1, 32], at: place, format: ACL_FORMAT_FRACTAL_NZ, storage: [2, 1, 16, 16]))
+        },
+        Misuse("rows where an operator takes tiles", 161002) { machine in
+            let a = try machine.floats([Float](repeating: 1, count: 512), [16, 32])
+            let b = try machine.floats([Float](repeating: 1, count: 512), [32, 16])
+            try multiplyTiled(machine, a.handle, b.handle, try machine.empty(ACL_BF16, [16, 16]).handle)
+        },
+        Misuse("a transposed matrix in tiles planned with twice", 161002) { machine in
+            let a = try machine.floats([Float](repeating: 1, count: 512), [16, 32])
+            let out = try machine.empty(ACL_BF16, [16, 16])
+            let b = machine.tensor(
+                ACL_BF16, [32, 16], at: try machine.allocate(1_024), strides: [1, 32],
+                format: ACL_FORMAT_FRACTAL_NZ, storage: [2, 1, 16, 16])
+            try multiplyTiled(machine, a.handle, b, out.handle)
+            try multiplyTiled(machine, a.handle, b, out.handle)
+        },
+        Misuse("integers in tiles as a view of their transpose", 161002) { machine in
+            let b = machine.tensor(
+                ACL_INT8, [64, 16], at: try machine.allocate(1_024), strides: [1, 64],
+                format: ACL_FORMAT_FRACTAL_NZ, storage: [2, 1, 16, 32])
+            try multiplyIntegers(machine, b, isTransposed: false)
+        },
+        Misuse("integers in tiles of the transpose", 161002) { machine in
+            let b = machine.tensor(
+                ACL_INT8, [16, 64], at: try machine.allocate(2_048), format: ACL_FORMAT_FRACTAL_NZ,
+                storage: [1, 4, 16, 32])
+            try multiplyIntegers(machine, try made(machine, b), isTransposed: true)
+        },
+        Misuse("groups whose matrices leave tiles half empty", 161002) { machine in
+            let x = try machine.floats([Float](repeating: 1, count: 48), [2, 24])
+            let weight = machine.tensor(
+                ACL_BF16, [2, 24, 16], at: try machine.allocate(4_096), strides: [384, 1, 24],
+                format: ACL_FORMAT_FRACTAL_NZ, storage: [2, 2, 1, 16, 16])
+            let groups = machine.tensor(ACL_INT64, [2], at: try machine.upload([1, 1] as [Int64]))
+            let (inputs, out) = (machine.list([x]), machine.list([try machine.empty(ACL_BF16, [2, 16])]))
+            var members = [weight]
+            let weights = machine.objects.aclCreateTensorList(&members, 1)
+            try machine.run(machine.operators.aclnnGroupedMatmulV4) {
+                machine.operators.aclnnGroupedMatmulV4GetWorkspaceSize(
+                    inputs, weights, nil, nil, nil, nil, nil, nil, groups, nil, nil, nil, 3, 0, 1, 0, out, nil, nil, $0,
+                    $1)
+            }
+        },
+        Misuse("a matrix turned into tiles without room for them", 161002) { machine in
+            let place = try machine.allocate(4_096)
+            try tile(machine, machine.tensor(ACL_INT8, [20, 40], at: place, storage: [800]))
+        },
+        Misuse("a matrix turned into tiles twice", 161002) { machine in
+            let place = try machine.allocate(4_096)
+            let matrix = machine.tensor(ACL_INT8, [32, 64], at: place)
+            try tile(machine, matrix)
+            try tile(machine, matrix)
+        },
+        Misuse("an executor kept that turns a matrix into tiles", 561000) { machine in
+            let matrix = machine.tensor(ACL_INT8, [32, 64], at: try machine.allocate(4_096))
+            let (_, executor) = try machine.plan {
+                machine.operators.aclnnTransMatmulWeightGetWorkspaceSize(matrix, $0, $1)
+            }
+            try machine.check(machine.objects.aclSetAclOpExecutorRepeatable(executor))
         },
         Misuse("a tensor destroyed that a list owns", 161002) { machine in
             let member = try machine.empty(ACL_BF16, [4])

@@ -53,6 +53,13 @@ extension ModelConfiguration {
             contextLength: 2_048, hasAttentionBias: true, tiesEmbeddings: true)
     }
 
+    /// The shape of Qwen2.5-0.5B.
+    static let qwenHalfB = ModelConfiguration(
+        family: .qwen2, name: "Qwen2.5-0.5B", layerCount: 24, embeddingLength: 896, feedForwardLength: 4_864,
+        headCount: 14, keyValueHeadCount: 2, headDimension: 64, rotaryDimension: 64, rotaryBase: 1_000_000,
+        rotaryScaling: .none, rotaryLayout: .halves, normEpsilon: 1e-6, vocabularySize: 151_936, contextLength: 2_048,
+        hasAttentionBias: true, tiesEmbeddings: true)
+
     /// The shape of SmolLM2-135M.
     static let smolLM2 = ModelConfiguration(
         family: .llama, name: "SmolLM2-135M", layerCount: 30, embeddingLength: 576, feedForwardLength: 1_536,

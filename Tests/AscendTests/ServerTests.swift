@@ -1,4 +1,4 @@
-import Glibc
+import Foundation
 import LMEngine
 import ProgramKit
 import TestKit
@@ -89,6 +89,58 @@ extension SimulatedDevice {
             }
             #expect(answers.count == 1)
             #expect(answers.first?.isEmpty == false)
+        }
+
+        @Test("Without aclnnTopk sampled answers are the same, from whole logits, and that is said once")
+        func withoutTopK() throws {
+            let folder = try Self.folder()
+            let sampled = [
+                "--raw", "--ids", "5,17,3,60,2", "--temperature", "0.8", "--top-k", "5", "--seed", "7", "--max-tokens",
+                "24",
+            ]
+            func answers(_ settings: [String: String]) throws -> (outputs: [String], errors: String) {
+                let server = try Self.start(folder, settings)
+                let outcomes = try (0..<2).map { _ in
+                    try Programs.run("lmcall", sampled, environment: ["LMCALL_HOST": server.address])
+                }
+                for outcome in outcomes { #expect(outcome.status == 0, "\(outcome.errors)") }
+                server.process.send(SIGTERM)
+                return (outcomes.map(\.output), try server.process.finish().errors)
+            }
+            let trace = folder.path + "/trace"
+            let (whole, absent) = (try answers([:]), try answers(["ABSENT": "aclnnTopk", "TRACE": trace]))
+            #expect(whole.outputs == absent.outputs && whole.outputs[0] == whole.outputs[1])
+            let notices = absent.errors.split(separator: "\n").filter { $0.contains("lacks aclnnTopk") }
+            #expect(notices.count == 1, "\(absent.errors)")
+            #expect(!whole.errors.contains("aclnnTopk"))
+            let calls = try String(contentsOfFile: trace, encoding: .utf8)
+            #expect(!calls.contains("aclnnTopk") && calls.contains("aclmdlRIExecuteAsync"))
+            let doctor = try Programs.run(
+                "lmserve", ["doctor", "--npu"],
+                environment: [
+                    "LM_ASCEND_LIBRARY": try #require(Self.simulator), "LM_ASCENDSIM_ABSENT": "aclnnTopk,aclnnSwiGlu",
+                ])
+            let lines = doctor.output.split(separator: "\n")
+            #expect(lines.contains { $0.hasPrefix("ok    Topk") && $0.contains("all logits are copied") })
+            #expect(lines.contains { $0.hasPrefix("FAIL  SwiGlu") && $0.hasSuffix("none of SwiGlu") })
+        }
+
+        @Test("Matrices lie in tiles where CANN has what that takes, and the answers are the same")
+        func tiles() throws {
+            let folder = try Self.folder()
+            var answers: Set<String> = []
+            for (settings, option, isTiled) in [
+                ([:], "all", true), ([:], "int8", false), ([:], "none", false),
+                (["ABSENT": "aclnnTransMatmulWeight"], "all", false), (["CANN": "8.1"], "all", false),
+                (["SOC": "Ascend910B4"], "all", true),
+            ] {
+                let server = try Self.start(folder, settings, ["--nz-weights", option])
+                answers.insert(try answer(server).output)
+                server.process.send(SIGTERM)
+                let errors = try server.process.finish().errors
+                #expect(errors.contains(", matrices in NZ") == isTiled, "\(settings) \(option): \(errors)")
+            }
+            #expect(answers.count == 1 && answers.first?.isEmpty == false)
         }
 
         @Test("An 8-bit cache is refused where the NPU was asked for, and takes the CPU where it was not")

@@ -8,14 +8,15 @@ enum Simulator {
     /// A back end on the simulated device, with a KV pool.
     static func backend(
         _ checkpoint: any Checkpoint, division: AscendDivision = .none, dataType: DataType = .auto,
-        batches: BatchBuckets = .none,
+        batches: BatchBuckets = .none, tiling: AscendTiling = .int8,
         blockCount: Int = 64, blockSize: Int = 16,
         notice: @escaping @Sendable (String) -> Void = { Issue.record("\($0)") }
     ) throws -> AscendBackend {
         try AscendSimulator.announce()
         #expect(AscendBackend.missing == nil)
         let backend = try AscendBackend(
-            checkpoint: checkpoint, division: division, dataType: dataType, batches: batches, notice: notice)
+            checkpoint: checkpoint, division: division, dataType: dataType, batches: batches, tiling: tiling,
+            notice: notice)
         try backend.allocateKeyValueCache(blockCount: blockCount, blockSize: blockSize)
         return backend
     }

@@ -11,6 +11,8 @@ extension SimulatedDevice {
         private struct Step {
             /// All but those that make and destroy objects, with the wait at its end.
             var calls: Int
+            /// All.
+            var allCalls: Int
             /// Operators put on a stream by the host.
             var launches: Int
             /// Bytes that the host asks for, with those that a replay brings unasked left out.
@@ -20,13 +22,15 @@ extension SimulatedDevice {
 
         private static let batches = [1, 8, 32]
 
-        /// For each batch a step that is launched operator by operator, and one that is replayed.
+        /// For each batch a step that is launched operator by operator, and one that is replayed; or, where none is, one whose
+        /// plans were kept.
         private static func steps(
-            _ model: ModelConfiguration, isInteger: Bool, sampling: SamplingParameters = StepPlanner.greedy
+            _ model: ModelConfiguration, isInteger: Bool, sampling: SamplingParameters = StepPlanner.greedy,
+            graphs: BatchBuckets = .standard
         ) throws -> [(launched: Step, replayed: Step)] {
             let trace = try Trace(["COMPUTE": "0", "DELAY_US": "0"]) {
                 let backend = try Simulator.backend(
-                    HollowCheckpoint(configuration: model, isInteger: isInteger), batches: .standard,
+                    HollowCheckpoint(configuration: model, isInteger: isInteger), batches: graphs,
                     blockCount: 32 * 9,
                     blockSize: 128)
                 let planner = StepPlanner(blockSize: 128, blocksPerSequence: 9, sequenceCount: 32)
@@ -46,6 +50,7 @@ extension SimulatedDevice {
                 .map { calls, ends in
                     Step(
                         calls: calls.count { !$0.name.hasPrefix("aclCreate") && !$0.name.hasPrefix("aclDestroy") } + 1,
+                        allCalls: calls.count + 1,
                         launches: calls.count { $0.name.hasPrefix("aclnn") && !$0.name.hasSuffix("GetWorkspaceSize") },
                         downloaded: Trace.downloads(calls).reduce(0, +),
                         milliseconds: (ends.0 - ends.1) / 1_000)
@@ -69,8 +74,11 @@ extension SimulatedDevice {
                 try Self.steps(.qwen7B(layers: 1), isInteger: isInteger),
                 try Self.steps(.qwen7B(layers: 3), isInteger: isInteger)
             )
+            let eager = try [1, 3].map {
+                try Self.steps(.qwen7B(layers: $0), isInteger: isInteger, graphs: .none).map(\.replayed)
+            }
             let bound = Self.weightByteCount(isInteger: isInteger) / 1.6e9
-            for (batch, (one, three)) in zip(Self.batches, zip(few, more)) {
+            for (index, (one, three)) in zip(few, more).enumerated() {
                 #expect(one.replayed.calls == 2 + 5 && three.replayed.calls == 2 + 5 * 3)
                 let launches = (three.launched.launches - one.launched.launches) / 2
                 #expect(launches <= (isInteger ? 16 : 14))
@@ -80,11 +88,57 @@ extension SimulatedDevice {
                 }
                 let launched = whole(one.launched, three.launched)
                 let replayed = whole(one.replayed, three.replayed)
-                #expect(bound < replayed && replayed < launched && launched < 2.5 * bound)
+                let kept = whole(eager[0][index], eager[1][index])
+                #expect(bound < replayed && replayed < kept && kept < launched && launched < 2.5 * bound)
                 print(
-                    "Qwen2.5-7B on Ascend910B3, \(isInteger ? "W8A8" : "bf16"), batch \(batch): bound \(bound) ms, "
-                        + "replayed \(replayed) ms, launched \(launched) ms; \(launches) launches a layer")
+                    "Qwen2.5-7B on Ascend910B3, \(isInteger ? "W8A8" : "bf16"), batch \(Self.batches[index]): bound "
+                        + "\(bound) ms, replayed \(replayed) ms, plans kept \(kept) ms, launched \(launched) ms; "
+                        + "\(launches) launches a layer")
             }
+        }
+
+        @Test("Plans that were kept halve what a step without graphs costs the host", arguments: [false, true])
+        func keptPlans(isInteger: Bool) throws {
+            for (name, model, layers) in [
+                ("SmolLM2-135M", ModelConfiguration.smolLM2, 30), ("Qwen2.5-0.5B", .qwenHalfB, 24),
+                ("three layers of Qwen2.5-7B", .qwen7B(layers: 3), 3),
+            ] {
+                let steps = try Self.steps(model, isInteger: isInteger, graphs: .none)
+                let graphs = try Self.steps(model, isInteger: isInteger)
+                for (batch, (step, graph)) in zip(Self.batches, zip(steps, graphs)) {
+                    let (first, kept) = (step.launched, step.replayed)
+                    // Two copies, a wait, and attention, whose plan is made anew.
+                    #expect(kept.launches == first.launches && kept.calls == kept.launches + 3 + layers)
+                    #expect(kept.milliseconds <= first.milliseconds)
+                    print(
+                        "\(name), \(isInteger ? "W8A8" : "bf16"), batch \(batch), without graphs: "
+                            + "\(graph.launched.allCalls) calls planned once, \(first.allCalls) planned to be kept, "
+                            + "\(kept.allCalls) kept; \(graph.launched.milliseconds), \(first.milliseconds) and "
+                            + "\(kept.milliseconds) ms; replayed \(graph.replayed.milliseconds) ms")
+                }
+            }
+        }
+
+        @Test("Of many sizes some are kept and the others planned anew; nothing is lost by it")
+        func manySizes() throws {
+            let trace = try Trace(["COMPUTE": "0", "DELAY_US": "0"]) {
+                let backend = try Simulator.backend(
+                    HollowCheckpoint(configuration: .smolLM2, isInteger: false), blockCount: 64 * 2, blockSize: 128)
+                let planner = StepPlanner(blockSize: 128, blocksPerSequence: 2, sequenceCount: 64)
+                let tokens = [Int32](repeating: 1, count: 130)
+                var result = StepResult()
+                // The largest first, so that nothing is dropped because memory moves.
+                for batch in [64] + Array(1...40) {
+                    let plan = planner.plan((0..<batch).map { ($0, tokens, 128..<129) })
+                    try backend.execute(plan, into: &result)
+                }
+            }
+            let kept = trace.entries.count { $0.name == "aclSetAclOpExecutorRepeatable" }
+            #expect((6_000...8_192).contains(kept))
+            #expect(trace.entries.count { $0.name == "aclDestroyAclOpExecutor" } == kept)
+            let last = trace.steps.last { $0.contains { $0.name == "aclnnMm" } } ?? []
+            #expect(last.contains { $0.name == "aclnnMmGetWorkspaceSize" })
+            #expect(!last.contains { $0.name == "aclSetAclOpExecutorRepeatable" })
         }
 
         @Test("Sampling the best few brings the host a small part of the logits, and takes a step no call more")

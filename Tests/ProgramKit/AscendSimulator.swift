@@ -5,7 +5,7 @@ package enum AscendSimulator {
     /// The settings of docs/simulated-ascend.md, without their prefix.
     private static let settings = [
         "SOC", "CANN", "DELAY_US", "HBM_BYTES", "FAULTS", "TRACE", "SEED", "DEVICES", "COMPUTE",
-        "DCMI",
+        "DCMI", "ABSENT",
     ]
 
     private static let machine = Result {

@@ -226,33 +226,44 @@ func answer(
 
 // MARK: - Executors
 
-private func change(_ name: String, _ handle: OpaquePointer?, _ body: (Executor) throws(Failure) -> Void) -> aclnnStatus
-{
-    world.enter(name) { world, _ throws(Failure) in
-        try body(try world.object(UnsafeRawPointer(handle), Executor.self, 561103, "\(name): executor"))
+private func change(
+    _ name: String, _ handle: OpaquePointer?, _ body: (Executor, ThreadState) throws(Failure) -> Void
+) -> aclnnStatus {
+    world.enter(name) { world, thread throws(Failure) in
+        try body(try world.object(UnsafeRawPointer(handle), Executor.self, 561103, "\(name): executor"), thread)
     }
 }
 
 @c @implementation public func aclSetAclOpExecutorRepeatable(_ executor: OpaquePointer?) -> aclnnStatus {
-    change("aclSetAclOpExecutorRepeatable", executor) { object throws(Failure) in object.isRepeatable = true }
+    change("aclSetAclOpExecutorRepeatable", executor) { object, thread throws(Failure) in
+        guard thread.planned === object else {
+            throw Failure(561000, "aclSetAclOpExecutorRepeatable: comes right behind the first stage, on its thread")
+        }
+        guard !object.isOnceOnly else {
+            throw Failure(561000, "aclSetAclOpExecutorRepeatable: \(object.name) cannot be launched twice")
+        }
+        object.isRepeatable = true
+    }
 }
 
 @c @implementation public func aclDestroyAclOpExecutor(_ executor: OpaquePointer?) -> aclnnStatus {
-    change("aclDestroyAclOpExecutor", executor) { _ throws(Failure) in world.forget(UnsafeRawPointer(executor)) }
+    change("aclDestroyAclOpExecutor", executor) { object, _ throws(Failure) in
+        guard object.isRepeatable else {
+            throw .invalid("aclDestroyAclOpExecutor: the executor is not repeatable, its launch destroys it")
+        }
+        world.forget(UnsafeRawPointer(executor))
+    }
 }
 
-/// Changes an address for the launches that follow; the tensor's own stays as it is.
+/// Changes an address for the launches that follow.
 private func setAddress(
     _ name: String, _ executor: OpaquePointer?, _ tensor: OpaquePointer?, _ addr: UnsafeMutableRawPointer?,
     _ index: (Executor) throws(Failure) -> Int
 ) -> aclnnStatus {
-    change(name, executor) { object throws(Failure) in
-        _ = try world.object(UnsafeRawPointer(tensor), TensorObject.self, 561103, "\(name): tensor")
+    change(name, executor) { object, _ throws(Failure) in
+        let tensor = try world.object(UnsafeRawPointer(tensor), TensorObject.self, 561103, "\(name): tensor")
         guard object.isRepeatable else { throw .invalid("\(name): the executor is not repeatable") }
-        guard UInt(bitPattern: addr) % 32 == 0 else {
-            throw .invalid("\(name): the address is not aligned to 32 bytes")
-        }
-        try object.setAddress(try index(object), UInt(bitPattern: addr))
+        try object.setAddress(try index(object), tensor, UInt(bitPattern: addr))
     }
 }
 
@@ -282,12 +293,15 @@ private func setAddress(
     _ executor: OpaquePointer?, _ irIndex: Int, _ relativeIndex: Int, _ tensors: OpaquePointer?,
     _ addr: UnsafeMutableRawPointer?
 ) -> aclnnStatus {
-    change("aclSetDynamicTensorAddr", executor) { object throws(Failure) in
-        guard object.isRepeatable else { throw .invalid("aclSetDynamicTensorAddr: the executor is not repeatable") }
-        guard let range = object.lists[irIndex], relativeIndex >= 0, relativeIndex < range.count else {
-            throw .invalid("aclSetDynamicTensorAddr: there is no such tensor")
+    let name = "aclSetDynamicTensorAddr"
+    return change(name, executor) { object, _ throws(Failure) in
+        let list = try world.object(UnsafeRawPointer(tensors), TensorList.self, 561103, "\(name): tensors")
+        guard object.isRepeatable else { throw .invalid("\(name): the executor is not repeatable") }
+        guard let own = object.lists[irIndex], own.list === list, list.members.indices.contains(relativeIndex) else {
+            throw .invalid("\(name): parameter \(irIndex) is not this list, or has no tensor \(relativeIndex)")
         }
-        try object.setAddress(range.lowerBound + relativeIndex, UInt(bitPattern: addr))
+        try object.setAddress(
+            own.range.lowerBound + relativeIndex, list.members[relativeIndex], UInt(bitPattern: addr))
     }
 }
 
@@ -317,7 +331,5 @@ private func setAddress(
     guard let name else { return false }
     world.lock.lock()
     defer { world.lock.unlock() }
-    let function = String(cString: name)
-    guard world.settings.hasManagement || !function.hasPrefix("dcmi_") else { return false }
-    return world.settings.release.exports(function)
+    return world.settings.exports(String(cString: name))
 }

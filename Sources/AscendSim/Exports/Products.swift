@@ -53,6 +53,9 @@ internal import Glibc
         try plan.product(a, b, result, cubeMathType)
         try plan.notOn310P()
         try plan.require(b.tensor.isTiled, "mat2 is not in tiles")
+        try plan.require(b.dims.count == 2 && a.dims.count == 2, "self \(a.dims) and mat2 \(b.dims) must be matrices")
+        // The library takes the transpose of a transposed view, and forgets to put it back.
+        if b.tensor.tiles.isTransposed { plan.change(b) { $0.dims.swapAt(0, 1) } }
     }
 }
 

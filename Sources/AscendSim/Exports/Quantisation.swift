@@ -107,6 +107,8 @@ internal import Glibc
             weight.tensor.storage.reduce(1, *) >= tiles.reduce(1, *),
             "the storage is \(weight.tensor.storage), tiles take \(tiles)")
         plan.coverStorage(weight)
+        plan.refuseRepeats()
+        plan.change(weight) { ($0.format, $0.storage) = (ACL_FORMAT_FRACTAL_NZ, tiles) }
         plan.run(workspace: weight.tensor.bytes, cost: plan.vector(weight, weight, operations: 1)) {
             contents throws(Failure) in
             contents[weight].tile(into: tiles)

@@ -10,13 +10,17 @@ struct GroupedRequest {
 
 extension Plan {
     func optionalList(_ handle: OpaquePointer?, _ name: String) throws(Failure) -> Operand? {
-        guard handle != nil else { return nil }
+        guard handle != nil else {
+            skipList()
+            return nil
+        }
         let members = try list(handle, name)
         try require(members.count == 1, "\(name): lists of one tensor are simulated")
         return members[0]
     }
 
     func unusedList(_ handle: OpaquePointer?, _ name: String) throws(Failure) {
+        skipList()
         try require(handle == nil, "\(name) is not simulated, pass NULL")
     }
 
@@ -41,6 +45,9 @@ extension Plan {
         try type(groups, ACL_INT64)
         try shape(groups, [experts])
         try same(x, weight)
+        try require(
+            !weight.tensor.isTiled || weight.tensor.hasFullTiles,
+            "weight \(weight.tensor.shape) leaves tiles half empty")
         if x.type == ACL_INT8 {
             guard let scale, let tokens else { throw .invalid("\(name): INT8 wants scale and perTokenScale") }
             try type(out, ACL_BF16, ACL_FLOAT16)

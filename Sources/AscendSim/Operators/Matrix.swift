@@ -193,6 +193,7 @@ extension Plan {
         try require(a.dims.count >= 2 && b.dims.count == 2, "x1 \(a.dims), x2 \(b.dims)")
         let (inputs, outputs) = product.isTransposed ? (b.dims[1], b.dims[0]) : (b.dims[0], b.dims[1])
         try require(a.columns == inputs, "x1 is \(a.tensor.shape), x2 \(b.tensor.shape)")
+        if b.tensor.isTiled { try contiguous(b) }
         try require(a.rows > 0 && outputs > 0, "empty")
         try shape(out, a.dims.dropLast() + [outputs])
         try require(

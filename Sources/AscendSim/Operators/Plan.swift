@@ -23,16 +23,54 @@ final class Executor {
     fileprivate(set) var cost = Cost()
     fileprivate(set) var run: ((Contents) throws(Failure) -> Void)?
     var isRepeatable = false
-    /// Of a list parameter: the index of its first tensor and how many there are.
-    fileprivate(set) var lists: [Int: Range<Int>] = [:]
+    /// Handles and objects of all that the first stage was given.
+    fileprivate var objects: [(handle: UInt, object: AnyObject)] = []
+    /// What each of the parameters was given as, and what the first stage made of it.
+    fileprivate var tensors: [TensorObject?] = []
+    fileprivate var left: [Tensor?] = []
+    /// Whether the operator cannot be launched twice.
+    fileprivate(set) var isOnceOnly = false
+    /// Parameters so far that are tensors or lists, given or not.
+    fileprivate var ordinal = 0
+    /// Of a list, by its place among those: the tensors that are its own.
+    fileprivate(set) var lists: [Int: (list: TensorList, range: Range<Int>)] = [:]
+    private let device: Device?
+    private let resets: Int
 
-    init(_ name: String) { self.name = name }
+    init(_ name: String, on device: Device?) {
+        self.name = name
+        self.device = device
+        resets = device?.resets ?? 0
+    }
 
-    func setAddress(_ index: Int, _ address: UInt) throws(Failure) {
+    /// Changes the address of a tensor, which is then also what the tensor itself says.
+    func setAddress(_ index: Int, _ tensor: TensorObject, _ address: UInt) throws(Failure) {
         guard parameters.indices.contains(index), parameters[index] != nil else {
             throw .invalid("\(name): parameter \(index) is none that was given to the first stage")
         }
+        guard tensors[index] === tensor else {
+            throw .invalid("\(name): parameter \(index) was another tensor in the first stage")
+        }
+        guard address != 0, address % 32 == 0 else {
+            throw .invalid("\(name): the address is NULL or not aligned to 32 bytes")
+        }
         parameters[index]?.address = address
+        left[index]?.address = address
+        tensor.tensor.address = address
+    }
+
+    /// What stage 2 of a repeatable executor reads again must be as stage 1 saw it, but for addresses that were set.
+    func checkIsWhole(_ world: World) throws(Failure) {
+        guard device?.resets == resets else {
+            throw Failure(561103, "\(name): the executor is from before its device was reset")
+        }
+        for (handle, object) in objects where world.handles[handle] !== object {
+            throw Failure(561103, "\(name): an object that the executor was made with is destroyed")
+        }
+        for (index, object) in tensors.enumerated() {
+            guard let object, let left = left[index], !object.tensor.isSame(as: left) else { continue }
+            throw .invalid("\(name): tensor \(index) was changed, and not through the executor")
+        }
     }
 
     func index(ofOutput number: Int) throws(Failure) -> Int {
@@ -140,16 +178,33 @@ struct Plan {
     }
 
     func list(_ handle: OpaquePointer?, _ name: String) throws(Failure) -> [Operand] {
-        let list = try world.object(UnsafeRawPointer(handle), TensorList.self, 161001, "\(self.name): \(name)")
+        let list = try object(handle, TensorList.self, name)
         let start = executor.parameters.count
         var operands: [Operand] = []
         for member in list.members {
             operands.append(Operand(index: executor.parameters.count, tensor: member.tensor, name: name))
             try check(member.tensor, name)
-            executor.parameters.append(member.tensor)
+            append(member)
         }
-        executor.lists[executor.lists.count] = start..<executor.parameters.count
+        executor.lists[executor.ordinal] = (list, start..<executor.parameters.count)
+        executor.ordinal += 1
         return operands
+    }
+
+    /// A list that is not given.
+    func skipList() { executor.ordinal += 1 }
+
+    private func append(_ object: TensorObject?) {
+        executor.parameters.append(object?.tensor)
+        executor.tensors.append(object)
+    }
+
+    private func object<Object: AnyObject>(
+        _ handle: OpaquePointer?, _ type: Object.Type, _ name: String
+    ) throws(Failure) -> Object {
+        let found = try world.object(UnsafeRawPointer(handle), type, 161001, "\(self.name): \(name)")
+        executor.objects.append((UInt(bitPattern: handle), found))
+        return found
     }
 
     func outputList(_ handle: OpaquePointer?, _ name: String) throws(Failure) -> [Operand] {
@@ -160,22 +215,22 @@ struct Plan {
 
     func integers(_ handle: OpaquePointer?, _ name: String) throws(Failure) -> [Int]? {
         guard let handle else { return nil }
-        return try world.object(UnsafeRawPointer(handle), IntArray.self, 161001, "\(self.name): \(name)").values
+        return try object(handle, IntArray.self, name).values
     }
 
     func scalar(_ handle: OpaquePointer?, _ name: String) throws(Failure) -> Double {
-        try world.object(UnsafeRawPointer(handle), ScalarObject.self, 161001, "\(self.name): \(name)").value
+        try object(handle, ScalarObject.self, name).value
     }
 
     private func take(_ handle: OpaquePointer?, _ name: String) throws(Failure) -> Operand? {
+        executor.ordinal += 1
         guard let handle else {
-            executor.parameters.append(nil)
+            append(nil)
             return nil
         }
-        let object = try world.object(
-            UnsafeRawPointer(handle), TensorObject.self, 161001, "\(self.name): \(name)")
+        let object = try object(handle, TensorObject.self, name)
         try check(object.tensor, name)
-        executor.parameters.append(object.tensor)
+        append(object)
         return Operand(index: executor.parameters.count - 1, tensor: object.tensor, name: name)
     }
 
@@ -183,6 +238,14 @@ struct Plan {
         try require(tensor.address % 32 == 0, "\(name) is not aligned to 32 bytes")
         try require(!profile.is310P || tensor.type != ACL_BF16, "\(name): BF16 is not supported by \(profile.name)")
     }
+
+    /// The first stage leaves the tensor itself as another view.
+    func change(_ operand: Operand, _ body: (inout Tensor) -> Void) {
+        if let object = executor.tensors[operand.index] { body(&object.tensor) }
+    }
+
+    /// The operator cannot be launched twice.
+    func refuseRepeats() { executor.isOnceOnly = true }
 
     /// The operator writes to the whole storage of this one.
     func coverStorage(_ operand: Operand) { executor.parameters[operand.index]?.coversStorage = true }
@@ -247,10 +310,12 @@ func prepare(
         guard let workspaceSize, let executor else { throw Failure(161001, "\(name): results are NULL") }
         guard thread.context != nil else { throw Failure(361001, "\(name): no device is set on this thread") }
         thread.clock += Cost.plan
-        let made = Executor(name)
+        let made = Executor(name, on: thread.context?.device)
         try body(Plan(name: name, profile: world.settings.profile, executor: made, world: world))
+        made.left = made.tensors.map { $0?.tensor }
         workspaceSize.pointee = UInt64(made.workspaceBytes)
         executor.pointee = OpaquePointer(world.register(made))
+        thread.planned = made
         if world.trace.isOn {
             thread.note = made.parameters.map { $0?.shape ?? "-" }.joined(separator: " ")
         }
@@ -270,6 +335,8 @@ func launch(
         guard workspaceSize >= UInt64(object.workspaceBytes), object.workspaceBytes == 0 || workspace != nil else {
             throw .invalid("\(name): a workspace of \(workspaceSize) bytes, \(object.workspaceBytes) are wanted")
         }
+        if object.isRepeatable { try object.checkIsWhole(world) }
+        thread.planned = nil
         thread.clock += Cost.launch
         do throws(Failure) {
             let stream = try world.stream(stream, thread)

@@ -32,6 +32,12 @@ struct Tensor {
 
     var bytes: Int { reach * type.bytes }
 
+    /// Whether the other one is the same view of the same memory.
+    func isSame(as other: Tensor) -> Bool {
+        (dims, strides, storage) == (other.dims, other.strides, other.storage)
+            && (offset, address) == (other.offset, other.address) && type == other.type && format == other.format
+    }
+
     /// For messages: "BF16[2, 576]".
     var shape: String { "\(type.name)\(dims)\(isTiled ? " NZ" : "")" }
 }
@@ -168,6 +174,12 @@ extension Tensor {
         return Tiles(
             rows: stored.count == 4 ? stored[1] * 16 : 0, columns: stored.count == 4 ? stored[0] * width : 0,
             width: width, isTransposed: isTransposed && view.count == 2)
+    }
+
+    /// Whether none of its tiles is filled up with zeros.
+    var hasFullTiles: Bool {
+        let matrix = Array(tiles.isTransposed ? dims.suffix(2).reversed() : dims.suffix(2))
+        return matrix[0] == tiles.rows && matrix[1] == tiles.columns
     }
 
     fileprivate func checkTiles() throws(Failure) {

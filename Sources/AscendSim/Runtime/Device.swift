@@ -6,6 +6,8 @@ final class Device {
     var primary: Context?
     /// How often it was set and not reset.
     var uses = 0
+    /// How often it was reset.
+    private(set) var resets = 0
     var streams: [Stream] = []
     /// Streams that captured graphs hold.
     var graphStreams = 0
@@ -39,6 +41,7 @@ final class Device {
     func reset() {
         for stream in streams { stream.end() }
         streams = []
+        resets += 1
         graphStreams = 0
         events = 0
         uses = 0

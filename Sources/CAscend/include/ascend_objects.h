@@ -7,8 +7,9 @@
 
 // Strides and offset in elements; stride NULL for contiguous. A transposed weight is a view {K, N} with strides {1, K}
 // of storage {N, K}. `aclGetViewShape` and its kin allocate the array with new[]. Scalars and arrays are copied. An
-// executor is used up by the second stage unless aclSetAclOpExecutorRepeatable was called between the stages; then it
-// is destroyed by aclDestroyAclOpExecutor and takes new addresses by the index of a parameter.
+// executor is used up by the second stage unless aclSetAclOpExecutorRepeatable was called right behind the first; then it
+// is destroyed by aclDestroyAclOpExecutor, its tensors must be there at every launch, and their addresses are changed by
+// the index of a parameter: of a tensor among all tensors, of a list (irIndex) among all parameters that are either.
 
 aclTensor *aclCreateTensor(
     const int64_t *viewDims, uint64_t viewDimsNum, aclDataType dataType, const int64_t *stride, int64_t offset,

@@ -52,10 +52,11 @@ struct AscendAddresses {
             }
         }
         let offset = Int64(tensor.offset) + Int64(tensor.part) * lengths[0] * strides[0]
-        var storage = zip(lengths, strides).reduce(offset + 1) { $0 + ($1.0 - 1) * $1.1 }
+        let storage = tensor.tiles?.storage ?? [zip(lengths, strides).reduce(offset + 1) { $0 + ($1.0 - 1) * $1.1 }]
         let object = AscendLibraries.shared.objects.aclCreateTensor?(
             lengths, UInt64(lengths.count), aclDataType(tensor.element.rawValue), strides, offset,
-            ACL_FORMAT_ND, &storage, 1, address(of: tensor.place, size))
+            tensor.tiles == nil ? ACL_FORMAT_ND : ACL_FORMAT_FRACTAL_NZ, storage, UInt64(storage.count),
+            address(of: tensor.place, size))
         guard let object else { throw .objectNotMade("aclCreateTensor") }
         return object
     }

@@ -13,6 +13,7 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
     private var group: AscendGroup?
     private var cache: AscendCacheShape?
     private let batches: BatchBuckets
+    private let hasTiles: Bool
     private let notice: @Sendable (String) -> Void
     private let monitor: AscendMonitor
     private let devices: DeviceVigil
@@ -22,6 +23,8 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
     private var sampler: Sampler
     private var candidateSampler: CandidateSampler
     private let candidateCount: Int
+    /// Whether the device finds the largest logits; else all of a row are copied.
+    private let findsCandidates: Bool
     private var row: [Float]
 
     /// Finds CANN and the devices, and copies the weights to them.
@@ -32,19 +35,23 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
     ///   - dataType: of float matrices, activations, keys and values; float32 is none of an NPU.
     ///   - batches: numbers of sequences for which a decoding step is captured as a graph; others, and all with none, are
     ///     launched operator by operator.
+    ///   - tiling: which matrices lie in tiles, where the operators and the device take them so.
     ///   - notice: told, for people, what works less well than it should; on the thread that computes.
     ///   - progress: called on this thread with the share of weights copied, 0...1.
     /// - Throws: `EngineError.deviceUnavailable` when CANN or a device is not there, `unsupportedModel` for what it does
     ///   not run, `invalidModel`, `insufficientMemory`.
     public init(
         checkpoint: any Checkpoint, device: Int = 0, division: AscendDivision = .none, dataType: DataType = .auto,
-        batches: BatchBuckets = .standard, notice: @escaping @Sendable (String) -> Void = { _ in },
+        batches: BatchBuckets = .standard, tiling: AscendTiling = .int8,
+        notice: @escaping @Sendable (String) -> Void = { _ in },
         progress: @escaping @Sendable (Double) -> Void = { _ in }
     ) throws(EngineError) {
         let model = checkpoint.configuration
         if let missing = Self.missing { throw EngineError(.deviceUnavailable, "no Ascend NPU: \(missing)") }
         try division.requireDevices()
-        shares = try Self.shares(of: checkpoint, dataType, division)
+        let tiledForms = AscendTiledForms(tiling, deviceName: AscendDevice.socName)
+        shares = try Self.shares(of: checkpoint, dataType, division, tiledForms)
+        hasTiles = shares.contains { $0.weights.entries.contains { $0.tiles != nil } }
         self.batches = AscendGraph.isSupported ? batches : .none
         self.notice = notice
         firstDevice = Int32(clamping: device)
@@ -57,8 +64,12 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
         monitor = AscendMonitor(Array(firstDevice..<firstDevice + Int32(shares.count)))
         sampler = Sampler(vocabularySize: model.vocabularySize)
         candidateCount = AscendProgram.candidateCount(of: model)
+        findsCandidates = AscendOperator.topK.names.contains(where: AscendLibraries.shared.hasOperator)
         candidateSampler = CandidateSampler(count: candidateCount, vocabularySize: model.vocabularySize)
         row = [Float](repeating: 0, count: model.vocabularySize)
+        if !findsCandidates {
+            notice("the installed CANN lacks aclnnTopk: of rows that sample all logits are copied, which takes longer")
+        }
     }
 
     /// Fails if the model is not one that NPUs run, divided so; no device is needed to know.
@@ -67,18 +78,18 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
     public static func check(
         _ checkpoint: any Checkpoint, dataType: DataType = .auto, division: AscendDivision = .none
     ) throws(EngineError) {
-        _ = try shares(of: checkpoint, dataType, division)
+        _ = try shares(of: checkpoint, dataType, division, .none)
     }
 
     /// The operators called for each layer, in order: what a step costs in launches.
     package static func operatorsOfLayer(
         _ checkpoint: any Checkpoint, dataType: DataType = .auto
     ) throws(EngineError) -> [String] {
-        try shares(of: checkpoint, dataType, .none)[0].program.lastLayer.compactMap { $0.kind?.names[0] }
+        try shares(of: checkpoint, dataType, .none, .none)[0].program.lastLayer.compactMap { $0.kind?.names[0] }
     }
 
     private static func shares(
-        of checkpoint: any Checkpoint, _ dataType: DataType, _ division: AscendDivision
+        of checkpoint: any Checkpoint, _ dataType: DataType, _ division: AscendDivision, _ tiledForms: AscendTiledForms
     ) throws(EngineError) -> [AscendShare] {
         try AscendRequirements.check(checkpoint.configuration)
         try AscendRank.check(checkpoint.configuration, division)
@@ -86,7 +97,8 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
         var shares: [AscendShare] = []
         for index in 0..<division.ranks {
             shares.append(
-                try AscendShare(checkpoint, element: element, AscendRank(index: index, division: division)))
+                try AscendShare(
+                    checkpoint, element: element, AscendRank(index: index, division: division), tiledForms))
         }
         return shares
     }
@@ -107,6 +119,7 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
         let last = Int(firstDevice) + shares.count - 1
         let devices = shares.count == 1 ? "NPU \(firstDevice)" : "NPUs \(firstDevice) to \(last)"
         return "\(devices), \(deviceName), \(element.tensorType.dataTypeName) KV cache"
+            + (hasTiles ? ", matrices in NZ" : "")
     }
 
     /// What the runtime, its management library or `npu-smi` say of each device.
@@ -140,7 +153,7 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
     public func execute(_ plan: borrowing StepPlan, into result: inout StepResult) throws(EngineError) {
         result.removeAll()
         guard plan.rowCount > 0 else { return }
-        let sources = plan.samples.map { $0.source(candidateCount: candidateCount) }
+        let sources = plan.samples.map(source)
         let outputs = try run(plan, AscendDemand(sources))
         appendFaults(outputs, rows: plan.rowCount, to: &result)
         for index in 0..<plan.hiddenRows.count * model.embeddingLength {
@@ -158,6 +171,12 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
                 row.withUnsafeMutableBufferPointer { sampler.sample($0, task, into: &result) }
             }
         }
+    }
+
+    /// What a token is chosen from on this device.
+    private func source(of task: SampleTask) -> SampleSource {
+        let source = task.source(candidateCount: candidateCount)
+        return source == .candidates && !findsCandidates ? .logits : source
     }
 
     /// A token that is known without all logits; nil where it is not.

@@ -81,13 +81,14 @@ enum AscendOperator: CaseIterable {
         cast, moeGatingTopKSoftmax, softmax, moeInitRouting, groupedMatmul, inplaceZero, sigmoid, mul,
         moeFinalizeRouting
 
-    /// Whether models without experts do without it.
-    var isForExperts: Bool {
+    /// What does not work without it, for people; nil if nothing does.
+    var consequenceOfAbsence: String? {
         switch self {
         case .cast, .moeGatingTopKSoftmax, .softmax, .moeInitRouting, .groupedMatmul, .inplaceZero, .sigmoid, .mul,
             .moeFinalizeRouting:
-            true
-        default: false
+            "models with experts do not run"
+        case .topK: "models with experts do not run, and of rows that sample all logits are copied"
+        default: nil
         }
     }
 

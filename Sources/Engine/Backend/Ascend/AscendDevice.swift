@@ -20,12 +20,17 @@ final class AscendDevice {
         let runtime = libraries.runtime
         try Self.initialize(libraries)
         try libraries.call("aclrtSetDevice", runtime.aclrtSetDevice) { $0(index) }
-        name = runtime.aclrtGetSocName?().map { String(cString: $0) } ?? "Ascend NPU"
+        name = Self.socName
         var context: aclrtContext?
         try libraries.call("aclrtGetCurrentContext", runtime.aclrtGetCurrentContext) { $0(&context) }
         self.context = context
         stream = try makeStream()
         thread = pthread_self()
+    }
+
+    /// What the runtime, which must be initialized, says the devices are.
+    static var socName: String {
+        AscendLibraries.shared.runtime.aclrtGetSocName?().map { String(cString: $0) } ?? "Ascend NPU"
     }
 
     /// NPUs that this process sees.

@@ -31,6 +31,7 @@ public struct AscendDiagnosis: Sendable {
         note(
             "graphs", AscendGraph.isSupported ? "can be captured" : "cannot be captured; every operator is launched",
             true)
+        noteTiles()
         do throws(AscendError) {
             try noteDevice(libraries)
         } catch {
@@ -45,10 +46,20 @@ public struct AscendDiagnosis: Sendable {
     private mutating func noteOperators() {
         for kind in AscendOperator.allCases {
             let found = kind.names.first(where: AscendLibraries.shared.hasOperator)
-            let absent = "none of \(kind.names.joined(separator: ", "))"
-            let text = found ?? absent + (kind.isForExperts ? "; models with experts do not run" : "")
-            note(kind.names[0], text, found != nil || kind.isForExperts)
+            let consequence = kind.consequenceOfAbsence
+            let absent = "none of \(kind.names.joined(separator: ", "))" + (consequence.map { "; \($0)" } ?? "")
+            note(kind.names[0], found ?? absent, found != nil || consequence != nil)
         }
+    }
+
+    private mutating func noteTiles() {
+        let libraries = AscendLibraries.shared
+        let forms = [("8-bit integers", AscendTiledForms.integerProduct), ("floats", AscendTiledForms.floatProduct)]
+        let found = forms.filter { libraries.hasOperator($0.1) }.map(\.0)
+        let converts = libraries.hasOperator(AscendTiledForms.conversion) && !found.isEmpty
+        note(
+            "NZ weights", converts ? "matrices of \(found.joined(separator: ", "))" : "none; matrices lie row by row",
+            true)
     }
 
     private mutating func noteDevice(_ libraries: AscendLibraries) throws(AscendError) {

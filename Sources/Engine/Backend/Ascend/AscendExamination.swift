@@ -26,7 +26,12 @@ extension AscendSession {
         let samples = weights.entries.map { WeightSample($0) }
         let largest = samples.map(\.byteCount).max() ?? 0
         let expected = UnsafeMutableRawBufferPointer.allocate(byteCount: largest, alignment: 64)
-        defer { expected.deallocate() }
+        let plain = UnsafeMutableRawBufferPointer.allocate(
+            byteCount: samples.map(\.plainByteCount).max() ?? 0, alignment: 64)
+        defer {
+            expected.deallocate()
+            plain.deallocate()
+        }
         let found = try ascend { () throws(AscendError) -> AscendHostBuffer in
             try device.enter()
             return try AscendHostBuffer(byteCount: largest)
@@ -34,7 +39,12 @@ extension AscendSession {
         defer { found.release() }
         var rows = AscendWeightRows(model)
         for sample in samples {
-            try rows.write(sample.entry, rows: sample.rows, to: expected)
+            if let tiles = sample.entry.tiles {
+                try rows.write(sample.entry, rows: sample.rows, to: plain)
+                tiles.writeTiles(of: UnsafeRawBufferPointer(plain), rowCount: sample.rows.count, to: expected)
+            } else {
+                try rows.write(sample.entry, rows: sample.rows, to: expected)
+            }
             try ascend { () throws(AscendError) in try download(sample, to: found) }
             let isSame = expected.prefix(sample.byteCount).elementsEqual(found.bytes.prefix(sample.byteCount))
             guard isSame else { return sample.entry.name }
@@ -44,29 +54,46 @@ extension AscendSession {
 
     private func download(_ sample: WeightSample, to target: AscendHostBuffer) throws(AscendError) {
         guard let base = weightMemory.base, let target = target.bytes.baseAddress else { return }
-        try device.download(base + sample.offset, to: target, count: sample.byteCount)
+        for run in sample.runs {
+            try device.download(base + run.offset, to: target + run.place, count: run.byteCount)
+        }
         try device.synchronize(timeout: Self.timeout)
     }
 }
 
-/// Some rows of a weight.
+/// Some rows of a weight: of one in tiles a row of these.
 private struct WeightSample {
     let entry: AscendWeights.Entry
     let rows: Range<Int>
+    /// Where it lies: bytes before each run of bytes among all weights, and before it in the sample.
+    let runs: [(offset: Int, place: Int, byteCount: Int)]
 
     private static let largestByteCount = 64 << 10
 
-    private var rowByteCount: Int { entry.columns * entry.element.byteCount }
-    var byteCount: Int { rows.count * rowByteCount }
-    /// Bytes before it among all weights.
-    var offset: Int { entry.offset + rows.lowerBound * rowByteCount }
+    var byteCount: Int { runs.reduce(0) { $0 + $1.byteCount } }
+    /// Bytes of the rows themselves.
+    var plainByteCount: Int { rows.count * entry.columns * entry.element.byteCount }
 
     init(_ entry: AscendWeights.Entry) {
         self.entry = entry
+        if let tiles = entry.tiles {
+            let (matrix, row) = (Int.random(in: 0..<tiles.matrices), Int.random(in: 0..<tiles.down))
+            let piece = entry.pieces[matrix]
+            let first = piece.rows.lowerBound + row * AscendTileShape.height
+            rows = first..<min(first + AscendTileShape.height, piece.rows.upperBound)
+            runs = (0..<tiles.across).map {
+                (
+                    piece.offset + tiles.offset(across: $0, down: row), $0 * AscendTileShape.byteCount,
+                    AscendTileShape.byteCount
+                )
+            }
+            return
+        }
         let rowByteCount = entry.columns * entry.element.byteCount
         let count = min(entry.rows, max(1, Self.largestByteCount / max(1, rowByteCount)))
         let first = Int.random(in: 0...entry.rows - count)
         rows = first..<first + count
+        runs = [(entry.offset + first * rowByteCount, 0, count * rowByteCount)]
     }
 }
 

@@ -27,8 +27,10 @@ extension AscendWeights {
                 "\(name): quantized differently, or for inputs of a fixed scale; the NPU back end quantizes those of "
                     + "experts row by row")
         }
-        let table = try table(name, parts, inputs == nil ? element : .int8)
         let (width, outputs) = (parts[0].columns.count, parts[..<roles.count].reduce(0) { $0 + $1.rows.count })
+        let type = inputs == nil ? element : .int8
+        let tiles = tiledForms.shape(type, matrices: own.count, rows: outputs, columns: width, isGrouped: true)
+        let table = try table(name, parts, type, tiles)
         var weight = table.reshaped([.fixed(own.count), .fixed(width), .fixed(outputs)])
         weight.strides = [outputs * width, 1, width]
         let scale =

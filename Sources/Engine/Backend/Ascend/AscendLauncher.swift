@@ -7,12 +7,12 @@ struct AscendLauncher {
     let size: AscendStepSize
     let lengths: AscendLengths
     let epsilon: Double
-    let operators: AscendOperators
+    private(set) var operators: AscendOperators
     /// Nil where there is one rank.
     private let communicator: AscendCommunicator?
     let libraries = AscendLibraries.shared
-    private var tensors: [OpaquePointer] = []
-    private var lists: [OpaquePointer] = []
+    /// What the call under way is planned with.
+    private var objects = AscendObjects()
 
     init(
         _ addresses: AscendAddresses, _ size: AscendStepSize, _ lengths: AscendLengths, epsilon: Double,
@@ -26,7 +26,30 @@ struct AscendLauncher {
     ///
     /// - Throws: what the operator or the runtime returned.
     mutating func launch(_ call: AscendCall) throws(AscendError) {
-        defer { destroyTensors() }
+        // Objects are read by stage 1 and not needed behind stage 2.
+        defer { objects.destroy() }
+        try enqueue(call)
+    }
+
+    /// Enqueues one call and keeps its plan, to be launched again in steps of the same size.
+    ///
+    /// - Returns: nil where the library does not let the plan be kept.
+    /// - Throws: what the operator or the runtime returned.
+    mutating func launchToKeep(_ call: AscendCall) throws(AscendError) -> AscendKeptCall? {
+        let keeper = AscendPlanKeeper()
+        operators.keeper = keeper
+        defer {
+            operators.keeper = nil
+            keeper.release()
+            objects.destroy()
+        }
+        try enqueue(call)
+        guard let plans = keeper.take() else { return nil }
+        defer { objects = AscendObjects() }
+        return AscendKeptCall(plans, objects)
+    }
+
+    private mutating func enqueue(_ call: AscendCall) throws(AscendError) {
         switch call {
         case .indexSelect(let source, let indices, let out): try launchIndexSelect(source, indices, out)
         case .rmsNorm(let x, let gamma, let y, let deviation): try launchNorm(x, gamma, y, deviation)
@@ -73,7 +96,7 @@ struct AscendLauncher {
 
     mutating func make(_ tensor: AscendTensor) throws(AscendError) -> OpaquePointer {
         let object = try addresses.object(tensor, size)
-        tensors.append(object)
+        objects.add(tensor: object)
         return object
     }
 
@@ -86,16 +109,17 @@ struct AscendLauncher {
     /// A list of one tensor, which destroys it.
     mutating func makeList(_ tensor: AscendTensor) throws(AscendError) -> OpaquePointer {
         let list = try addresses.list(tensor, size)
-        lists.append(list)
+        objects.add(list: list)
         return list
     }
 
-    /// Objects are read by stage 1 and not needed behind stage 2.
-    private mutating func destroyTensors() {
-        for tensor in tensors { _ = libraries.objects.aclDestroyTensor?(tensor) }
-        for list in lists { _ = libraries.objects.aclDestroyTensorList?(list) }
-        tensors.removeAll(keepingCapacity: true)
-        lists.removeAll(keepingCapacity: true)
+    private mutating func makeScalar(_ value: Float) throws(AscendError) -> OpaquePointer {
+        var value = value
+        guard let scalar = libraries.objects.aclCreateScalar?(&value, ACL_FLOAT) else {
+            throw .objectNotMade("aclCreateScalar")
+        }
+        objects.add(scalar: scalar)
+        return scalar
     }
 
     // MARK: - Operators
@@ -152,18 +176,19 @@ struct AscendLauncher {
     private mutating func launchMatmul(
         _ x: AscendTensor, _ weight: AscendTensor, _ y: AscendTensor
     ) throws(AscendError) {
+        let isTiled = weight.tiles != nil
         let (x, weight, y) = (try make(x), try make(weight), try make(y))
         let table = libraries.operators
+        guard !isTiled else {
+            return try operators.run(
+                "aclnnMatmulWeightNz", table.aclnnMatmulWeightNzGetWorkspaceSize, table.aclnnMatmulWeightNz
+            ) { $0(x, weight, y, 0, $1, $2) }
+        }
         try operators.run("aclnnMm", table.aclnnMmGetWorkspaceSize, table.aclnnMm) { $0(x, weight, y, 0, $1, $2) }
     }
 
     private mutating func launchAdd(_ x: AscendTensor, _ other: AscendTensor) throws(AscendError) {
-        let (x, other) = (try make(x), try make(other))
-        var one: Float = 1
-        guard let factor = libraries.objects.aclCreateScalar?(&one, ACL_FLOAT) else {
-            throw .objectNotMade("aclCreateScalar")
-        }
-        defer { _ = libraries.objects.aclDestroyScalar?(factor) }
+        let (x, other, factor) = (try make(x), try make(other), try makeScalar(1))
         let table = libraries.operators
         try operators.run("aclnnInplaceAdd", table.aclnnInplaceAddGetWorkspaceSize, table.aclnnInplaceAdd) {
             $0(x, other, factor, $1, $2)
@@ -279,11 +304,18 @@ struct AscendLauncher {
         _ x: AscendTensor, _ weight: AscendTensor, _ scale: AscendTensor, _ tokenScale: AscendTensor?,
         _ bias: AscendTensor?, _ y: AscendTensor
     ) throws(AscendError) {
+        let isTiled = weight.tiles != nil
         let (x, weight, scale) = (try make(x), try make(weight), try make(scale))
         let tokenScale: OpaquePointer? = try make(tokenScale)
         let bias: OpaquePointer? = try make(bias)
         let y: OpaquePointer = try make(y)
         let table = libraries.operators
+        guard !isTiled else {
+            return try operators.run(
+                "aclnnQuantMatmulWeightNz", table.aclnnQuantMatmulWeightNzGetWorkspaceSize,
+                table.aclnnQuantMatmulWeightNz
+            ) { $0(x, weight, tokenScale, scale, nil, nil, nil, nil, bias, false, true, 0, y, $1, $2) }
+        }
         guard table.aclnnQuantMatmulV5GetWorkspaceSize != nil else {
             return try operators.run(
                 "aclnnQuantMatmulV4", table.aclnnQuantMatmulV4GetWorkspaceSize, table.aclnnQuantMatmulV4

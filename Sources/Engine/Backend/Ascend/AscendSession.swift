@@ -15,6 +15,8 @@ final class AscendSession: @unchecked Sendable {  // used by one thread at a tim
     /// Steps that decode, padded; captured graphs hold addresses in it.
     private let batches: AscendStepArena
     private var graphs: [GraphKey: AscendGraph] = [:]
+    private var keptSteps = KeptSteps<KeptStepKey, AscendKeptStep>(
+        limit: AscendSession.largestKeptCallCount, patience: AscendSession.patience)
     private var updateStream: aclrtStream?
     /// What ran last, and where its outputs are.
     private var lastStep: (arena: AscendStepArena, size: AscendStepSize)?
@@ -68,7 +70,7 @@ final class AscendSession: @unchecked Sendable {  // used by one thread at a tim
     /// Gives the device back. `isForced` when it does not answer any more.
     func close(isForced: Bool) {
         try? device.enter()
-        graphs.removeAll()
+        dropPlans()
         if let updateStream { device.end(updateStream, isForced: isForced) }
         updateStream = nil
         device.stop(isForced: isForced)
@@ -77,59 +79,6 @@ final class AscendSession: @unchecked Sendable {  // used by one thread at a tim
         steps.release()
         batches.release()
         device.close(isForced: isForced)
-    }
-
-    // MARK: - Loading
-
-    private func load(_ progress: (Double) -> Void) throws(EngineError) {
-        let memory = try ascend { () throws(AscendError) in try device.memory() }
-        guard weights.byteCount < memory.free else {
-            throw EngineError(
-                .insufficientMemory,
-                "the weights take \(weights.byteCount) bytes on the NPU, of which \(memory.free) are free; use "
-                    + "--quantization w8a8, a smaller model, or --device cpu")
-        }
-        try ascend { () throws(AscendError) in try weightMemory.ensure(weights.byteCount) }
-        let staging = try ascend { () throws(AscendError) in try AscendHostBuffer(byteCount: Self.stagingByteCount) }
-        defer { staging.release() }
-        var rows = AscendWeightRows(model)
-        var done = 0
-        progress(0)
-        for entry in weights.entries {
-            try upload(entry, &rows, through: staging)
-            done += entry.byteCount
-            progress(Double(done) / Double(max(1, weights.byteCount)))
-        }
-    }
-
-    /// Two halves: one is filled while the other is copied.
-    private static let stagingByteCount = 32 << 20
-
-    private func upload(
-        _ entry: AscendWeights.Entry, _ rows: inout AscendWeightRows, through staging: AscendHostBuffer
-    ) throws(EngineError) {
-        guard let base = weightMemory.base else { preconditionFailure("weights have memory") }
-        let rowByteCount = entry.columns * entry.element.byteCount
-        let half = Self.stagingByteCount / 2
-        guard rowByteCount <= half else {
-            throw EngineError(
-                .unsupportedModel, "\(entry.name): rows of \(rowByteCount) bytes; at most \(half) are supported")
-        }
-        let step = half / rowByteCount
-        for (part, first) in stride(from: 0, to: entry.rows, by: step).enumerated() {
-            let range = first..<min(entry.rows, first + step)
-            let start = part % 2 * half
-            let own = UnsafeMutableRawBufferPointer(rebasing: staging.bytes[start..<start + half])
-            try rows.write(entry, rows: range, to: own)
-            try ascend { () throws(AscendError) in
-                guard let source = own.baseAddress else { return }
-                try device.synchronize(timeout: Self.timeout)
-                try device.upload(
-                    source, to: base + entry.offset + range.lowerBound * rowByteCount,
-                    count: range.count * rowByteCount)
-            }
-        }
-        try ascend { () throws(AscendError) in try device.synchronize(timeout: Self.timeout) }
     }
 
     /// Milliseconds until a device that says nothing, outside of steps, is taken for lost.
@@ -163,7 +112,7 @@ final class AscendSession: @unchecked Sendable {  // used by one thread at a tim
     /// - Throws: what the runtime returned.
     func allocate(_ cache: AscendCacheShape) throws(AscendError) {
         try device.enter()
-        graphs.removeAll()
+        dropPlans()
         keyValueMemory?.release()
         let arena = AscendArena(device, capacity: cache.byteCount)
         keyValueMemory = arena
@@ -177,6 +126,26 @@ final class AscendSession: @unchecked Sendable {  // used by one thread at a tim
     private struct GraphKey: Hashable {
         let batch: Int
         let withCandidates: Bool
+    }
+
+    /// What steps differ in that decode and are not captured; block tables alone may differ besides.
+    private struct KeptStepKey: Hashable {
+        let rows: Int
+        let withCandidates: Bool
+        /// Whether its memory is that of padded steps.
+        let isBatch: Bool
+    }
+
+    /// Most calls that are kept planned: those of some 20 sizes of a step of a 7B model. What the library holds for each is
+    /// not documented.
+    private static let largestKeptCallCount = 8_192
+    /// Steps after which a size that did not come makes room for another.
+    private static let patience = 4_096
+
+    /// Drops what holds addresses of steps, or of keys and values.
+    private func dropPlans() {
+        graphs.removeAll()
+        keptSteps.removeAll()
     }
 
     /// Computes the step of a plan and waits for it.
@@ -194,19 +163,27 @@ final class AscendSession: @unchecked Sendable {  // used by one thread at a tim
         let arena = batch == nil ? steps : batches
         let scatters = batch == nil && program.rank.scatters(rows: plan.rowCount)
         var size = AscendStepSize(plan, paddedTo: batch, multipleOf: scatters ? program.rank.count : 1)
-        if try !arena.reserve(size) && batch != nil { graphs.removeAll() }
+        if try !arena.reserve(size) { batch == nil ? keptSteps.removeAll() : dropPlans() }
         if batch != nil { size.blockTableStride = arena.layout?.capacity.blockTableStride ?? size.blockTableStride }
         arena.write(plan, size, cache)
         let key = batch.map { GraphKey(batch: $0, withCandidates: demand.candidates) }
         let graph = key.flatMap { graphs[$0] }
-        let lengths = try AscendLengths(plan, paddedTo: size.sequences, rowEnds: graph?.rowEnds)
+        let repeated =
+            (batch == nil || graphsFailed) && size.decodes && !scatters
+            ? KeptStepKey(rows: size.rows, withCandidates: demand.candidates, isBatch: batch != nil) : nil
+        let kept = repeated.flatMap { keptSteps.find($0) }
+        let lengths = try AscendLengths(
+            plan, paddedTo: size.sequences, rowEnds: graph?.rowEnds ?? kept?.rowEnds)
         if let graph {
             try graph.replay(lengths)
         } else {
             try arena.upload(size)
-            var launcher = try launcher(size, arena, lengths, cache)
-            for call in program.calls(size, scatters: scatters, withCandidates: demand.candidates) {
-                try launcher.launch(call)
+            let launcher = try launcher(size, arena, lengths, cache)
+            if let kept {
+                try launch(kept, launcher)
+            } else {
+                let calls = program.calls(size, scatters: scatters, withCandidates: demand.candidates)
+                try launch(calls, launcher, keptFor: repeated)
             }
             try arena.downloadResults(size, withCandidates: demand.candidates)
         }
@@ -217,6 +194,27 @@ final class AscendSession: @unchecked Sendable {  // used by one thread at a tim
         if let key, graph == nil, !graphsFailed { try capture(key, size, lengths, cache) }
         lastStep = (arena, size)
         return arena.outputs(size)
+    }
+
+    /// Launches calls one by one, and keeps their plans if they will come again.
+    private func launch(
+        _ calls: [AscendCall], _ launcher: AscendLauncher, keptFor key: KeptStepKey?
+    ) throws(AscendError) {
+        if let key, keptSteps.makeRoom(for: calls.count) {
+            return keptSteps.keep(try AscendKeptStep(calls, launcher), for: key, weight: calls.count)
+        }
+        var launcher = launcher
+        for call in calls { try launcher.launch(call) }
+    }
+
+    private func launch(_ kept: AscendKeptStep, _ launcher: AscendLauncher) throws(AscendError) {
+        do throws(AscendError) {
+            try kept.launch(launcher)
+        } catch {
+            // What a plan is good for after a failure is not documented.
+            keptSteps.removeAll()
+            throw error
+        }
     }
 
     /// Copies the logits of some samples of the step that ran last to its outputs, and waits for them.
@@ -284,6 +282,9 @@ func ascend<Result>(_ body: () throws(AscendError) -> Result) throws(EngineError
 }
 
 extension AscendStepSize {
+    /// Whether every sequence has one row, and each is sampled.
+    fileprivate var decodes: Bool { rows == sequences && rows == samples && hiddenRows == 0 }
+
     /// What a plan needs, its rows padded to a multiple, or the sizes of a batch that it is padded to.
     fileprivate init(_ plan: borrowing StepPlan, paddedTo batch: Int?, multipleOf step: Int) {
         let padding = (step - plan.rowCount % step) % step

@@ -8,11 +8,13 @@ struct AscendShare: Sendable {
 
     /// - Throws: `EngineError.unsupportedModel` for a part that the operators do not compute, or that cannot be cut so;
     ///   `invalidModel` for what the checkpoint lacks.
-    init(_ checkpoint: any Checkpoint, element: AscendElement, _ rank: AscendRank) throws(EngineError) {
+    init(
+        _ checkpoint: any Checkpoint, element: AscendElement, _ rank: AscendRank, _ tiledForms: AscendTiledForms
+    ) throws(EngineError) {
         self.rank = rank
         model = rank.part(of: checkpoint.configuration)
         try AscendRequirements.check(model)
-        var weights = AscendWeights(checkpoint, element: element, rank: rank)
+        var weights = AscendWeights(checkpoint, element: element, rank: rank, tiledForms: tiledForms)
         program = try AscendProgram(model, &weights)
         self.weights = weights
     }

@@ -137,6 +137,8 @@ struct AscendTensor: Sendable, Equatable {
     var offset = 0
     /// How often the length of the first dimension is skipped before that: a rank's part of what all have.
     var part = 0
+    /// How the matrices that are stored lie in tiles; nil for elements row by row.
+    var tiles: AscendTileShape?
 
     init(_ place: AscendPlace, _ element: AscendElement, _ shape: [AscendExtent]) {
         (self.place, self.element, self.shape) = (place, element, shape)

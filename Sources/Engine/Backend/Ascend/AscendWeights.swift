@@ -38,8 +38,20 @@ struct AscendWeights: Sendable {
         let columns: Int
         /// Bytes before it in the arena.
         let offset: Int
+        /// How its matrices lie in tiles; nil for rows one after the other.
+        let tiles: AscendTileShape?
 
-        var byteCount: Int { rows * columns * element.byteCount }
+        var byteCount: Int {
+            tiles.map { $0.matrices * $0.matrixByteCount } ?? rows * columns * element.byteCount
+        }
+
+        /// Rows that lie together, and bytes before them in the arena.
+        var pieces: [(rows: Range<Int>, offset: Int)] {
+            guard let tiles else { return [(0..<rows, offset)] }
+            return (0..<tiles.matrices).map {
+                ($0 * tiles.rows..<($0 + 1) * tiles.rows, offset + $0 * tiles.matrixByteCount)
+            }
+        }
     }
 
     private struct Key: Hashable {
@@ -74,18 +86,25 @@ struct AscendWeights: Sendable {
     let element: AscendElement
     /// Whose these are.
     let rank: AscendRank
+    /// What may lie in tiles.
+    let tiledForms: AscendTiledForms
     private let checkpoint: any Checkpoint
     private let present: Set<TensorRole>
     private let model: ModelConfiguration
 
     /// Bytes of all entries in device memory.
     var byteCount: Int { layout.byteCount }
+    /// Bytes of the largest matrix in tiles; 0 where there is none.
+    var largestTiledByteCount: Int { entries.map { $0.tiles?.matrixByteCount ?? 0 }.max() ?? 0 }
 
     /// Nothing yet; the program of the forward pass asks for what it needs.
-    init(_ checkpoint: any Checkpoint, element: AscendElement, rank: AscendRank) {
+    init(
+        _ checkpoint: any Checkpoint, element: AscendElement, rank: AscendRank, tiledForms: AscendTiledForms
+    ) {
         self.checkpoint = checkpoint
         self.element = element
         self.rank = rank
+        self.tiledForms = tiledForms
         model = checkpoint.configuration
         present = Set(model.tensorRoles)
     }
@@ -169,8 +188,10 @@ struct AscendWeights: Sendable {
                 .unsupportedModel,
                 "\(name): quantized differently, or only in part; the NPU back end multiplies them as one")
         }
-        let weight = try table(name, matrices, forms[0] == nil ? element : .int8)
+        let type = forms[0] == nil ? element : .int8
         let outputs = matrices.reduce(0) { $0 + $1.rows.count }
+        let tiles = tiledForms.shape(type, rows: outputs, columns: matrices[0].columns.count)
+        let weight = try table(name, matrices, type, tiles)
         return Linear(
             inputs: try inputs(name, matrices, outputs), weight: weight,
             bias: try bias(name, members.compactMap(\.bias), outputs), outputs: outputs)
@@ -206,11 +227,11 @@ struct AscendWeights: Sendable {
     }
 
     mutating func table(
-        _ name: String, _ parts: [Part], _ element: AscendElement
+        _ name: String, _ parts: [Part], _ element: AscendElement, _ tiles: AscendTileShape? = nil
     ) throws(EngineError) -> AscendTensor {
         try add(
             name, .tensors(parts), element, rows: parts.reduce(0) { $0 + $1.rows.count },
-            columns: parts[0].columns.count)
+            columns: parts[0].columns.count, tiles)
     }
 
     mutating func vector(
@@ -220,16 +241,26 @@ struct AscendWeights: Sendable {
     }
 
     private mutating func add(
-        _ name: String, _ source: Source, _ element: AscendElement, rows: Int, columns: Int
+        _ name: String, _ source: Source, _ element: AscendElement, rows: Int, columns: Int,
+        _ tiles: AscendTileShape? = nil
     ) throws(EngineError) -> AscendTensor {
         let key = Key(name: name, element: element)
         let index = numbers[key] ?? entries.count
         if index == entries.count {
-            let offset = try layout.reserve(element, rows, columns)
+            let offset =
+                if let tiles {
+                    try layout.reserve(element, tiles.matrices, tiles.elementCount)
+                } else {
+                    try layout.reserve(element, rows, columns)
+                }
             entries.append(
-                Entry(name: name, source: source, element: element, rows: rows, columns: columns, offset: offset))
+                Entry(
+                    name: name, source: source, element: element, rows: rows, columns: columns, offset: offset,
+                    tiles: tiles))
             numbers[key] = index
         }
-        return AscendTensor(.weight(index), element, [.fixed(rows), .fixed(columns)])
+        var tensor = AscendTensor(.weight(index), element, [.fixed(rows), .fixed(columns)])
+        tensor.tiles = tiles
+        return tensor
     }
 }
