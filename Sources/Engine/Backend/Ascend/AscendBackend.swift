@@ -32,29 +32,38 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
     ///   - dataType: of float matrices, activations, keys and values; float32 is none of an NPU.
     ///   - batches: numbers of sequences for which a decoding step is captured as a graph; others, and all with none, are
     ///     launched operator by operator.
+    ///   - hangs: told when a call of the driver does not come back meanwhile.
     ///   - notice: told, for people, what works less well than it should; on the thread that computes.
     ///   - progress: called on this thread with the share of weights copied, 0...1.
     /// - Throws: `EngineError.deviceUnavailable` when CANN or a device is not there, `unsupportedModel` for what it does
     ///   not run, `invalidModel`, `insufficientMemory`.
     public init(
         checkpoint: any Checkpoint, device: Int = 0, division: AscendDivision = .none, dataType: DataType = .auto,
-        batches: BatchBuckets = .standard, notice: @escaping @Sendable (String) -> Void = { _ in },
+        batches: BatchBuckets = .standard, hangs: DeviceHang.Watch = DeviceHang.Watch(),
+        notice: @escaping @Sendable (String) -> Void = { _ in },
         progress: @escaping @Sendable (Double) -> Void = { _ in }
     ) throws(EngineError) {
         let model = checkpoint.configuration
+        devices = DeviceVigil(devices: division.ranks)
+        let start = try StartWatch(devices, "setting the device up", hangs)
+        defer { start.end() }
         if let missing = Self.missing { throw EngineError(.deviceUnavailable, "no Ascend NPU: \(missing)") }
         try division.requireDevices()
         shares = try Self.shares(of: checkpoint, dataType, division)
         self.batches = AscendGraph.isSupported ? batches : .none
         self.notice = notice
         firstDevice = Int32(clamping: device)
-        devices = DeviceVigil(devices: shares.count)
         let group = try AscendGroup(
             firstDevice: firstDevice, shares, devices, largestBatch: self.batches.sizes.last ?? 0, notice: notice,
             progress: progress)
+        do throws(EngineError) {
+            monitor = try AscendMonitor(Array(firstDevice..<firstDevice + Int32(shares.count)))
+        } catch {
+            group.close(isForced: false)
+            throw error
+        }
         deviceName = group.deviceName
         (self.checkpoint, self.model, self.group) = (checkpoint, model, group)
-        monitor = AscendMonitor(Array(firstDevice..<firstDevice + Int32(shares.count)))
         sampler = Sampler(vocabularySize: model.vocabularySize)
         candidateCount = AscendProgram.candidateCount(of: model)
         candidateSampler = CandidateSampler(count: candidateCount, vocabularySize: model.vocabularySize)
@@ -112,7 +121,7 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
     /// What the runtime, its management library or `npu-smi` say of each device.
     public var deviceReadings: [DeviceReadings] { monitor.readings }
 
-    /// What is under way on the devices, but for what happens before the first step.
+    /// What is under way on the devices.
     public var vigil: DeviceVigil? { devices }
 
     /// Bytes of KV cache that one token takes on each device.
