@@ -21,10 +21,10 @@ final class AscendArena {
     init(_ device: AscendDevice, capacity: Int) {
         self.device = device
         self.capacity = capacity
-        reserve()
+        if device.chip.copiesMappedMemory { reserve() }
     }
 
-    /// Without virtual memory in the driver the arena is allocated as a whole when it is first used.
+    /// Without virtual memory in the driver, or with a chip that does not copy from there, the arena is allocated as a whole when it is first used.
     private func reserve() {
         var properties = physicalProperties
         let runtime = libraries.runtime

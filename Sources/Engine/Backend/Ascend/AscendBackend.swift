@@ -49,8 +49,10 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
         defer { start.end() }
         if let missing = Self.missing { throw EngineError(.deviceUnavailable, "no Ascend NPU: \(missing)") }
         try division.requireDevices()
-        shares = try Self.shares(of: checkpoint, dataType, division)
-        self.batches = AscendGraph.isSupported ? batches : .none
+        let chip = try ascend { () throws(AscendError) in try AscendChip.current() }
+        shares = try Self.shares(of: checkpoint, dataType, division, chip)
+        self.batches = AscendGraph.isSupported && chip.capturesGraphs ? batches : .none
+        chip.note(wantsGraphs: !batches.sizes.isEmpty, notice)
         self.notice = notice
         firstDevice = Int32(clamping: device)
         let group = try AscendGroup(
@@ -76,26 +78,30 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
     public static func check(
         _ checkpoint: any Checkpoint, dataType: DataType = .auto, division: AscendDivision = .none
     ) throws(EngineError) {
-        _ = try shares(of: checkpoint, dataType, division)
+        _ = try shares(
+            of: checkpoint, dataType, division, ascend { () throws(AscendError) in try AscendChip.current() })
     }
 
     /// The operators called for each layer, in order: what a step costs in launches.
     package static func operatorsOfLayer(
         _ checkpoint: any Checkpoint, dataType: DataType = .auto
     ) throws(EngineError) -> [String] {
-        try shares(of: checkpoint, dataType, .none)[0].program.lastLayer.compactMap { $0.kind?.names[0] }
+        try shares(of: checkpoint, dataType, .none, AscendChip(name: "Ascend910B3"))[0].program.lastLayer.compactMap {
+            $0.kind?.names[0]
+        }
     }
 
     private static func shares(
-        of checkpoint: any Checkpoint, _ dataType: DataType, _ division: AscendDivision
+        of checkpoint: any Checkpoint, _ dataType: DataType, _ division: AscendDivision, _ chip: AscendChip
     ) throws(EngineError) -> [AscendShare] {
         try AscendRequirements.check(checkpoint.configuration)
         try AscendRank.check(checkpoint.configuration, division)
         let element = try AscendRequirements.element(of: checkpoint, dataType: dataType)
+        try chip.check(checkpoint.configuration, element, division)
         var shares: [AscendShare] = []
         for index in 0..<division.ranks {
             shares.append(
-                try AscendShare(checkpoint, element: element, AscendRank(index: index, division: division)))
+                try AscendShare(checkpoint, element: element, AscendRank(index: index, division: division), chip))
         }
         return shares
     }

@@ -10,16 +10,18 @@ struct AscendLauncher {
     let operators: AscendOperators
     /// Nil where there is one rank.
     private let communicator: AscendCommunicator?
+    /// Of chips on which each row attends by itself; nil for others.
+    private let rows: AscendStepRows?
     let libraries = AscendLibraries.shared
     private var tensors: [OpaquePointer] = []
     private var lists: [OpaquePointer] = []
 
     init(
         _ addresses: AscendAddresses, _ size: AscendStepSize, _ lengths: AscendLengths, epsilon: Double,
-        _ operators: AscendOperators, _ communicator: AscendCommunicator?
+        _ operators: AscendOperators, _ communicator: AscendCommunicator?, _ rows: AscendStepRows?
     ) {
         (self.addresses, self.size, self.lengths, self.epsilon) = (addresses, size, lengths, epsilon)
-        (self.operators, self.communicator) = (operators, communicator)
+        (self.operators, self.communicator, self.rows) = (operators, communicator, rows)
     }
 
     /// Enqueues one call.
@@ -42,6 +44,7 @@ struct AscendLauncher {
         case .storeKeyValue(let key, let value, let keys, let values, let slots):
             try launchStore(key, value, keys, values, slots)
         case .attention(let attention):
+            if let rows { return try launch(attention, rows) }
             try AscendAttentionTask(attention, addresses, size).launch(lengths, operators)
         case .argMax(let x, let y): try launchArgMax(x, y)
         case .topK(let x, let values, let places): try launchTopK(x, values, places)
@@ -91,7 +94,7 @@ struct AscendLauncher {
     }
 
     /// Objects are read by stage 1 and not needed behind stage 2.
-    private mutating func destroyTensors() {
+    mutating func destroyTensors() {
         for tensor in tensors { _ = libraries.objects.aclDestroyTensor?(tensor) }
         for list in lists { _ = libraries.objects.aclDestroyTensorList?(list) }
         tensors.removeAll(keepingCapacity: true)
@@ -170,7 +173,7 @@ struct AscendLauncher {
         }
     }
 
-    private mutating func launchCopy(_ target: AscendTensor, _ source: AscendTensor) throws(AscendError) {
+    mutating func launchCopy(_ target: AscendTensor, _ source: AscendTensor) throws(AscendError) {
         let (target, source) = (try make(target), try make(source))
         let table = libraries.operators
         try operators.run("aclnnInplaceCopy", table.aclnnInplaceCopyGetWorkspaceSize, table.aclnnInplaceCopy) {
@@ -193,6 +196,10 @@ struct AscendLauncher {
         _ key: AscendTensor, _ value: AscendTensor, _ keys: AscendTensor, _ values: AscendTensor,
         _ slots: AscendTensor
     ) throws(AscendError) {
+        if let rows {
+            try launchCopies(key, to: keys, rows)
+            return try launchCopies(value, to: values, rows)
+        }
         let table = libraries.operators
         guard table.aclnnScatterPaKvCacheGetWorkspaceSize != nil else {
             try launchIndexCopy(key, keys, slots)

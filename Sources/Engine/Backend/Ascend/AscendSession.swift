@@ -188,6 +188,13 @@ final class AscendSession: @unchecked Sendable {  // used by one thread at a tim
     func run(
         _ plan: borrowing StepPlan, _ demand: AscendDemand, batch: Int?
     ) throws(AscendError) -> AscendOutputs {
+        try device.chip.attendsByRows
+            ? compute(plan.apart(), demand, batch: batch) : compute(plan, demand, batch: batch)
+    }
+
+    private func compute(
+        _ plan: borrowing StepPlan, _ demand: AscendDemand, batch: Int?
+    ) throws(AscendError) -> AscendOutputs {
         guard let cache else { preconditionFailure("the KV pool is there before the first step") }
         try device.enter()
         let start = clock.now()
@@ -204,7 +211,8 @@ final class AscendSession: @unchecked Sendable {  // used by one thread at a tim
             try graph.replay(lengths)
         } else {
             try arena.upload(size)
-            var launcher = try launcher(size, arena, lengths, cache)
+            let rows = device.chip.attendsByRows ? AscendStepRows(plan) : nil
+            var launcher = try launcher(size, arena, lengths, cache, rows)
             for call in program.calls(size, scatters: scatters, withCandidates: demand.candidates) {
                 try launcher.launch(call)
             }
@@ -238,7 +246,8 @@ final class AscendSession: @unchecked Sendable {  // used by one thread at a tim
     }
 
     private func launcher(
-        _ size: AscendStepSize, _ arena: AscendStepArena, _ lengths: AscendLengths, _ cache: AscendCacheShape
+        _ size: AscendStepSize, _ arena: AscendStepArena, _ lengths: AscendLengths, _ cache: AscendCacheShape,
+        _ rows: AscendStepRows? = nil
     ) throws(AscendError) -> AscendLauncher {
         guard let weightBase = weightMemory.base, let keyValues = keyValueMemory?.base, let layout = arena.layout else {
             preconditionFailure("everything has memory before the first step")
@@ -249,7 +258,7 @@ final class AscendSession: @unchecked Sendable {  // used by one thread at a tim
             memory: layout)
         return AscendLauncher(
             addresses, size, lengths, epsilon: Double(model.normEpsilon),
-            AscendOperators(stream: device.stream, workspace: workspace), communicator)
+            AscendOperators(stream: device.stream, workspace: workspace), communicator, rows)
     }
 
     /// Captures the step that has just run, for those that follow. Without graphs everything works, only slower: a
