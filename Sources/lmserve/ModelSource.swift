@@ -87,7 +87,7 @@ struct ModelSource {
                 return try AscendBackend(
                     checkpoint: checkpoint, device: place.index * settings.division.ranks,
                     division: settings.division, dataType: settings.dataType,
-                    batches: batches, hangs: hangs,
+                    batches: batches, threads: threads, hangs: hangs,
                     notice: { StandardStream.error.note("NPU: \($0)") }, progress: show)
             }
         } catch {

@@ -15,7 +15,8 @@ enum Simulator {
         try AscendSimulator.announce()
         #expect(AscendBackend.missing == nil)
         let backend = try AscendBackend(
-            checkpoint: checkpoint, division: division, dataType: dataType, batches: batches, notice: notice)
+            checkpoint: checkpoint, division: division, dataType: dataType, batches: batches, threads: 3,
+            notice: notice)
         try backend.allocateKeyValueCache(blockCount: blockCount, blockSize: blockSize)
         return backend
     }

@@ -19,10 +19,7 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
     private var recovery = AscendRecovery()
     /// How long steps may take; set between two of them.
     package var watch = AscendStepWatch.Limits() { didSet { group?.limit(watch) } }
-    private var sampler: Sampler
-    private var candidateSampler: CandidateSampler
-    private let candidateCount: Int
-    private var row: [Float]
+    private let sampling: AscendSampling
 
     /// Finds CANN and the devices, and copies the weights to them.
     ///
@@ -32,6 +29,8 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
     ///   - dataType: of float matrices, activations, keys and values; float32 is none of an NPU.
     ///   - batches: numbers of sequences for which a decoding step is captured as a graph; others, and all with none, are
     ///     launched operator by operator.
+    ///   - threads: that choose tokens on the host, at least 1, the caller of `execute` being one; more than eight are not
+    ///     used.
     ///   - hangs: told when a call of the driver does not come back meanwhile.
     ///   - notice: told, for people, what works less well than it should; on the thread that computes.
     ///   - progress: called on this thread with the share of weights copied, 0...1.
@@ -39,7 +38,7 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
     ///   not run, `invalidModel`, `insufficientMemory`.
     public init(
         checkpoint: any Checkpoint, device: Int = 0, division: AscendDivision = .none, dataType: DataType = .auto,
-        batches: BatchBuckets = .standard, hangs: DeviceHang.Watch = DeviceHang.Watch(),
+        batches: BatchBuckets = .standard, threads: Int = 1, hangs: DeviceHang.Watch = DeviceHang.Watch(),
         notice: @escaping @Sendable (String) -> Void = { _ in },
         progress: @escaping @Sendable (Double) -> Void = { _ in }
     ) throws(EngineError) {
@@ -51,6 +50,7 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
         try division.requireDevices()
         let chip = try ascend { () throws(AscendError) in try AscendChip.current() }
         shares = try Self.shares(of: checkpoint, dataType, division, chip)
+        sampling = try AscendSampling(model, shares[0].weights.element, threads: threads)
         self.batches = AscendGraph.isSupported && chip.capturesGraphs ? batches : .none
         chip.note(wantsGraphs: !batches.sizes.isEmpty, notice)
         self.notice = notice
@@ -66,10 +66,6 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
         }
         deviceName = group.deviceName
         (self.checkpoint, self.model, self.group) = (checkpoint, model, group)
-        sampler = Sampler(vocabularySize: model.vocabularySize)
-        candidateCount = AscendProgram.candidateCount(of: model)
-        candidateSampler = CandidateSampler(count: candidateCount, vocabularySize: model.vocabularySize)
-        row = [Float](repeating: 0, count: model.vocabularySize)
     }
 
     /// Fails if the model is not one that NPUs run, divided so; no device is needed to know.
@@ -155,37 +151,15 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
     public func execute(_ plan: borrowing StepPlan, into result: inout StepResult) throws(EngineError) {
         result.removeAll()
         guard plan.rowCount > 0 else { return }
-        let sources = plan.samples.map { $0.source(candidateCount: candidateCount) }
+        let sources = sampling.sources(of: plan.samples)
         let outputs = try run(plan, AscendDemand(sources))
         appendFaults(outputs, rows: plan.rowCount, to: &result)
         for index in 0..<plan.hiddenRows.count * model.embeddingLength {
             result.hiddenStates.append(element.load(outputs.hiddenStates, index))
         }
-        let tokens = zip(sources, plan.samples.indices).map { source, sample in
-            choose(plan.samples[sample], sample, from: source, of: outputs)
-        }
+        let tokens = sampling.known(plan.samples, sources, of: outputs)
         try fetchLogits(of: tokens.indices.filter { tokens[$0] == nil && sources[$0] == .candidates })
-        for (sample, task) in plan.samples.enumerated() {
-            if let token = tokens[sample] {
-                result.append(token)
-            } else {
-                fill(from: outputs.logits, sample)
-                row.withUnsafeMutableBufferPointer { sampler.sample($0, task, into: &result) }
-            }
-        }
-    }
-
-    /// A token that is known without all logits; nil where it is not.
-    private func choose(
-        _ task: SampleTask, _ sample: Int, from source: SampleSource, of outputs: AscendOutputs
-    ) -> Int32? {
-        guard source != .logits else { return nil }
-        guard outputs.isFinite(row: Int(task.row)) else { return StepResult.nonFinite }
-        guard source == .candidates else { return outputs.likeliest[sample] }
-        return candidateSampler.choose(task) { candidate in
-            let index = sample * candidateCount + candidate
-            return (Int32(clamping: outputs.candidateTokens[index]), element.load(outputs.candidateLogits, index))
-        }
+        sampling.sample(plan.samples, known: tokens, of: outputs, into: &result)
     }
 
     /// Gets the logits of samples whose candidates did not suffice.
@@ -199,14 +173,10 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
     /// The logits of `plan.samples`, in order, without sampling: for comparison with other back ends.
     package func forward(_ plan: borrowing StepPlan) throws(EngineError) -> [[Float]] {
         let outputs = try run(plan, AscendDemand(plan.samples.map { _ in .logits }))
+        let width = model.vocabularySize
         return plan.samples.indices.map { sample in
-            fill(from: outputs.logits, sample)
-            return row
+            (0..<width).map { element.load(outputs.logits, sample * width + $0) }
         }
-    }
-
-    private func fill(from logits: UnsafeRawPointer, _ sample: Int) {
-        for index in row.indices { row[index] = element.load(logits, sample * row.count + index) }
     }
 
     /// A row that is not finite anywhere is not finite before the last norm: it attends to its own key and value.
