@@ -83,7 +83,8 @@ struct DeviceChoice {
         guard device == .npu else { return self }
         do throws(EngineError) {
             try AscendBackend.check(
-                source.checkpoint, dataType: settings.dataType, division: settings.division)
+                source.checkpoint, dataType: settings.dataType, division: settings.division,
+                chip: AscendBackend.chip)
             if hasAdapters {
                 throw EngineError(
                     .unsupportedModel, "--lora is not supported by the NPU back end; use --device cpu")

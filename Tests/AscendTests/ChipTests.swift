@@ -113,13 +113,12 @@ extension SimulatedDevice {
 
         @Test("What a 310P does not run is refused by name before a weight is copied")
         func refusals() throws {
-            try Self.restart("Ascend310P3")
-            try AscendSimulator.announce()
+            let chip = "Ascend310P3"
             func refusal(
                 _ checkpoint: any Checkpoint, _ dataType: DataType = .float16, _ division: AscendDivision = .none
             ) -> String {
                 let error = #expect(throws: EngineError.self) {
-                    try AscendBackend.check(checkpoint, dataType: dataType, division: division)
+                    try AscendBackend.check(checkpoint, dataType: dataType, division: division, chip: chip)
                 }
                 #expect(error?.code == .unsupportedModel)
                 return error?.message ?? ""
@@ -139,11 +138,12 @@ extension SimulatedDevice {
             var odd = AscendModel.llama.configuration()
             odd.feedForwardLength = 176
             #expect(refusal(QuantizedCheckpoint(odd, .bf16)).contains("176 hidden elements"))
-            try AscendBackend.check(llama, dataType: .float16)
+            try AscendBackend.check(llama, dataType: .float16, chip: chip)
             // None of it concerns others.
-            try AscendSimulator.restart()
-            for checkpoint in [llama, QuantizedCheckpoint(wide, .bf16), QuantizedCheckpoint(odd, .bf16)] {
-                try AscendBackend.check(checkpoint)
+            for chip in [nil, "Ascend910B2", "Ascend910_9362", "Ascend1"] {
+                for checkpoint in [llama, QuantizedCheckpoint(wide, .bf16), QuantizedCheckpoint(odd, .bf16)] {
+                    try AscendBackend.check(checkpoint, chip: chip)
+                }
             }
         }
 

@@ -70,21 +70,25 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
 
     /// Fails if the model is not one that NPUs run, divided so; no device is needed to know.
     ///
+    /// - Parameter chip: its name, as `chip` has it; nil for one of an Atlas A2.
     /// - Throws: `EngineError.unsupportedModel` with what it is and what to use instead; `invalidModel`.
     public static func check(
-        _ checkpoint: any Checkpoint, dataType: DataType = .auto, division: AscendDivision = .none
+        _ checkpoint: any Checkpoint, dataType: DataType = .auto, division: AscendDivision = .none, chip: String? = nil
     ) throws(EngineError) {
-        _ = try shares(
-            of: checkpoint, dataType, division, ascend { () throws(AscendError) in try AscendChip.current() })
+        _ = try shares(of: checkpoint, dataType, division, AscendChip(name: chip ?? AscendChip.standard))
     }
+
+    /// The name of this machine's NPU, as the runtime gives it; nil where there is none that tells.
+    public static var chip: String? { try? AscendChip.current().name }
 
     /// The operators called for each layer, in order: what a step costs in launches.
     package static func operatorsOfLayer(
         _ checkpoint: any Checkpoint, dataType: DataType = .auto
     ) throws(EngineError) -> [String] {
-        try shares(of: checkpoint, dataType, .none, AscendChip(name: "Ascend910B3"))[0].program.lastLayer.compactMap {
-            $0.kind?.names[0]
-        }
+        try shares(of: checkpoint, dataType, .none, AscendChip(name: AscendChip.standard))[0].program.lastLayer
+            .compactMap {
+                $0.kind?.names[0]
+            }
     }
 
     private static func shares(

@@ -16,6 +16,9 @@ struct AscendChip: Sendable, Equatable {
         case unknown
     }
 
+    /// One that has everything.
+    static let standard = "Ascend910B3"
+
     init(name: String) {
         self.name = name
         family =
