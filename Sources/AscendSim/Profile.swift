@@ -12,7 +12,7 @@ struct Profile {
     let cacheBytes: Int
     let streamLimit: Int
     let eventLimit: Int
-    /// No bf16, no paged attention with grouped heads, no scatter into the KV cache.
+    /// No bf16, no paged attention with grouped heads, no scatter into the KV cache, no copies of mapped memory.
     let is310P: Bool
     /// Bytes per second; not from an official source, see `Cost`.
     let memoryRate: Double
@@ -30,6 +30,7 @@ struct Profile {
         a2("Ascend910B1", cubes: 24, clock: 1850), a2("Ascend910B2", cubes: 24, clock: 1800),
         a2("Ascend910B3", cubes: 20, clock: 1800),
         a2("Ascend910B4", cubes: 20, clock: 1500, gibibytes: 32, cache: 96, rate: 0.8e12),
+        a2("Ascend910_9391", cubes: 24, clock: 1850),
         Profile(
             name: "Ascend310P3", cubeCores: 8, vectorCores: 15, clock: 1060, memoryBytes: 24 << 30,
             cacheBytes: 16 << 20, streamLimit: 1024, eventLimit: 1023, is310P: true, memoryRate: 0.204e12),

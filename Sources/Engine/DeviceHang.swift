@@ -6,6 +6,8 @@ public enum DeviceHang: Sendable, Equatable {
     case ended(String)
     /// It has not come back in time. A call that hangs cannot be ended but with its process.
     case isFinal(String)
+    /// It hangs before there is an engine. Nothing can be served, and the call cannot be ended but with its process.
+    case inStart(String)
 
     /// When a device is taken for hung, and who is told.
     public struct Watch: Sendable {
@@ -13,7 +15,9 @@ public enum DeviceHang: Sendable, Equatable {
         public var margin = 5_000
         /// Milliseconds from then on in which it may still come back.
         public var patience = 30_000
-        /// Called on the engine's threads; `isFinal` may end the process.
+        /// Milliseconds that a call of the driver may take, the margin apart, before there is an engine.
+        public var start = 120_000
+        /// Called on the engine's threads; `isFinal` and `inStart` may end the process.
         public var tell: @Sendable (DeviceHang) -> Void = { _ in }
 
         /// The defaults, and nobody who is told.

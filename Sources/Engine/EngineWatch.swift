@@ -42,9 +42,11 @@ final class EngineWatch: Sendable {
     }
 
     /// Looks from now on, until the result goes away.
-    func start() -> RepeatedWork {
+    ///
+    /// - Throws: `EngineError.insufficientMemory` when the system refuses a thread.
+    func start() throws(EngineError) -> RepeatedWork {
         let pause = max(1, hangs.margin / 10)
-        return RepeatedWork { [self] in
+        return try RepeatedWork("that watches the device") { [self] in
             look()
             return pause
         }

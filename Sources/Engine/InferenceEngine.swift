@@ -22,19 +22,26 @@ public final class InferenceEngine: GenerationEngine {
     ///   - tokenizer: the model's; gives tokens their text and says which end an answer.
     ///   - model: the shape of the model that `backend` runs.
     ///   - place: which of the engines of a `ReplicatedEngine` this is.
-    /// - Throws: `EngineError.invalidRequest` for options out of range, `insufficientMemory` if the pool has no room.
+    /// - Throws: `EngineError.invalidRequest` for options out of range, `insufficientMemory` if the pool has no room or
+    ///   the system refuses a thread.
     public convenience init(
         backend: any Backend, tokenizer: any Tokenizer, model: ModelConfiguration, options: EngineOptions,
         place: ReplicaPlace = .alone
     ) throws(EngineError) {
+        let vigil = backend.vigil
+        let start = try vigil.map { (vigil) throws(EngineError) in
+            try StartWatch(vigil, "reserving the device's memory", options.hangs)
+        }
         var random = SystemRandomNumberGenerator()
         try self.init(
             backend: backend, tokenizer: tokenizer, model: model, options: options, place: place, clock: .system,
             seed: random.next())
+        start?.end()
         let thread = try Self.start(loop)
         self.thread.withLock { $0 = thread }
-        guard let vigil = backend.vigil else { return }
-        watch.withLock { $0 = EngineWatch(loop, vigil, options.hangs).start() }
+        guard let vigil else { return }
+        let watch = try EngineWatch(loop, vigil, options.hangs).start()
+        self.watch.withLock { $0 = watch }
     }
 
     /// Reserves the KV pool of an engine without a thread: its owner calls `turn`.

@@ -4,8 +4,11 @@ internal import Glibc
 final class RepeatedWork: Sendable {
     private let state: State
 
-    /// - Parameter turn: called on that thread; returns milliseconds until it is called again, nil for never.
-    init(_ turn: @escaping @Sendable () -> Int?) {
+    /// - Parameters:
+    ///   - purpose: what the thread does, for people; begins with "that".
+    ///   - turn: called on that thread; returns milliseconds until it is called again, nil for never.
+    /// - Throws: `EngineError.insufficientMemory` when the system refuses a thread.
+    init(_ purpose: String, _ turn: @escaping @Sendable () -> Int?) throws(EngineError) {
         state = State(turn)
         var thread = pthread_t()
         let context = Unmanaged.passRetained(state)
@@ -16,7 +19,12 @@ final class RepeatedWork: Sendable {
                 Unmanaged<State>.fromOpaque(context).takeRetainedValue().run()
                 return nil
             }, context.toOpaque())
-        if status == 0 { pthread_detach(thread) } else { context.release() }
+        guard status == 0 else {
+            context.release()
+            let reason = String(cString: strerror(status))
+            throw EngineError(.insufficientMemory, "no thread \(purpose): \(reason); raise the limit of threads")
+        }
+        pthread_detach(thread)
     }
 
     deinit { state.end() }

@@ -50,18 +50,27 @@ struct DeviceChoice {
         switch settings.device {
         case .cpu: return DeviceChoice(.cpu, isAskedFor: true, "as asked for")
         case .auto:
-            if let missing = AscendBackend.missing {
+            if let missing = try missing() {
                 return DeviceChoice(.cpu, isAskedFor: false, "no Ascend NPU: \(missing)")
             }
             return DeviceChoice(.npu, isAskedFor: needsNPUs, "there is one")
         case .npu:
-            if let missing = AscendBackend.missing {
+            if let missing = try missing() {
                 throw ProgramError(
                     .failure,
                     "--device npu: \(missing); install the Ascend driver and CANN, source their set_env.sh, "
                         + "or use --device cpu")
             }
             return DeviceChoice(.npu, isAskedFor: true, "as asked for")
+        }
+    }
+
+    /// What of CANN or the device is not here; nil for nothing.
+    private static func missing() throws(ProgramError) -> String? {
+        do throws(EngineError) {
+            return try HungDevices(engines: 1).watch().watching("looking for NPUs") { AscendBackend.missing }
+        } catch {
+            throw ProgramError(error)
         }
     }
 
@@ -74,7 +83,8 @@ struct DeviceChoice {
         guard device == .npu else { return self }
         do throws(EngineError) {
             try AscendBackend.check(
-                source.checkpoint, dataType: settings.dataType, division: settings.division)
+                source.checkpoint, dataType: settings.dataType, division: settings.division,
+                chip: AscendBackend.chip)
             if hasAdapters {
                 throw EngineError(
                     .unsupportedModel, "--lora is not supported by the NPU back end; use --device cpu")

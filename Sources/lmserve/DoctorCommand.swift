@@ -23,13 +23,23 @@ struct DoctorCommand {
             ])
     }
 
+    private var hangs: DeviceHang.Watch { HungDevices(engines: 1).watch() }
+
     func run() throws -> ExitCode {
         guard looksAtNPU else { throw ProgramError.usage("doctor of what? --npu is missing") }
-        let diagnosis = AscendDiagnosis()
+        let diagnosis = try diagnosis()
         var isGood = diagnosis.isGood
         for finding in diagnosis.findings { try write(finding.isGood, finding.subject, finding.text) }
         if isGood && !model.name.isEmpty { isGood = try compare() }
         return isGood ? .success : .failure
+    }
+
+    private func diagnosis() throws(ProgramError) -> AscendDiagnosis {
+        do throws(EngineError) {
+            return try hangs.watching("looking at the NPU") { AscendDiagnosis() }
+        } catch {
+            throw ProgramError(error)
+        }
     }
 
     private func write(_ isGood: Bool, _ subject: String, _ text: String) throws {
@@ -53,7 +63,8 @@ struct DoctorCommand {
 
     /// The largest difference of logits behind a prompt, in standard deviations.
     private func distance(of checkpoint: any Checkpoint) throws(EngineError) -> Float {
-        let npu = try AscendBackend(checkpoint: checkpoint, dataType: model.dataType, tiling: model.tiling)
+        let npu = try AscendBackend(
+            checkpoint: checkpoint, dataType: model.dataType, tiling: model.tiling, hangs: hangs)
         let cpu = try CPUBackend(
             checkpoint: checkpoint, threads: availableProcessorCount(), dataType: model.dataType)
         let workload = BenchWorkload(

@@ -12,8 +12,15 @@ final class HungDevices: Sendable {
     /// - Parameter engines: all that serve.
     init(engines: Int) { engineCount = engines }
 
+    /// What watches the device of an engine, also before there is one.
+    func watch(ofEngine index: Int = 0) -> DeviceHang.Watch {
+        var watch = DeviceHang.Watch()
+        watch.tell = { [self] in note($0, ofEngine: index) }
+        return watch
+    }
+
     /// Something has become of an engine's device.
-    func note(_ hang: DeviceHang, ofEngine index: Int) {
+    private func note(_ hang: DeviceHang, ofEngine index: Int) {
         let name = engineCount == 1 ? "NPU" : "NPU, copy \(index)"
         switch hang {
         case .began(let text):
@@ -32,6 +39,11 @@ final class HungDevices: Sendable {
                 : "the other copies go on serving; restart the server to have this one back"
             StandardStream.error.note("\(name): \(text); \(consequence)")
             if isLast { abandonProgram(.deviceHung) }
+        case .inStart(let text):
+            StandardStream.error.note(
+                "\(name): \(text), and nothing works before it does; the program ends with status "
+                    + "\(ExitCode.deviceHung.rawValue), to be started again; --device cpu does without the NPU")
+            abandonProgram(.deviceHung)
         }
     }
 }

@@ -62,9 +62,10 @@ struct ModelSource {
     /// - Parameters:
     ///   - threads: instead of what the settings say.
     ///   - place: which of several copies this is; NPUs are taken in their order.
+    ///   - hangs: what watches the device.
     func makeBackend(
         _ settings: ModelSettings, on device: DeviceChoice.Device, threads: Int? = nil, adapters: [Adapter] = [],
-        place: ReplicaPlace = .alone
+        place: ReplicaPlace = .alone, hangs: DeviceHang.Watch = HungDevices(engines: 1).watch()
     ) throws(ProgramError) -> any Backend {
         let threads = threads ?? settings.threads ?? availableProcessorCount()
         let progress = ProgressLine()
@@ -86,7 +87,7 @@ struct ModelSource {
                 return try AscendBackend(
                     checkpoint: checkpoint, device: place.index * settings.division.ranks,
                     division: settings.division, dataType: settings.dataType,
-                    batches: batches, tiling: settings.tiling,
+                    batches: batches, tiling: settings.tiling, threads: threads, hangs: hangs,
                     notice: { StandardStream.error.note("NPU: \($0)") }, progress: show)
             }
         } catch {

@@ -104,27 +104,30 @@ struct ServeCommand {
         _ source: ModelSource, _ choice: DeviceChoice, _ adapters: [Adapter]
     ) throws(ProgramError) -> [InferenceEngine] {
         let count = settings.dataParallelSize
+        let hangs = HungDevices(engines: count)
         if choice.device == .npu {
             do throws(EngineError) {
-                try settings.model.division.requireDevices(copies: count)
+                try hangs.watch().watching("counting NPUs") { () throws(EngineError) in
+                    try settings.model.division.requireDevices(copies: count)
+                }
             } catch {
                 throw ProgramError(error)
             }
         }
         var engines: [InferenceEngine] = []
-        let hangs = HungDevices(engines: count)
         for index in 0..<count {
-            engines.append(try startEngine(source, choice, adapters, ReplicaPlace(index: index, of: count), hangs))
+            let place = ReplicaPlace(index: index, of: count)
+            engines.append(try startEngine(source, choice, adapters, place, hangs.watch(ofEngine: index)))
         }
         return engines
     }
 
     private func startEngine(
         _ source: ModelSource, _ choice: DeviceChoice, _ adapters: [Adapter], _ place: ReplicaPlace,
-        _ hangs: HungDevices
+        _ hangs: DeviceHang.Watch
     ) throws(ProgramError) -> InferenceEngine {
         let backend = try source.makeBackend(
-            settings.model, on: choice.device, adapters: adapters, place: place)
+            settings.model, on: choice.device, adapters: adapters, place: place, hangs: hangs)
         StandardStream.error.note("back end: \(backend.summary)")
         var options = EngineOptions()
         if choice.device == .npu { options.blockSize = AscendBackend.preferredBlockSize }
@@ -132,7 +135,7 @@ struct ServeCommand {
         options.maxNumSeqs = settings.maxNumSeqs
         options.maxNumBatchedTokens = settings.maxNumBatchedTokens
         options.keyValueCacheBytes = settings.keyValueCacheBytes
-        options.hangs.tell = { hangs.note($0, ofEngine: place.index) }
+        options.hangs = hangs
         do {
             let engine = try InferenceEngine(
                 backend: backend, tokenizer: source.checkpoint.tokenizer, model: source.checkpoint.configuration,

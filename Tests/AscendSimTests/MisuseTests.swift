@@ -212,6 +212,12 @@ extension Misuse {
             try machine.check(machine.runtime.aclrtMapMem(place, 2 << 20, 0, handle, 0))
             try machine.check(machine.runtime.aclrtReleaseMemAddress(place))
         },
+        Misuse("a copy to mapped memory on 310P", 107017, ["SOC": "Ascend310P3"]) { machine in
+            let (place, handle) = (try reserve(machine), try physical(machine, 2 << 20))
+            try machine.check(machine.runtime.aclrtMapMem(place, 2 << 20, 0, handle, 0))
+            let host: [UInt8] = [1, 2, 3]
+            try machine.check(machine.runtime.aclrtMemcpy(place, 3, host, 3, ACL_MEMCPY_HOST_TO_DEVICE))
+        },
         Misuse("reserved addresses that are not mapped", 107000) { machine in
             try machine.check(machine.runtime.aclrtMemset(try reserve(machine), 64, 0, 64))
         },

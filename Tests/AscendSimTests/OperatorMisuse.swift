@@ -382,6 +382,18 @@ extension Misuse {
             let attention = try Attention(machine, ends: [1], lengths: [1], table: [[0]])
             try machine.run(machine.operators.aclnnFusedInferAttentionScoreV3) { attention.plan(machine, $0, $1) }
         },
+        Misuse("a number of key heads on 310P", 161002, ["SOC": "Ascend310P3"]) { machine in
+            try Increment(machine, lengths: [1], table: [[0]]).run(machine, groups: 4)
+        },
+        Misuse("more sequences than 310P takes", 161002, ["SOC": "Ascend310P3"]) { machine in
+            let count = 257
+            try Increment(
+                machine, lengths: [Int](repeating: 1, count: count), table: [[Int]](repeating: [0], count: count)
+            ).run(machine)
+        },
+        Misuse("a length beyond the block table of a last row", 161002) { machine in
+            try Increment(machine, lengths: [1, 17], table: [[0], [1]]).run(machine)
+        },
         Misuse("an index behind the table", 507015) { machine in
             let table = try machine.floats([Float](repeating: 1, count: 64), [2, 32])
             let rows = machine.tensor(ACL_INT32, [1], at: try machine.upload([2] as [Int32]))

@@ -131,6 +131,15 @@ extension SimulatorTests {
             #expect(difference(try machine.read(attention.out), attention.expected()) <= half)
         }
 
+        /// On 310P every head has keys of its own; on others heads may share them.
+        @Test(arguments: ["Ascend310P3", "Ascend910B3"]) func attentionOfLastRows(_ chip: String) throws {
+            let machine = try Machine(["SOC": chip])
+            let attention = try Increment(
+                machine, lengths: [20, 33, 1], table: [[2, 0, -1], [4, 1, 3], [3, -1, -1]])
+            try attention.run(machine)
+            #expect(difference(try machine.read(attention.out), attention.expected()) <= 1e-3)
+        }
+
         @Test func swiGlu() throws {
             let machine = try Machine()
             var numbers = Numbers(8)
@@ -254,6 +263,63 @@ func turned(_ x: [Float], _ c: [Float], _ s: [Float], heads: Int) -> [Float] {
         let (token, column) = (index / (64 * heads), index % 64)
         let partner = column < 32 ? -x[index + 32] : x[index - 32]
         return x[index] * c[token * 64 + column] + partner * s[token * 64 + column]
+    }
+}
+
+/// Attention of one row of each sequence, 4 heads of 32 elements, over blocks of 16.
+struct Increment {
+    let lengths: [Int]
+    let table: [[Int]]
+    let out: Placed
+    private let query: [Float]
+    private let caches: [[Float]]
+    private let placed: [Placed]
+    private let blocks: OpaquePointer?
+
+    init(_ machine: Machine, lengths: [Int], table: [[Int]]) throws {
+        var numbers = Numbers(9)
+        (self.lengths, self.table) = (lengths, table)
+        query = numbers.floats(lengths.count * 128).map { Float(Float16($0)) }
+        caches = (0..<2).map { _ in numbers.floats(5 * 16 * 128).map { Float(Float16($0)) } }
+        placed =
+            [try machine.floats(query, [lengths.count, 1, 128], ACL_FLOAT16)]
+            + (try caches.map { try machine.floats($0, [5, 16, 128], ACL_FLOAT16) })
+        out = try machine.empty(ACL_FLOAT16, [lengths.count, 1, 128])
+        blocks = machine.tensor(
+            ACL_INT32, [table.count, table[0].count], at: try machine.upload(table.flatMap { $0.map(Int32.init) }))
+    }
+
+    func run(_ machine: Machine, groups: Int64 = 0) throws {
+        var layout = Array("BSH".utf8CString)
+        try machine.run(machine.operators.aclnnIncreFlashAttentionV4) {
+            machine.operators.aclnnIncreFlashAttentionV4GetWorkspaceSize(
+                placed[0].handle, machine.list([placed[1]]), machine.list([placed[2]]), nil, nil,
+                machine.integers(lengths), nil, nil, nil, nil, nil, nil, nil, blocks, nil, 4, 0.125, &layout, groups,
+                16,
+                0, out.handle, $0, $1)
+        }
+    }
+
+    func expected() -> [Float] {
+        lengths.indices.flatMap { sequence in
+            (0..<4).flatMap { head in
+                func element(_ cache: Int, _ position: Int, _ i: Int) -> Double {
+                    let row = table[sequence][position / 16] * 16 + position % 16
+                    return Double(caches[cache][row * 128 + head * 32 + i])
+                }
+                let weights = (0..<lengths[sequence]).map { position in
+                    exp(
+                        0.125
+                            * (0..<32).reduce(0.0) {
+                                $0 + Double(query[sequence * 128 + head * 32 + $1]) * element(0, position, $1)
+                            })
+                }
+                let total = weights.reduce(0, +)
+                return (0..<32).map { i in
+                    Float(weights.indices.reduce(0.0) { $0 + weights[$1] * element(1, $1, i) } / total)
+                }
+            }
+        }
     }
 }
 

@@ -9,9 +9,9 @@ enum Decoding {
     /// Lets the device decode greedily, and a reference beside it that rounds and sums alike compute the same steps.
     static func expectEqual(
         _ checkpoint: any Checkpoint, division: AscendDivision = .none, dataType: DataType = .bfloat16,
-        texts: [[Int32]] = prompts, count: Int = 40
+        batches: BatchBuckets = .standard, texts: [[Int32]] = prompts, count: Int = 40
     ) throws {
-        let backend = try Simulator.backend(checkpoint, division: division, dataType: dataType, batches: .standard)
+        let backend = try Simulator.backend(checkpoint, division: division, dataType: dataType, batches: batches)
         let reference = try ReferenceBackend(
             checkpoint: HalvesCheckpoint(base: checkpoint), dataType: dataType,
             activationType: dataType == .float16 ? .f16 : .bf16, division: division)

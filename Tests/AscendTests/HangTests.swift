@@ -125,13 +125,102 @@ extension SimulatedDevice {
             #expect(again.tokens.count == 24 && again.tokens.starts(with: struck.tokens))
         }
 
+        /// Starts a back end and an engine with a driver so bad; what was told meanwhile.
+        private func start(_ faults: String, division: AscendDivision = .none) throws -> [DeviceHang] {
+            try AscendSimulator.restart(["FAULTS": faults])
+            let checkpoint = AscendModel.qwen3.checkpoint()
+            try AscendSimulator.announce()
+            let told = Told()
+            var options = EngineOptions()
+            options.keyValueCacheBytes = 1 << 20
+            (options.hangs.start, options.hangs.margin) = (400, 200)
+            options.hangs.tell = { hang in told.hangs.withLock { $0.append(hang) } }
+            try options.hangs.watching("looking for NPUs") { () throws(EngineError) in
+                try division.requireDevices()
+            }
+            let backend = try AscendBackend(
+                checkpoint: checkpoint, division: division, batches: BatchBuckets.none, hangs: options.hangs)
+            let engine = try InferenceEngine(
+                backend: backend, tokenizer: checkpoint.tokenizer, model: checkpoint.configuration, options: options)
+            engine.shutdown()
+            return told.hangs.withLock(\.self)
+        }
+
+        @Test(
+            "A call that hangs before there is an engine is named",
+            arguments: [
+                ("aclrtGetDeviceCount", 1, "looking for NPUs"), ("aclrtSetDevice", 1, "setting the device up"),
+                ("aclrtReserveMemAddress", 1, "setting the device up"), ("aclrtMapMem", 1, "setting the device up"),
+                ("aclrtMemcpyAsync", 7, "setting the device up"),
+                ("aclrtGetMemInfo", 2, "reserving the device's memory"),
+                ("aclrtMapMem", 2, "reserving the device's memory"),
+            ])
+        func start(_ call: String, _ number: Int, _ what: String) throws {
+            let told = try start("hang call=\(call) nth=\(number) ms=1500")
+            #expect(told.count == 1)
+            guard case .inStart(let text) = told.first else {
+                Issue.record("\(told)")
+                return
+            }
+            #expect(text.hasPrefix("\(what) (in \(call)) has not come back for 0 s"), "\(text)")
+        }
+
+        @Test("Before there is an engine, too, of several NPUs the one is named that hangs")
+        func rankStart() throws {
+            let told = try start("hang call=aclrtMemcpyAsync nth=9 ms=1500", division: AscendDivision(ranks: 2))
+            guard case .inStart(let text) = told.first else {
+                Issue.record("\(told)")
+                return
+            }
+            #expect(told.count == 1 && text.contains("in aclrtMemcpyAsync of device "), "\(text)")
+        }
+
+        @Test("A driver that is slow in every call is none that hangs")
+        func slowStart() throws {
+            let faults = (1...6).map { "hang call=aclrtMemcpyAsync nth=\($0) ms=300" }.joined(separator: ";")
+            #expect(try start(faults).isEmpty)
+        }
+
+        @Test("A system that refuses the thread that watches is an error that says so")
+        func noThread() throws {
+            // No stack of that size can be had.
+            let outcome = try ChildProcess(
+                "/bin/sh",
+                ["-c", "ulimit -s 134217728000; exec \"$@\"", "sh", Programs.path("lmserve"), "doctor", "--npu"],
+                environment: ["LM_ASCEND_LIBRARY": try Programs.path("libAscendSim.so")]
+            ).finish(within: .seconds(20))
+            #expect(outcome.status == 1 && outcome.output.isEmpty)
+            #expect(outcome.errors.contains("no thread that watches the start of the device"), "\(outcome.errors)")
+            #expect(outcome.errors.contains("raise the limit of threads"))
+        }
+
         @Test("Requests fail at once and can be repeated, health says so, and supervisors are given an end or a return")
         func hangs() async throws {
             let folder = try ServerTests.folder()
             async let returning: Void = comesBack(folder)
             async let ending: Void = staysAway(folder)
             async let passing: Void = copies(folder)
-            _ = try await (returning, ending, passing)
+            async let starting: Void = startsNever(folder)
+            _ = try await (returning, ending, passing, starting)
+        }
+
+        /// Nobody has to guess why a server does not say that it listens.
+        private func startsNever(_ folder: TemporaryFolder) async throws {
+            let process = try ChildProcess(
+                Programs.path("lmserve"), ["--model", folder.path, "--device", "npu"],
+                environment: [
+                    "LM_ASCEND_LIBRARY": try Programs.path("libAscendSim.so"),
+                    "LM_ASCENDSIM_FAULTS": "hang call=aclrtMemcpyAsync nth=5 ms=-1",
+                ])
+            let start = ContinuousClock.now
+            for _ in 0..<1_400 where process.isRunning { try await Task.sleep(for: .milliseconds(100)) }
+            let seconds = (ContinuousClock.now - start) / .seconds(1)
+            #expect((124..<135).contains(seconds), "\(seconds) s")
+            let outcome = try process.finish(within: .seconds(1))
+            #expect(outcome.status == 71)
+            let text = "NPU: setting the device up (in aclrtMemcpyAsync) has not come back for 125 s"
+            #expect(outcome.errors.contains(text), "\(outcome.errors)")
+            #expect(outcome.errors.contains("the program ends with status 71"), "\(outcome.errors)")
         }
 
         private func comesBack(_ folder: TemporaryFolder) async throws {

@@ -16,6 +16,7 @@ enum Simulator {
         #expect(AscendBackend.missing == nil)
         let backend = try AscendBackend(
             checkpoint: checkpoint, division: division, dataType: dataType, batches: batches, tiling: tiling,
+            threads: 3,
             notice: notice)
         try backend.allocateKeyValueCache(blockCount: blockCount, blockSize: blockSize)
         return backend

@@ -237,3 +237,36 @@ internal import Glibc
             output: result)
     }
 }
+
+@c @implementation public func aclnnIncreFlashAttentionV4GetWorkspaceSize(
+    _ query: OpaquePointer?, _ key: OpaquePointer?, _ value: OpaquePointer?, _ pseShift: OpaquePointer?,
+    _ attenMask: OpaquePointer?, _ actualSeqLengths: OpaquePointer?, _ dequantScale1: OpaquePointer?,
+    _ quantScale1: OpaquePointer?, _ dequantScale2: OpaquePointer?, _ quantScale2: OpaquePointer?,
+    _ quantOffset2: OpaquePointer?, _ antiquantScale: OpaquePointer?, _ antiquantOffset: OpaquePointer?,
+    _ blocktable: OpaquePointer?, _ kvPaddingSize: OpaquePointer?, _ numHeads: Int64, _ scaleValue: Double,
+    _ inputLayout: UnsafeMutablePointer<CChar>?, _ numKeyValueHeads: Int64, _ blockSize: Int64,
+    _ innerPrecise: Int64, _ attentionOut: OpaquePointer?, _ workspaceSize: UnsafeMutablePointer<UInt64>?,
+    _ executor: UnsafeMutablePointer<OpaquePointer?>?
+) -> aclnnStatus {
+    prepare("aclnnIncreFlashAttentionV4", workspaceSize, executor) { plan throws(Failure) in
+        let query = try plan.input(query, "query")
+        let keys = try plan.list(key, "key")
+        let values = try plan.list(value, "value")
+        try plan.unused(pseShift, "pseShift")
+        try plan.unused(attenMask, "attenMask")
+        let lengths = try plan.integers(actualSeqLengths, "actualSeqLengths")
+        for (handle, name) in [
+            (dequantScale1, "dequantScale1"), (quantScale1, "quantScale1"), (dequantScale2, "dequantScale2"),
+            (quantScale2, "quantScale2"), (quantOffset2, "quantOffset2"), (antiquantScale, "antiquantScale"),
+            (antiquantOffset, "antiquantOffset"),
+        ] { try plan.unused(handle, name) }
+        let table = try plan.input(blocktable, "blocktable")
+        try plan.unused(kvPaddingSize, "kvPaddingSize")
+        let result = try plan.output(attentionOut, "attentionOut")
+        try plan.increment(
+            IncrementRequest(
+                heads: numHeads, groups: numKeyValueHeads, scale: scaleValue, layout: text(inputLayout),
+                innerPrecise: innerPrecise, blockSize: blockSize),
+            query: query, keys: keys, values: values, lengths: lengths, table: table, output: result)
+    }
+}

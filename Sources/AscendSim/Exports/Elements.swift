@@ -16,6 +16,9 @@ internal import Glibc
         try plan.same(x, result)
         try plan.contiguous(x, result)
         try plan.require(x.columns % 2 == 0, "x is \(x.tensor.shape), its last dimension must be even")
+        if plan.profile.is310P {
+            try plan.require(x.columns / 2 * x.type.bytes % 64 == 0, "halves of \(x.columns / 2) on 310P")
+        }
         try plan.shape(result, x.dims.dropLast() + [x.columns / 2])
         plan.run(cost: plan.vector(x, result, operations: 6)) { contents throws(Failure) in
             let half = x.columns / 2

@@ -125,6 +125,12 @@ public import CAscend
     launch("aclnnFusedInferAttentionScoreV4", workspace, workspaceSize, executor, stream)
 }
 
+@c @implementation public func aclnnIncreFlashAttentionV4(
+    _ workspace: UnsafeMutableRawPointer?, _ workspaceSize: UInt64, _ executor: OpaquePointer?, _ stream: aclrtStream?
+) -> aclnnStatus {
+    launch("aclnnIncreFlashAttentionV4", workspace, workspaceSize, executor, stream)
+}
+
 @c @implementation public func aclnnSwiGlu(
     _ workspace: UnsafeMutableRawPointer?, _ workspaceSize: UInt64, _ executor: OpaquePointer?, _ stream: aclrtStream?
 ) -> aclnnStatus {

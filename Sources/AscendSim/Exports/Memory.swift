@@ -238,6 +238,11 @@ struct Copy {
         try require(destination != 0 && source != 0, 107000, "\(name): NULL")
         try require(width > 0 && height > 0 && width < 1 << 42 && height < 1 << 32, 107000, "\(name): \(width) bytes")
         try require(width <= limit && width <= spitch, 107000, "\(name): \(width) bytes into \(limit)")
+        guard world.settings.profile.is310P else { return }
+        for address in [source, destination] where world.memory.extent(address)?.isMapped == true {
+            // As users of 310P report; no document says so.
+            throw Failure(107017, "\(name): mapped memory has no physical address for copies on 310P")
+        }
     }
 
     private var spans: (Int, Int) { ((height - 1) * dpitch + width, (height - 1) * spitch + width) }

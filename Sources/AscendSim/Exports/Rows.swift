@@ -107,7 +107,8 @@ internal import Glibc
                 let (values, factor) = normalise(total, weights, epsilon)
                 contents[sum].write(row: row, total)
                 contents[y].write(row: row, values)
-                contents[rstd].write(row: row, [factor])
+                // What 310P writes there has no meaning.
+                contents[rstd].write(row: row, [plan.profile.is310P ? .nan : factor])
             }
         }
     }

@@ -43,7 +43,7 @@ struct PagedAttention {
     private func attend(_ contents: Contents, rows: Range<Int>, length: Int, blocks: [Int], group: Int) {
         let keyRows = gather(contents[keys], blocks, length, group)
         let valueRows = gather(contents[values], blocks, length, group)
-        let (query, output) = (contents[query], contents[output])
+        let (query, output) = (contents[query].rows(of: size), contents[output].rows(of: size))
         var scores = [Float](repeating: 0, count: max(length, 1))
         for (index, row) in rows.enumerated() {
             let own = length - rows.count + index
@@ -108,6 +108,15 @@ struct PagedAttention {
                 try contents.require(isMasked == (column > row), "attenMask is no strict upper triangle of ones")
             }
         }
+    }
+}
+
+extension View {
+    /// A tensor without gaps, so many elements after the other.
+    fileprivate func rows(of size: Int) -> View {
+        var rows = tensor
+        (rows.dims, rows.strides) = ([count / size, size], [size, 1])
+        return View(tensor: rows, base: base)
     }
 }
 

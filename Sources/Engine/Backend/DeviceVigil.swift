@@ -49,7 +49,7 @@ public final class DeviceVigil: Sendable {
     var work: Work? {
         guard var work = state.withLock(\.self) else { return nil }
         let names = calls.enumerated().compactMap { index, call in
-            call.current.map { calls.count == 1 ? $0 : "\($0) of device \(index)" }
+            call.current.map { calls.count == 1 ? $0.name : "\($0.name) of device \(index)" }
         }
         work.what += names.isEmpty ? " (in no call of the driver)" : " (in \(names.joined(separator: ", ")))"
         return work

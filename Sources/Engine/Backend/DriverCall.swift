@@ -3,10 +3,24 @@ internal import Synchronization
 
 /// The call of a driver that a thread is in, for whoever wants to know on another.
 final class DriverCall: Sendable {
-    private let name = Mutex<String?>(nil)
+    /// One call of a thread.
+    struct Current: Equatable {
+        let name: String
+        /// Tells it from others of the same name.
+        let number: UInt64
+    }
+
+    private struct State {
+        var name: String?
+        var number: UInt64 = 0
+    }
+
+    private let state = Mutex(State())
 
     /// Nil between calls.
-    var current: String? { name.withLock(\.self) }
+    var current: Current? {
+        state.withLock { state in state.name.map { Current(name: $0, number: state.number) } }
+    }
 
     /// Notes the calls of this thread from now on; whoever asks for it keeps it alive until `unfollow`, or the thread's end.
     func follow() { pthread_setspecific(Self.key, Unmanaged.passUnretained(self).toOpaque()) }
@@ -18,8 +32,11 @@ final class DriverCall: Sendable {
     static func during<Result>(_ call: String, _ body: () -> Result) -> Result {
         guard let pointer = pthread_getspecific(key) else { return body() }
         let note = Unmanaged<DriverCall>.fromOpaque(pointer).takeUnretainedValue()
-        note.name.withLock { $0 = call }
-        defer { note.name.withLock { $0 = nil } }
+        note.state.withLock { state in
+            state.name = call
+            state.number += 1
+        }
+        defer { note.state.withLock { $0.name = nil } }
         return body()
     }
 

@@ -21,10 +21,10 @@ final class AscendArena {
     init(_ device: AscendDevice, capacity: Int) {
         self.device = device
         self.capacity = capacity
-        reserve()
+        if device.chip.copiesMappedMemory { reserve() }
     }
 
-    /// Without virtual memory in the driver the arena is allocated as a whole when it is first used.
+    /// Without virtual memory in the driver, or with a chip that does not copy from there, the arena is allocated as a whole when it is first used.
     private func reserve() {
         var properties = physicalProperties
         let runtime = libraries.runtime
@@ -34,7 +34,8 @@ final class AscendArena {
             self.granularity > 0
         else { return }
         // 1 is what other users of the call pass, whatever the documents say.
-        guard reserve(&base, rounded(capacity), 0, nil, 1) == ACL_SUCCESS, base != nil else {
+        let code = DriverCall.during("aclrtReserveMemAddress") { reserve(&base, rounded(capacity), 0, nil, 1) }
+        guard code == ACL_SUCCESS, base != nil else {
             base = nil
             return
         }
@@ -107,12 +108,14 @@ final class AscendArena {
         let runtime = libraries.runtime
         if let pieces {
             for piece in pieces {
-                _ = runtime.aclrtUnmapMem?(piece.address)
-                _ = runtime.aclrtFreePhysical?(piece.handle)
+                _ = DriverCall.during("aclrtUnmapMem") { runtime.aclrtUnmapMem?(piece.address) }
+                _ = DriverCall.during("aclrtFreePhysical") { runtime.aclrtFreePhysical?(piece.handle) }
             }
-            if let base { _ = runtime.aclrtReleaseMemAddress?(base) }
+            if let base {
+                _ = DriverCall.during("aclrtReleaseMemAddress") { runtime.aclrtReleaseMemAddress?(base) }
+            }
         } else if let base {
-            _ = runtime.aclrtFree?(base)
+            _ = DriverCall.during("aclrtFree") { runtime.aclrtFree?(base) }
         }
         (base, byteCount, pieces) = (nil, 0, nil)
     }
@@ -131,5 +134,7 @@ final class AscendHostBuffer {
     }
 
     /// Gives it back; no copy may be under way.
-    func release() { _ = AscendLibraries.shared.runtime.aclrtFreeHost?(bytes.baseAddress) }
+    func release() {
+        _ = DriverCall.during("aclrtFreeHost") { AscendLibraries.shared.runtime.aclrtFreeHost?(bytes.baseAddress) }
+    }
 }

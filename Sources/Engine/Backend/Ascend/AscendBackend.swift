@@ -20,12 +20,7 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
     private var recovery = AscendRecovery()
     /// How long steps may take; set between two of them.
     package var watch = AscendStepWatch.Limits() { didSet { group?.limit(watch) } }
-    private var sampler: Sampler
-    private var candidateSampler: CandidateSampler
-    private let candidateCount: Int
-    /// Whether the device finds the largest logits; else all of a row are copied.
-    private let findsCandidates: Bool
-    private var row: [Float]
+    private let sampling: AscendSampling
 
     /// Finds CANN and the devices, and copies the weights to them.
     ///
@@ -36,69 +31,85 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
     ///   - batches: numbers of sequences for which a decoding step is captured as a graph; others, and all with none, are
     ///     launched operator by operator.
     ///   - tiling: which matrices lie in tiles, where the operators and the device take them so.
+    ///   - threads: that choose tokens on the host, at least 1, the caller of `execute` being one; more than eight are not
+    ///     used.
+    ///   - hangs: told when a call of the driver does not come back meanwhile.
     ///   - notice: told, for people, what works less well than it should; on the thread that computes.
     ///   - progress: called on this thread with the share of weights copied, 0...1.
     /// - Throws: `EngineError.deviceUnavailable` when CANN or a device is not there, `unsupportedModel` for what it does
     ///   not run, `invalidModel`, `insufficientMemory`.
     public init(
         checkpoint: any Checkpoint, device: Int = 0, division: AscendDivision = .none, dataType: DataType = .auto,
-        batches: BatchBuckets = .standard, tiling: AscendTiling = .int8,
+        batches: BatchBuckets = .standard, tiling: AscendTiling = .int8, threads: Int = 1,
+        hangs: DeviceHang.Watch = DeviceHang.Watch(),
         notice: @escaping @Sendable (String) -> Void = { _ in },
         progress: @escaping @Sendable (Double) -> Void = { _ in }
     ) throws(EngineError) {
         let model = checkpoint.configuration
+        devices = DeviceVigil(devices: division.ranks)
+        let start = try StartWatch(devices, "setting the device up", hangs)
+        defer { start.end() }
         if let missing = Self.missing { throw EngineError(.deviceUnavailable, "no Ascend NPU: \(missing)") }
         try division.requireDevices()
-        let tiledForms = AscendTiledForms(tiling, deviceName: AscendDevice.socName)
-        shares = try Self.shares(of: checkpoint, dataType, division, tiledForms)
+        let chip = try ascend { () throws(AscendError) in try AscendChip.current() }
+        shares = try Self.shares(
+            of: checkpoint, dataType, division, chip, AscendTiledForms(tiling, deviceName: chip.name))
         hasTiles = shares.contains { $0.weights.entries.contains { $0.tiles != nil } }
-        self.batches = AscendGraph.isSupported ? batches : .none
+        sampling = try AscendSampling(model, shares[0].weights.element, threads: threads)
+        self.batches = AscendGraph.isSupported && chip.capturesGraphs ? batches : .none
+        chip.note(wantsGraphs: !batches.sizes.isEmpty, notice)
         self.notice = notice
         firstDevice = Int32(clamping: device)
-        devices = DeviceVigil(devices: shares.count)
         let group = try AscendGroup(
             firstDevice: firstDevice, shares, devices, largestBatch: self.batches.sizes.last ?? 0, notice: notice,
             progress: progress)
+        do throws(EngineError) {
+            monitor = try AscendMonitor(Array(firstDevice..<firstDevice + Int32(shares.count)))
+        } catch {
+            group.close(isForced: false)
+            throw error
+        }
         deviceName = group.deviceName
         (self.checkpoint, self.model, self.group) = (checkpoint, model, group)
-        monitor = AscendMonitor(Array(firstDevice..<firstDevice + Int32(shares.count)))
-        sampler = Sampler(vocabularySize: model.vocabularySize)
-        candidateCount = AscendProgram.candidateCount(of: model)
-        findsCandidates = AscendOperator.topK.names.contains(where: AscendLibraries.shared.hasOperator)
-        candidateSampler = CandidateSampler(count: candidateCount, vocabularySize: model.vocabularySize)
-        row = [Float](repeating: 0, count: model.vocabularySize)
-        if !findsCandidates {
+        if !sampling.findsCandidates {
             notice("the installed CANN lacks aclnnTopk: of rows that sample all logits are copied, which takes longer")
         }
     }
 
     /// Fails if the model is not one that NPUs run, divided so; no device is needed to know.
     ///
+    /// - Parameter chip: its name, as `chip` has it; nil for one of an Atlas A2.
     /// - Throws: `EngineError.unsupportedModel` with what it is and what to use instead; `invalidModel`.
     public static func check(
-        _ checkpoint: any Checkpoint, dataType: DataType = .auto, division: AscendDivision = .none
+        _ checkpoint: any Checkpoint, dataType: DataType = .auto, division: AscendDivision = .none, chip: String? = nil
     ) throws(EngineError) {
-        _ = try shares(of: checkpoint, dataType, division, .none)
+        _ = try shares(of: checkpoint, dataType, division, AscendChip(name: chip ?? AscendChip.standard), .none)
     }
+
+    /// The name of this machine's NPU, as the runtime gives it; nil where there is none that tells.
+    public static var chip: String? { try? AscendChip.current().name }
 
     /// The operators called for each layer, in order: what a step costs in launches.
     package static func operatorsOfLayer(
         _ checkpoint: any Checkpoint, dataType: DataType = .auto
     ) throws(EngineError) -> [String] {
-        try shares(of: checkpoint, dataType, .none, .none)[0].program.lastLayer.compactMap { $0.kind?.names[0] }
+        try shares(of: checkpoint, dataType, .none, AscendChip(name: AscendChip.standard), .none)[0].program.lastLayer
+            .compactMap { $0.kind?.names[0] }
     }
 
     private static func shares(
-        of checkpoint: any Checkpoint, _ dataType: DataType, _ division: AscendDivision, _ tiledForms: AscendTiledForms
+        of checkpoint: any Checkpoint, _ dataType: DataType, _ division: AscendDivision, _ chip: AscendChip,
+        _ tiledForms: AscendTiledForms
     ) throws(EngineError) -> [AscendShare] {
         try AscendRequirements.check(checkpoint.configuration)
         try AscendRank.check(checkpoint.configuration, division)
         let element = try AscendRequirements.element(of: checkpoint, dataType: dataType)
+        try chip.check(checkpoint.configuration, element, division)
         var shares: [AscendShare] = []
         for index in 0..<division.ranks {
             shares.append(
                 try AscendShare(
-                    checkpoint, element: element, AscendRank(index: index, division: division), tiledForms))
+                    checkpoint, element: element, AscendRank(index: index, division: division), chip, tiledForms))
         }
         return shares
     }
@@ -125,7 +136,7 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
     /// What the runtime, its management library or `npu-smi` say of each device.
     public var deviceReadings: [DeviceReadings] { monitor.readings }
 
-    /// What is under way on the devices, but for what happens before the first step.
+    /// What is under way on the devices.
     public var vigil: DeviceVigil? { devices }
 
     /// Bytes of KV cache that one token takes on each device.
@@ -153,43 +164,15 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
     public func execute(_ plan: borrowing StepPlan, into result: inout StepResult) throws(EngineError) {
         result.removeAll()
         guard plan.rowCount > 0 else { return }
-        let sources = plan.samples.map(source)
+        let sources = sampling.sources(of: plan.samples)
         let outputs = try run(plan, AscendDemand(sources))
         appendFaults(outputs, rows: plan.rowCount, to: &result)
         for index in 0..<plan.hiddenRows.count * model.embeddingLength {
             result.hiddenStates.append(element.load(outputs.hiddenStates, index))
         }
-        let tokens = zip(sources, plan.samples.indices).map { source, sample in
-            choose(plan.samples[sample], sample, from: source, of: outputs)
-        }
+        let tokens = sampling.known(plan.samples, sources, of: outputs)
         try fetchLogits(of: tokens.indices.filter { tokens[$0] == nil && sources[$0] == .candidates })
-        for (sample, task) in plan.samples.enumerated() {
-            if let token = tokens[sample] {
-                result.append(token)
-            } else {
-                fill(from: outputs.logits, sample)
-                row.withUnsafeMutableBufferPointer { sampler.sample($0, task, into: &result) }
-            }
-        }
-    }
-
-    /// What a token is chosen from on this device.
-    private func source(of task: SampleTask) -> SampleSource {
-        let source = task.source(candidateCount: candidateCount)
-        return source == .candidates && !findsCandidates ? .logits : source
-    }
-
-    /// A token that is known without all logits; nil where it is not.
-    private func choose(
-        _ task: SampleTask, _ sample: Int, from source: SampleSource, of outputs: AscendOutputs
-    ) -> Int32? {
-        guard source != .logits else { return nil }
-        guard outputs.isFinite(row: Int(task.row)) else { return StepResult.nonFinite }
-        guard source == .candidates else { return outputs.likeliest[sample] }
-        return candidateSampler.choose(task) { candidate in
-            let index = sample * candidateCount + candidate
-            return (Int32(clamping: outputs.candidateTokens[index]), element.load(outputs.candidateLogits, index))
-        }
+        sampling.sample(plan.samples, known: tokens, of: outputs, into: &result)
     }
 
     /// Gets the logits of samples whose candidates did not suffice.
@@ -203,14 +186,10 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
     /// The logits of `plan.samples`, in order, without sampling: for comparison with other back ends.
     package func forward(_ plan: borrowing StepPlan) throws(EngineError) -> [[Float]] {
         let outputs = try run(plan, AscendDemand(plan.samples.map { _ in .logits }))
+        let width = model.vocabularySize
         return plan.samples.indices.map { sample in
-            fill(from: outputs.logits, sample)
-            return row
+            (0..<width).map { element.load(outputs.logits, sample * width + $0) }
         }
-    }
-
-    private func fill(from logits: UnsafeRawPointer, _ sample: Int) {
-        for index in row.indices { row[index] = element.load(logits, sample * row.count + index) }
     }
 
     /// A row that is not finite anywhere is not finite before the last norm: it attends to its own key and value.

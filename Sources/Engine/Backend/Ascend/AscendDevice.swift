@@ -5,8 +5,7 @@ internal import Glibc
 final class AscendDevice {
     /// Its number among those that this process sees.
     let index: Int32
-    /// For example "Ascend910B3".
-    let name: String
+    let chip: AscendChip
     private(set) var stream: aclrtStream?
     private let libraries = AscendLibraries.shared
     private var context: aclrtContext?
@@ -20,17 +19,12 @@ final class AscendDevice {
         let runtime = libraries.runtime
         try Self.initialize(libraries)
         try libraries.call("aclrtSetDevice", runtime.aclrtSetDevice) { $0(index) }
-        name = Self.socName
+        chip = try AscendChip.current()
         var context: aclrtContext?
         try libraries.call("aclrtGetCurrentContext", runtime.aclrtGetCurrentContext) { $0(&context) }
         self.context = context
         stream = try makeStream()
         thread = pthread_self()
-    }
-
-    /// What the runtime, which must be initialized, says the devices are.
-    static var socName: String {
-        AscendLibraries.shared.runtime.aclrtGetSocName?().map { String(cString: $0) } ?? "Ascend NPU"
     }
 
     /// NPUs that this process sees.

@@ -62,6 +62,14 @@ public struct AscendDiagnosis: Sendable {
             true)
     }
 
+    private mutating func noteChip(_ chip: AscendChip) {
+        note("chip", chip.summary, true)
+        guard chip.attendsByRows else { return }
+        let name = "IncreFlashAttentionV4"
+        let isThere = AscendLibraries.shared.hasOperator(name)
+        note(name, isThere ? name : "absent", isThere)
+    }
+
     private mutating func noteDevice(_ libraries: AscendLibraries) throws(AscendError) {
         let count = try AscendDevice.count()
         note("devices", "\(count)", count > 0)
@@ -75,7 +83,8 @@ public struct AscendDiagnosis: Sendable {
             device.stop(isForced: false)
             device.close(isForced: false)
         }
+        noteChip(device.chip)
         let memory = try device.memory()
-        note("device 0", "\(device.name), \(memory.free >> 20) of \(memory.total >> 20) MiB free", true)
+        note("device 0", "\(device.chip.name), \(memory.free >> 20) of \(memory.total >> 20) MiB free", true)
     }
 }

@@ -39,7 +39,7 @@ final class AscendGroup: @unchecked Sendable {  // used by one thread at a time;
     }
 
     /// The first rank's device.
-    var deviceName: String { sessions[0].device.name }
+    var deviceName: String { sessions[0].device.chip.name }
 
     /// Bytes that are free on the device that has least.
     ///

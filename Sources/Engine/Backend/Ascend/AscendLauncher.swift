@@ -10,16 +10,18 @@ struct AscendLauncher {
     private(set) var operators: AscendOperators
     /// Nil where there is one rank.
     private let communicator: AscendCommunicator?
+    /// Of chips on which each row attends by itself; nil for others.
+    private let rows: AscendStepRows?
     let libraries = AscendLibraries.shared
     /// What the call under way is planned with.
-    private var objects = AscendObjects()
+    var objects = AscendObjects()
 
     init(
         _ addresses: AscendAddresses, _ size: AscendStepSize, _ lengths: AscendLengths, epsilon: Double,
-        _ operators: AscendOperators, _ communicator: AscendCommunicator?
+        _ operators: AscendOperators, _ communicator: AscendCommunicator?, _ rows: AscendStepRows?
     ) {
         (self.addresses, self.size, self.lengths, self.epsilon) = (addresses, size, lengths, epsilon)
-        (self.operators, self.communicator) = (operators, communicator)
+        (self.operators, self.communicator, self.rows) = (operators, communicator, rows)
     }
 
     /// Enqueues one call.
@@ -65,6 +67,7 @@ struct AscendLauncher {
         case .storeKeyValue(let key, let value, let keys, let values, let slots):
             try launchStore(key, value, keys, values, slots)
         case .attention(let attention):
+            if let rows { return try launch(attention, rows) }
             try AscendAttentionTask(attention, addresses, size).launch(lengths, operators)
         case .argMax(let x, let y): try launchArgMax(x, y)
         case .topK(let x, let values, let places): try launchTopK(x, values, places)
@@ -195,7 +198,7 @@ struct AscendLauncher {
         }
     }
 
-    private mutating func launchCopy(_ target: AscendTensor, _ source: AscendTensor) throws(AscendError) {
+    mutating func launchCopy(_ target: AscendTensor, _ source: AscendTensor) throws(AscendError) {
         let (target, source) = (try make(target), try make(source))
         let table = libraries.operators
         try operators.run("aclnnInplaceCopy", table.aclnnInplaceCopyGetWorkspaceSize, table.aclnnInplaceCopy) {
@@ -218,6 +221,10 @@ struct AscendLauncher {
         _ key: AscendTensor, _ value: AscendTensor, _ keys: AscendTensor, _ values: AscendTensor,
         _ slots: AscendTensor
     ) throws(AscendError) {
+        if let rows {
+            try launchCopies(key, to: keys, rows)
+            return try launchCopies(value, to: values, rows)
+        }
         let table = libraries.operators
         guard table.aclnnScatterPaKvCacheGetWorkspaceSize != nil else {
             try launchIndexCopy(key, keys, slots)

@@ -9,7 +9,7 @@ final class AscendLibraries: @unchecked Sendable {  // immutable after init
 
     private init() {
         libraries = .allocate(capacity: 1)
-        asc_load(libraries)
+        DriverCall.during("dlopen") { asc_load(libraries) }
     }
 
     var runtime: asc_runtime { _read { yield libraries.pointee.runtime } }

@@ -7,10 +7,12 @@ final class AscendMonitor: Sendable {
     private let work: RepeatedWork
 
     /// Starts to read the NPUs with these numbers among those that this process sees.
-    init(_ numbers: [Int32]) {
+    ///
+    /// - Throws: `EngineError.insufficientMemory` when the system refuses a thread.
+    init(_ numbers: [Int32]) throws(EngineError) {
         let state = State(numbers)
         self.state = state
-        work = RepeatedWork { state.turn() }
+        work = try RepeatedWork("that reads the state of the NPU") { state.turn() }
     }
 
     /// What was read last, in the order of the numbers; nothing before the first time.

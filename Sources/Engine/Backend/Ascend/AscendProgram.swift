@@ -76,6 +76,10 @@ struct AscendProgram: Sendable {
             lastLayerStart = trunk.count + (layer == 0 ? 0 : 1)
             try addLayer(layer, &stream, mask, &weights)
         }
+        if !weights.chip.tellsDeviations, let added = stream.added {
+            trunk.append(.inplaceAdd(x: stream.current, other: added))
+            stream.added = nil
+        }
         let normed = normalize(&stream, by: try weights.norm(.outputNorm))
         if scatters { trunk.append(.collective(.gather(x: streamDeviation, y: inverseDeviation))) }
         return normed

@@ -157,6 +157,13 @@ final class AscendSession: @unchecked Sendable {  // used by one thread at a tim
     func run(
         _ plan: borrowing StepPlan, _ demand: AscendDemand, batch: Int?
     ) throws(AscendError) -> AscendOutputs {
+        try device.chip.attendsByRows
+            ? compute(plan.apart(), demand, batch: batch) : compute(plan, demand, batch: batch)
+    }
+
+    private func compute(
+        _ plan: borrowing StepPlan, _ demand: AscendDemand, batch: Int?
+    ) throws(AscendError) -> AscendOutputs {
         guard let cache else { preconditionFailure("the KV pool is there before the first step") }
         try device.enter()
         let start = clock.now()
@@ -169,7 +176,7 @@ final class AscendSession: @unchecked Sendable {  // used by one thread at a tim
         let key = batch.map { GraphKey(batch: $0, withCandidates: demand.candidates) }
         let graph = key.flatMap { graphs[$0] }
         let repeated =
-            (batch == nil || graphsFailed) && size.decodes && !scatters
+            (batch == nil || graphsFailed) && size.decodes && !scatters && !device.chip.attendsByRows
             ? KeptStepKey(rows: size.rows, withCandidates: demand.candidates, isBatch: batch != nil) : nil
         let kept = repeated.flatMap { keptSteps.find($0) }
         let lengths = try AscendLengths(
@@ -178,7 +185,8 @@ final class AscendSession: @unchecked Sendable {  // used by one thread at a tim
             try graph.replay(lengths)
         } else {
             try arena.upload(size)
-            let launcher = try launcher(size, arena, lengths, cache)
+            let rows = device.chip.attendsByRows ? AscendStepRows(plan) : nil
+            let launcher = try launcher(size, arena, lengths, cache, rows)
             if let kept {
                 try launch(kept, launcher)
             } else {
@@ -236,7 +244,8 @@ final class AscendSession: @unchecked Sendable {  // used by one thread at a tim
     }
 
     private func launcher(
-        _ size: AscendStepSize, _ arena: AscendStepArena, _ lengths: AscendLengths, _ cache: AscendCacheShape
+        _ size: AscendStepSize, _ arena: AscendStepArena, _ lengths: AscendLengths, _ cache: AscendCacheShape,
+        _ rows: AscendStepRows? = nil
     ) throws(AscendError) -> AscendLauncher {
         guard let weightBase = weightMemory.base, let keyValues = keyValueMemory?.base, let layout = arena.layout else {
             preconditionFailure("everything has memory before the first step")
@@ -247,7 +256,7 @@ final class AscendSession: @unchecked Sendable {  // used by one thread at a tim
             memory: layout)
         return AscendLauncher(
             addresses, size, lengths, epsilon: Double(model.normEpsilon),
-            AscendOperators(stream: device.stream, workspace: workspace), communicator)
+            AscendOperators(stream: device.stream, workspace: workspace), communicator, rows)
     }
 
     /// Captures the step that has just run, for those that follow. Without graphs everything works, only slower: a

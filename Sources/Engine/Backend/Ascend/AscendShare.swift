@@ -9,12 +9,17 @@ struct AscendShare: Sendable {
     /// - Throws: `EngineError.unsupportedModel` for a part that the operators do not compute, or that cannot be cut so;
     ///   `invalidModel` for what the checkpoint lacks.
     init(
-        _ checkpoint: any Checkpoint, element: AscendElement, _ rank: AscendRank, _ tiledForms: AscendTiledForms
+        _ checkpoint: any Checkpoint, element: AscendElement, _ rank: AscendRank, _ chip: AscendChip,
+        _ tiledForms: AscendTiledForms
     ) throws(EngineError) {
         self.rank = rank
-        model = rank.part(of: checkpoint.configuration)
+        var model = rank.part(of: checkpoint.configuration)
         try AscendRequirements.check(model)
-        var weights = AscendWeights(checkpoint, element: element, rank: rank, tiledForms: tiledForms)
+        let copies = chip.attendsByRows ? model.headCount / model.keyValueHeadCount : 1
+        model.keyValueHeadCount *= copies
+        self.model = model
+        var weights = AscendWeights(
+            checkpoint, element: element, rank: rank, chip: chip, keyCopies: copies, tiledForms: tiledForms)
         program = try AscendProgram(model, &weights)
         self.weights = weights
     }

@@ -88,6 +88,9 @@ struct AscendWeights: Sendable {
     let rank: AscendRank
     /// What may lie in tiles.
     let tiledForms: AscendTiledForms
+    let chip: AscendChip
+    /// How often each head of keys and values is held, so that every query has one of its own.
+    private let keyCopies: Int
     private let checkpoint: any Checkpoint
     private let present: Set<TensorRole>
     private let model: ModelConfiguration
@@ -99,8 +102,10 @@ struct AscendWeights: Sendable {
 
     /// Nothing yet; the program of the forward pass asks for what it needs.
     init(
-        _ checkpoint: any Checkpoint, element: AscendElement, rank: AscendRank, tiledForms: AscendTiledForms
+        _ checkpoint: any Checkpoint, element: AscendElement, rank: AscendRank, chip: AscendChip, keyCopies: Int,
+        tiledForms: AscendTiledForms
     ) {
+        (self.chip, self.keyCopies) = (chip, keyCopies)
         self.checkpoint = checkpoint
         self.element = element
         self.rank = rank
@@ -177,10 +182,24 @@ struct AscendWeights: Sendable {
         return Part(role: role, tensor: tensor, rows: own.rows, columns: own.columns)
     }
 
+    /// The part of a tensor as one, or each of its heads as often as it is held.
+    private func parts(_ role: TensorRole) throws(EngineError) -> [Part] {
+        let whole = try part(role)
+        guard keyCopies > 1, role.cut == .keyValueOutputs else { return [whole] }
+        let all = role.isVector ? whole.columns : whole.rows
+        return stride(from: all.lowerBound, to: all.upperBound, by: model.headDimension).flatMap { start in
+            let head = start..<start + model.headDimension
+            let part = Part(
+                role: role, tensor: whole.tensor, rows: role.isVector ? whole.rows : head,
+                columns: role.isVector ? head : whole.columns)
+            return repeatElement(part, count: keyCopies)
+        }
+    }
+
     /// Matrices that multiply the same inputs.
     mutating func linear(_ members: [(TensorRole, bias: TensorRole?)]) throws(EngineError) -> Linear {
         var matrices: [Part] = []
-        for member in members { matrices.append(try part(member.0)) }
+        for member in members { matrices += try parts(member.0) }
         let name = members.map { "\($0.0)" }.joined(separator: ", ")
         let forms = matrices.map(\.tensor.integers)
         guard forms.allSatisfy({ ($0 == nil) == (forms[0] == nil) && $0?.inputs == forms[0]?.inputs }) else {
@@ -201,6 +220,7 @@ struct AscendWeights: Sendable {
         _ name: String, _ matrices: [Part], _ outputs: Int
     ) throws(EngineError) -> Linear.Inputs? {
         guard let meaning = matrices[0].tensor.integers else { return nil }
+        try chip.checkIntegers(name)
         let scale = try vector("scales of \(name)", .scales(matrices), .float32, count: outputs)
         guard case .fixed(let inputScale, let offset) = meaning.inputs else { return .perToken(scale: scale) }
         let isMine = rank.leads || matrices[0].role.cut != .inputs
@@ -219,7 +239,7 @@ struct AscendWeights: Sendable {
         let roles = roles.filter(present.contains)
         guard !roles.isEmpty else { return nil }
         var parts: [Part] = []
-        for role in roles { parts.append(try part(role)) }
+        for role in roles { parts += try self.parts(role) }
         parts.removeAll(where: \.columns.isEmpty)
         guard !parts.isEmpty else { return nil }
         precondition(parts.reduce(0) { $0 + $1.columns.count } == outputs, "all of a group have a bias, or none")

@@ -67,8 +67,10 @@ public final class CPUBackend: Backend, @unchecked Sendable {  // after init: us
         }
         forwardPass.appendHiddenStates(count: plan.hiddenRows.count, to: &result.hiddenStates)
         guard !plan.samples.isEmpty else { return }
-        sampling.sample(
-            plan.samples, from: logits, stride: ForwardStep.padded(model.vocabularySize), team: team, into: &result)
+        let (stride, width) = (ForwardStep.padded(model.vocabularySize), model.vocabularySize)
+        sampling.sample(plan.samples, team: team, into: &result) { row, _ in
+            .logits(UnsafeMutableBufferPointer(start: logits + row * stride, count: width))
+        }
     }
 
     /// The logits of `plan.samples`, in order, without sampling: for comparison with other back ends.

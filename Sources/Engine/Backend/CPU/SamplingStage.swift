@@ -1,22 +1,28 @@
 /// Chooses the tokens of a step from its logits, one row after the other on all threads.
 final class SamplingStage {
+    /// What a token is chosen from.
+    enum Row {
+        /// One row, which is overwritten.
+        case logits(UnsafeMutableBufferPointer<Float>)
+        /// Nothing: it is known.
+        case token(Int32)
+    }
+
     private let samplers: SamplerMemory
-    private let vocabularySize: Int
 
     init(vocabularySize: Int, threads: Int) {
-        self.vocabularySize = vocabularySize
         samplers = SamplerMemory(vocabularySize: vocabularySize, threads: threads)
     }
 
-    /// Samples every task from row `index * stride` of `logits`, which is overwritten, and appends to `result` in order.
+    /// Samples every task and appends to `result` in order.
+    ///
+    /// - Parameter row: called on the thread that samples, with the number of the task and that of the thread.
     func sample(
-        _ tasks: [SampleTask], from logits: UnsafeMutablePointer<Float>, stride: Int, team: ThreadTeam,
-        into result: inout StepResult
+        _ tasks: [SampleTask], team: ThreadTeam, into result: inout StepResult,
+        from row: @escaping (_ task: Int, _ thread: Int) -> Row
     ) {
         samplers.reserveResults(tasks.count)
-        team.run(
-            SamplingJob(
-                tasks: tasks, logits: logits, stride: stride, vocabularySize: vocabularySize, samplers: samplers))
+        team.run(SamplingJob(tasks: tasks, samplers: samplers, row: row))
         for one in samplers.results.prefix(tasks.count) {
             result.tokens.append(contentsOf: one.pointee.tokens)
             result.logprobs.append(contentsOf: one.pointee.logprobs)
@@ -28,22 +34,15 @@ final class SamplingStage {
 private final class SamplingJob: TeamJob, @unchecked Sendable {  // immutable; each row and result has one writer
     private let tasks: [SampleTask]
     private let taskCount: Int  // apart from the array, which a late thread does not touch
-    private let logits: UnsafeMutablePointer<Float>
-    private let stride: Int
-    private let vocabularySize: Int
+    private let row: (Int, Int) -> SamplingStage.Row
     private let samplers: UnsafeMutableBufferPointer<Sampler>
     private let results: [UnsafeMutablePointer<StepResult>]
     private let owner: SamplerMemory
 
-    init(
-        tasks: [SampleTask], logits: UnsafeMutablePointer<Float>, stride: Int, vocabularySize: Int,
-        samplers owner: SamplerMemory
-    ) {
+    init(tasks: [SampleTask], samplers owner: SamplerMemory, row: @escaping (Int, Int) -> SamplingStage.Row) {
         self.tasks = tasks
         taskCount = tasks.count
-        self.logits = logits
-        self.stride = stride
-        self.vocabularySize = vocabularySize
+        self.row = row
         self.owner = owner
         samplers = owner.samplers
         results = owner.results
@@ -51,9 +50,11 @@ private final class SamplingJob: TeamJob, @unchecked Sendable {  // immutable; e
 
     func run(as member: TeamMember) {
         member.share(taskCount) { index in
-            let row = UnsafeMutableBufferPointer(start: logits + index * stride, count: vocabularySize)
             results[index].pointee.removeAll()
-            samplers[member.index].sample(row, tasks[index], into: &results[index].pointee)
+            switch row(index, member.index) {
+            case .logits(let row): samplers[member.index].sample(row, tasks[index], into: &results[index].pointee)
+            case .token(let token): results[index].pointee.append(token)
+            }
         }
     }
 }
