@@ -29,8 +29,9 @@ extension SimulatedDevice {
             graphs: BatchBuckets = .standard
         ) throws -> [(launched: Step, replayed: Step)] {
             let trace = try Trace(["COMPUTE": "0", "DELAY_US": "0"]) {
+                // Tiles are looked at when they are made, and here none is.
                 let backend = try Simulator.backend(
-                    HollowCheckpoint(configuration: model, isInteger: isInteger), batches: graphs,
+                    HollowCheckpoint(configuration: model, isInteger: isInteger), batches: graphs, tiling: .none,
                     blockCount: 32 * 9,
                     blockSize: 128)
                 let planner = StepPlanner(blockSize: 128, blocksPerSequence: 9, sequenceCount: 32)

@@ -1,5 +1,6 @@
 import LMEngine
 import ProgramKit
+import Synchronization
 import TestKit
 import Testing
 
@@ -100,6 +101,23 @@ extension SimulatedDevice {
                 try AscendBackend(checkpoint: checkpoint, tiling: tiling).keyValueMemory
             }
             #expect(memory[0] != nil && memory[0] == memory[1])
+        }
+
+        @Test(
+            "Where tiles cannot be made, or are not what they should be, matrices lie row by row, which is said",
+            arguments: [
+                "fail call=aclnnTransMatmulWeight nth=3 code=561003", "nan op=aclnnTransMatmulWeight row=1 nth=2",
+            ])
+        func fallback(_ fault: String) throws {
+            let checkpoint = try AscendModel.qwen3.checkpoint(.perToken)
+            let expected = try logits(Simulator.backend(checkpoint, tiling: .none))
+            try AscendSimulator.restart(["FAULTS": fault])
+            let notices = Mutex<[String]>([])
+            let backend = try Simulator.backend(
+                checkpoint, notice: { text in notices.withLock { $0.append(text) } })
+            #expect(!backend.summary.contains("NZ"))
+            #expect(notices.withLock { $0.count == 1 && $0[0].hasPrefix("matrices lie row by row") })
+            #expect(try logits(backend) == expected)
         }
 
         @Test("The self-test finds tiles as they were made, and tells when they are not", arguments: [1, 2])

@@ -13,7 +13,6 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
     private var group: AscendGroup?
     private var cache: AscendCacheShape?
     private let batches: BatchBuckets
-    private let hasTiles: Bool
     private let notice: @Sendable (String) -> Void
     private let monitor: AscendMonitor
     private let devices: DeviceVigil
@@ -52,28 +51,62 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
         if let missing = Self.missing { throw EngineError(.deviceUnavailable, "no Ascend NPU: \(missing)") }
         try division.requireDevices()
         let chip = try ascend { () throws(AscendError) in try AscendChip.current() }
-        shares = try Self.shares(
-            of: checkpoint, dataType, division, chip, AscendTiledForms(tiling, deviceName: chip.name))
-        hasTiles = shares.contains { $0.weights.entries.contains { $0.tiles != nil } }
-        sampling = try AscendSampling(model, shares[0].weights.element, threads: threads)
         self.batches = AscendGraph.isSupported && chip.capturesGraphs ? batches : .none
-        chip.note(wantsGraphs: !batches.sizes.isEmpty, notice)
         self.notice = notice
         firstDevice = Int32(clamping: device)
-        let group = try AscendGroup(
-            firstDevice: firstDevice, shares, devices, largestBatch: self.batches.sizes.last ?? 0, notice: notice,
-            progress: progress)
+        let (first, devices) = (firstDevice, devices)
+        let largestBatch = self.batches.sizes.last ?? 0
+        let group: AscendGroup
+        (shares, group) = try Self.withTilesIfTheyWork(
+            AscendTiledForms(tiling, deviceName: chip.name), notice: notice,
+            share: { (forms) throws(EngineError) in try Self.shares(of: checkpoint, dataType, division, chip, forms) },
+            setUp: { (shares) throws(EngineError) in
+                try AscendGroup(
+                    firstDevice: first, shares, devices, largestBatch: largestBatch, notice: notice, progress: progress)
+            })
         do throws(EngineError) {
+            sampling = try AscendSampling(model, shares[0].weights.element, threads: threads)
             monitor = try AscendMonitor(Array(firstDevice..<firstDevice + Int32(shares.count)))
         } catch {
             group.close(isForced: false)
             throw error
         }
+        chip.note(wantsGraphs: !batches.sizes.isEmpty, notice)
         deviceName = group.deviceName
         (self.checkpoint, self.model, self.group) = (checkpoint, model, group)
         if !sampling.findsCandidates {
             notice("the installed CANN lacks aclnnTopk: of rows that sample all logits are copied, which takes longer")
         }
+    }
+
+    /// Sets the devices up. Where matrices in tiles fail, for whatever reason, or are not what they are documented to be,
+    /// they lie row by row: nothing depends on tiles.
+    private static func withTilesIfTheyWork(
+        _ forms: AscendTiledForms, notice: (String) -> Void,
+        share: (AscendTiledForms) throws(EngineError) -> [AscendShare],
+        setUp: ([AscendShare]) throws(EngineError) -> AscendGroup
+    ) throws(EngineError) -> ([AscendShare], AscendGroup) {
+        let shares = try share(forms)
+        guard shares.contains(where: \.hasTiles) else { return (shares, try setUp(shares)) }
+        let failure: String
+        do throws(EngineError) {
+            let group = try setUp(shares)
+            do throws(EngineError) {
+                guard let damage = try group.findDamage(ofTilesAlone: true) else { return (shares, group) }
+                failure = damage
+            } catch {
+                group.close(isForced: true)
+                throw error
+            }
+            group.close(isForced: true)
+        } catch {
+            guard error.code != .invalidModel, error.code != .unsupportedModel else { throw error }
+            failure = error.message
+        }
+        let plain = try share(.none)
+        let group = try setUp(plain)
+        notice("matrices lie row by row and not as the NPU reads them, which may take longer: \(failure)")
+        return (plain, group)
     }
 
     /// Fails if the model is not one that NPUs run, divided so; no device is needed to know.
@@ -130,7 +163,7 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
         let last = Int(firstDevice) + shares.count - 1
         let devices = shares.count == 1 ? "NPU \(firstDevice)" : "NPUs \(firstDevice) to \(last)"
         return "\(devices), \(deviceName), \(element.tensorType.dataTypeName) KV cache"
-            + (hasTiles ? ", matrices in NZ" : "")
+            + (shares.contains(where: \.hasTiles) ? ", matrices in NZ" : "")
     }
 
     /// What the runtime, its management library or `npu-smi` say of each device.

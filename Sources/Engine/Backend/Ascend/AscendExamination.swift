@@ -1,16 +1,26 @@
 /// The self-test of devices that are suspected, or were set up anew: samples of the weights against the checkpoint, then a
 /// small step whose numbers must be finite. It changes nothing that sequences have.
 extension AscendGroup {
-    /// What is wrong; nil when nothing was found.
+    /// Which weight, or which of those in tiles, is not as it was copied; nil when none was found.
     ///
     /// - Throws: `EngineError` when a device cannot even be asked.
-    func findFault(_ cache: AscendCacheShape, vocabularySize: Int, contextLength: Int) throws(EngineError) -> String? {
-        let damaged = onAllRanks { (session) throws(EngineError) in try session.damagedWeight() }
+    func findDamage(ofTilesAlone: Bool = false) throws(EngineError) -> String? {
+        let damaged = onAllRanks { (session) throws(EngineError) in
+            try session.damagedWeight { $0.tiles != nil || !ofTilesAlone }
+        }
         for (rank, result) in damaged.enumerated() {
             guard let name = try result.get() else { continue }
             let place = damaged.count == 1 ? "the device" : "NPU \(rank) of \(damaged.count)"
             return "\(name) is in the memory of \(place) not as it was copied there"
         }
+        return nil
+    }
+
+    /// What is wrong; nil when nothing was found.
+    ///
+    /// - Throws: `EngineError` when a device cannot even be asked.
+    func findFault(_ cache: AscendCacheShape, vocabularySize: Int, contextLength: Int) throws(EngineError) -> String? {
+        if let damage = try findDamage() { return damage }
         let plan = StepPlan.examination(cache, vocabularySize: vocabularySize, contextLength: contextLength)
         let outputs = try ascend { () throws(AscendError) in try run(plan, AscendDemand(), batch: nil) }
         let row = (0..<plan.rowCount).first { !outputs.isFinite(row: $0) }
@@ -22,8 +32,10 @@ extension AscendSession {
     /// The name of a weight that is not as it was copied, of rows of each that are drawn by lot; nil when none is found.
     ///
     /// - Throws: `EngineError` of the device or of the checkpoint.
-    fileprivate func damagedWeight() throws(EngineError) -> String? {
-        let samples = weights.entries.map { WeightSample($0) }
+    fileprivate func damagedWeight(
+        among isIncluded: (AscendWeights.Entry) -> Bool
+    ) throws(EngineError) -> String? {
+        let samples = weights.entries.filter(isIncluded).map { WeightSample($0) }
         let largest = samples.map(\.byteCount).max() ?? 0
         let expected = UnsafeMutableRawBufferPointer.allocate(byteCount: largest, alignment: 64)
         let plain = UnsafeMutableRawBufferPointer.allocate(
@@ -61,7 +73,7 @@ extension AscendSession {
     }
 }
 
-/// Some rows of a weight: of one in tiles a row of these.
+/// Some rows of a weight: of one in tiles whole rows of these.
 private struct WeightSample {
     let entry: AscendWeights.Entry
     let rows: Range<Int>
@@ -77,15 +89,14 @@ private struct WeightSample {
     init(_ entry: AscendWeights.Entry) {
         self.entry = entry
         if let tiles = entry.tiles {
-            let (matrix, row) = (Int.random(in: 0..<tiles.matrices), Int.random(in: 0..<tiles.down))
-            let piece = entry.pieces[matrix]
+            let count = min(tiles.down, max(1, Self.largestByteCount / (tiles.across * AscendTileShape.byteCount)))
+            let row = Int.random(in: 0...tiles.down - count)
+            let piece = entry.pieces[Int.random(in: 0..<tiles.matrices)]
             let first = piece.rows.lowerBound + row * AscendTileShape.height
-            rows = first..<min(first + AscendTileShape.height, piece.rows.upperBound)
+            rows = first..<min(first + count * AscendTileShape.height, piece.rows.upperBound)
+            let byteCount = count * AscendTileShape.byteCount
             runs = (0..<tiles.across).map {
-                (
-                    piece.offset + tiles.offset(across: $0, down: row), $0 * AscendTileShape.byteCount,
-                    AscendTileShape.byteCount
-                )
+                (piece.offset + tiles.offset(across: $0, down: row), $0 * byteCount, byteCount)
             }
             return
         }

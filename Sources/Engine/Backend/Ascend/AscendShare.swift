@@ -6,6 +6,9 @@ struct AscendShare: Sendable {
     let weights: AscendWeights
     let program: AscendProgram
 
+    /// Whether some of its matrices lie in tiles.
+    var hasTiles: Bool { weights.entries.contains { $0.tiles != nil } }
+
     /// - Throws: `EngineError.unsupportedModel` for a part that the operators do not compute, or that cannot be cut so;
     ///   `invalidModel` for what the checkpoint lacks.
     init(

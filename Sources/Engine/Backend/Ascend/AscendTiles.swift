@@ -91,17 +91,20 @@ struct AscendTileShape: Sendable, Equatable {
     /// Bytes of a matrix before the tile at a place.
     func offset(across column: Int, down row: Int) -> Int { (column * down + row) * Self.byteCount }
 
-    /// Writes one row of tiles as they lie beside each other, one behind the other, from rows as a file has them.
+    /// Writes the tiles of some rows, which begin a tile: column by column, as they lie.
     ///
-    /// - Parameter rowCount: rows of `source`, at most as many as a tile has.
+    /// - Parameters:
+    ///   - source: the rows as a file has them.
+    ///   - rowCount: how many there are.
     func writeTiles(of source: UnsafeRawBufferPointer, rowCount: Int, to target: UnsafeMutableRawBufferPointer) {
         let sourceByteCount = columns * element.byteCount
-        precondition(rowCount <= Self.height && source.count >= rowCount * sourceByteCount)
-        precondition(target.count >= across * Self.byteCount)
-        for tile in 0..<across {
-            for row in 0..<Self.height {
-                let place = tile * Self.byteCount + row * Self.rowByteCount
-                let start = tile * Self.rowByteCount
+        let height = (rowCount + Self.height - 1) / Self.height * Self.height
+        precondition(source.count >= rowCount * sourceByteCount)
+        precondition(target.count >= across * height * Self.rowByteCount)
+        for column in 0..<across {
+            for row in 0..<height {
+                let place = (column * height + row) * Self.rowByteCount
+                let start = column * Self.rowByteCount
                 let count = row < rowCount ? min(Self.rowByteCount, sourceByteCount - start) : 0
                 for byte in 0..<Self.rowByteCount {
                     target[place + byte] = byte < count ? source[row * sourceByteCount + start + byte] : 0
