@@ -180,12 +180,11 @@ final class EngineLoop: @unchecked Sendable {  // engine thread only, but for th
 
     // MARK: - A device that does not answer
 
-    /// Fails all requests and refuses new ones, if the engine thread is in the back end; called on another.
-    ///
-    /// - Returns: whether it is, and this is the first time.
-    func abandon(_ error: EngineError) -> Bool {
-        let letters: [(EventMailbox, EventBatch)]? = passage.withLock { passage in
-            guard case .inside = passage else { return nil }
+    /// Fails all requests, refuses new ones and tells people, if the engine thread is in the back end and this is the first time;
+    /// called on another. Until all is told the engine thread stays there, so that what it tells comes after.
+    func abandon(_ error: EngineError, telling sentence: String) {
+        passage.withLock { passage in
+            guard case .inside = passage else { return }
             passage = .abandoned(error)
             let unseen = queue.refuse(with: error)
             let batches = scheduler.failures(error)
@@ -205,11 +204,9 @@ final class EngineLoop: @unchecked Sendable {  // engine thread only, but for th
                 published.enginesHung = 1
                 published.deviceLostAt = clock.now()
             }
-            return letters
+            for (mailbox, batch) in letters { mailbox.append(batch) }
+            hangs.tell(.began(sentence))
         }
-        guard let letters else { return false }
-        for (mailbox, batch) in letters { mailbox.append(batch) }
-        return true
     }
 
     /// Goes on after all requests were told that they failed: the device is not to be trusted.

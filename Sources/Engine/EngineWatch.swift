@@ -35,9 +35,7 @@ final class EngineWatch: Sendable {
         let what = "\(work.what) has not come back for \((now &- work.since) / 1_000_000_000) s"
         let error = EngineError(
             .deviceLost, "the device does not answer: \(what); try again, on another server if there is one")
-        if loop.abandon(error) {
-            hangs.tell(.began("\(what): its requests have failed, and new ones are refused until it does"))
-        }
+        loop.abandon(error, telling: "\(what): its requests have failed, and new ones are refused until it does")
         if isFinal { hangs.tell(.isFinal("\(what), and cannot be ended within the process")) }
     }
 
