@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import pathlib
 import re
+import shlex
 import statistics
 import subprocess
 import sys
@@ -17,6 +18,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "clients/python"))
 from lmcall import Client, LMError  # noqa: E402
 
 ADDRESS = "127.0.0.1:8124"
+# Every server that was started, once.
+commands = {}
 
 
 @contextlib.contextmanager
@@ -24,8 +27,9 @@ def serving(options, *arguments):
     """A server that answers: its process, what it said, and the seconds from its start to its first answer."""
     begin = time.monotonic()
     with tempfile.TemporaryFile("w+") as log:
-        process = subprocess.Popen([options.lmserve, "--listen", ADDRESS, *map(str, arguments)], stdout=subprocess.PIPE,
-                                   stderr=log, text=True)
+        command = [options.lmserve, "--listen", ADDRESS, *map(str, arguments)]
+        commands.setdefault(shlex.join(command))
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
         process.stdout.readline()  # "listening on", or the end of the program
         log.seek(0)
         said = log.read()
@@ -136,6 +140,9 @@ def main():
     for title, measure, unit, target in rows:
         value = measure()
         print(f"{title:<66} {value:>8.1f} {unit:<8} target {target:>5}  {'met' if value <= target else 'NOT met'}", flush=True)
+    print("\nServers, which this script asks itself:")
+    for command in commands:
+        print("  " + command)
 
 
 if __name__ == "__main__":

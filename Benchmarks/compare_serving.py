@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pathlib
+import shlex
 import signal
 import statistics
 import subprocess
@@ -19,13 +20,21 @@ PORT, LENGTH, TURNS = 8123, 128, 4
 OURS = "lmcall w8a8"
 # At least so many times the best peer's rate, by clients.
 TARGETS = {"smollm2": {8: 2.0, 16: 2.0, 32: 2.0}, "qwen2.5-0.5b": {8: 2.0, 16: 1.8, 32: 1.6}}
+# Every command that was run, once, in the order of their first turns.
+commands = {}
+
+
+def shown(command):
+    command = [str(part) for part in command]
+    commands.setdefault(shlex.join(command))
+    return command
 
 
 @contextlib.contextmanager
 def serving(command, environment, log, is_ready):
     """A server that is ready; it ends with the block."""
     with open(log, "w") as file:
-        process = subprocess.Popen(command, env=dict(os.environ, **environment), stdout=file, stderr=file,
+        process = subprocess.Popen(shown(command), env=dict(os.environ, **environment), stdout=file, stderr=file,
                                    start_new_session=True)
     try:
         for _ in range(600):
@@ -57,7 +66,7 @@ def answers(path):
 
 
 def run(command):
-    outcome = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    outcome = subprocess.run(shown(command), capture_output=True, text=True)
     if outcome.returncode != 0:
         sys.exit(f"error: {' '.join(map(str, command))} ended with {outcome.returncode}:\n{outcome.stderr[-2000:]}")
     return outcome.stdout
@@ -184,6 +193,9 @@ def show(medians, options):
             waits = all(mine[name] < min(row[name] for row in peers.values()) for name in ("p99_ttft_ms", "p99_itl_ms"))
             print(f"{'':<21} {ratio:.2f}x the best peer{verdict}; p99 of both latencies "
                   f"{'lower' if waits else 'NOT lower'} than every peer's")
+    print("\nCommands, the servers' and what loads them:")
+    for command in commands:
+        print("  " + command)
 
 
 def main():
