@@ -7,7 +7,10 @@ package enum SignalListener {
     /// blocked.
     ///
     /// - Parameter handler: called on the listening thread, once per signal, one at a time.
-    package static func start(_ signals: [Int32], handler: @escaping @Sendable (Int32) -> Void) {
+    /// - Throws: `ProgramError.failure` when the system refuses a thread.
+    package static func start(
+        _ signals: [Int32], handler: @escaping @Sendable (Int32) -> Void
+    ) throws(ProgramError) {
         var set = sigset_t()
         sigemptyset(&set)
         for signal in signals { sigaddset(&set, signal) }
@@ -21,7 +24,12 @@ package enum SignalListener {
                 guard let context else { return nil }
                 Unmanaged<Listener>.fromOpaque(context).takeRetainedValue().run()
             }, listener.toOpaque())
-        precondition(status == 0, "no thread for signals: \(describeSystemError(status))")
+        guard status == 0 else {
+            listener.release()
+            throw ProgramError(
+                .failure, "no thread that waits for signals: \(describeSystemError(status)); raise the limit of threads"
+            )
+        }
         pthread_detach(thread)
     }
 

@@ -18,8 +18,10 @@ final class Interruption: Sendable {
     private static let patience: Duration = .seconds(1)
 
     /// Must be created before the process has other threads.
-    init() {
-        SignalListener.start([SIGINT, SIGTERM]) { [self] signal in received(signal) }
+    ///
+    /// - Throws: as `SignalListener.start`.
+    init() throws(ProgramError) {
+        try SignalListener.start([SIGINT, SIGTERM]) { [self] signal in received(signal) }
     }
 
     /// The exit status that the signal asks for; nil when there was none.

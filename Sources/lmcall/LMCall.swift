@@ -7,7 +7,12 @@ import LMSupport
     static func main() async {
         prepareProcess()
         // Before any other thread exists, so that all of them leave signals to the listener.
-        let interruption = Interruption()
+        let interruption: Interruption
+        do {
+            interruption = try Interruption()
+        } catch {
+            exitProgram(reportFailure(error, program: "lmcall"))
+        }
         do {
             exitProgram(try await run(try InputText.arguments(), interruption))
         } catch {

@@ -8,7 +8,7 @@ struct ServeCommand {
     let settings: ServeSettings
 
     func run() throws(ProgramError) -> ExitCode {
-        let signals = ServerSignals()
+        let signals = try ServerSignals()
         let tls = try tlsFiles()
         let limits = try limits()
         if tls != nil || settings.apiKeyFile != nil { keepMemoryOutOfDumps() }

@@ -10,8 +10,10 @@ final class ServerSignals: Sendable {
     private let reload = Mutex<(@Sendable () -> Void)?>(nil)
 
     /// Must be created before the process has other threads.
-    init() {
-        SignalListener.start([SIGTERM, SIGINT, SIGHUP]) { [self] signal in
+    ///
+    /// - Throws: as `SignalListener.start`.
+    init() throws(ProgramError) {
+        try SignalListener.start([SIGTERM, SIGINT, SIGHUP]) { [self] signal in
             let reload = self.reload.withLock { reload in
                 defer { if signal != SIGHUP { reload = nil } }
                 return reload
