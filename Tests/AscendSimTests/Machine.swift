@@ -102,6 +102,7 @@ final class Machine {
             case ACL_BF16: try upload(values.map(brain))
             case ACL_FLOAT16: try upload(values.map { Float16($0) })
             case ACL_INT8: try upload(values.map { Int8($0) })
+            case ACL_INT32: try upload(values.map { Int32($0) })
             default: try upload(values)
             }
         return Placed(handle: tensor(type, dims, at: place), place: place, type: type, dims: dims)

@@ -167,6 +167,16 @@ extension Misuse {
         Misuse("an address that is not aligned", 161002) { machine in
             try normalise(machine) { norm in machine.tensor(ACL_BF16, [2, 64], at: try machine.allocate(512) + 2) }
         },
+        Misuse("a norm that is to multiply by the scales of its quantization", 161002) { machine in
+            let (x, gamma) = (try machine.floats([1, 1], [1, 2]), try machine.floats([1, 1], [2]))
+            let (y, unused) = (try machine.empty(ACL_INT8, [1, 2]), try machine.empty(ACL_INT8, [1, 2]))
+            let sum = try machine.empty(ACL_BF16, [1, 2])
+            _ = try machine.plan {
+                machine.operators.aclnnAddRmsNormQuantGetWorkspaceSize(
+                    x.handle, x.handle, gamma.handle, gamma.handle, nil, nil, nil, -1, 1e-5, false, y.handle,
+                    unused.handle, sum.handle, $0, $1)
+            }
+        },
         Misuse("a tensor that was destroyed", 161001) { machine in
             try normalise(machine) { norm in
                 _ = machine.objects.aclDestroyTensor(norm.x.handle)

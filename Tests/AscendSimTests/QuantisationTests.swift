@@ -32,6 +32,27 @@ extension SimulatorTests {
             #expect(try machine.read(y) == [4, -4, 127, -128])
         }
 
+        @Test(arguments: [ACL_BF16, ACL_FLOAT16])
+        func fusedNormQuantisesByFixedScales(type: aclDataType) throws {
+            let machine = try Machine()
+            let isHalf = type == ACL_FLOAT16
+            // A row whose root of the mean square is 1.
+            let (a, b): ([Float], [Float]) = ([0.5, -0.5, 1, -1.5], [0.5, -0.5, -2, 2.5])
+            let inputs = [try machine.floats(a, [1, 4], type), try machine.floats(b, [1, 4], type)]
+            let gamma = try machine.floats([1, 1, 2, 64], [4], type)
+            let scales = try machine.floats([0.25, 0.125, 0.5, 0.25], [4], isHalf ? ACL_FLOAT : type)
+            let offsets = try machine.floats([3, 0, -1, 0], [4], isHalf ? ACL_INT32 : type)
+            let (y, unused) = (try machine.empty(ACL_INT8, [1, 4]), try machine.empty(ACL_INT8, [1, 4]))
+            let sum = try machine.empty(type, [1, 4])
+            try machine.run(machine.operators.aclnnAddRmsNormQuant) {
+                machine.operators.aclnnAddRmsNormQuantGetWorkspaceSize(
+                    inputs[0].handle, inputs[1].handle, gamma.handle, scales.handle, nil, offsets.handle, nil, -1,
+                    1e-12, true, y.handle, unused.handle, sum.handle, $0, $1)
+            }
+            #expect(try machine.read(y) == [7, -8, -5, 127])
+            #expect(try machine.read(sum) == [1, -1, -1, 1])
+        }
+
         enum Form: CaseIterable { case v4, v4Transposed, v5, tiles, tilesTransposed }
 
         @Test(arguments: Form.allCases)

@@ -85,7 +85,7 @@ private struct FixedInputs: Checkpoint {
     func tensor(_ role: TensorRole) throws(EngineError) -> Tensor {
         let tensor = try base.tensor(role)
         guard let integers = tensor.integers else { return tensor }
-        let (scale, offset): (Float, Float) = (0.03125, 3)
+        let (scale, offset): (Float, Float) = (0.03, 3)
         let addends = (0..<tensor.rows).map { row in
             -Int32(offset)
                 * tensor.bytes[row * tensor.columns..<(row + 1) * tensor.columns]

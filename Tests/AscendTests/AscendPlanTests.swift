@@ -30,6 +30,14 @@ struct AscendPlanTests {
         #expect(operators.contains("Mm") == false)
     }
 
+    @Test("So it does where the scale of inputs is fixed", arguments: AscendModel.dense)
+    func launchesOfFixedInputs(_ model: AscendModel) throws {
+        let operators = try AscendBackend.operatorsOfLayer(model.checkpoint(.fixed))
+        #expect(operators.count <= 16, "\(operators)")
+        #expect(operators.count { $0 == "AddRmsNormQuant" } == 1)
+        #expect(operators.count { $0 == "AscendQuant" } == 2, "of what attention and the gate yield")
+    }
+
     @Test("What the operators do not compute is refused by name")
     func refusals() {
         func refusal(_ change: (inout ModelConfiguration) -> Void) -> String? {

@@ -131,18 +131,21 @@ internal import Glibc
         let offsets = try plan.optional(zeroPoints1Optional, "zeroPoints1")
         try plan.unused(zeroPoints2Optional, "zeroPoints2")
         let y = try plan.output(y1Out, "y1Out")
-        _ = try plan.output(y2Out, "y2Out")
+        let second = try plan.output(y2Out, "y2Out")
         let sum = try plan.output(xOut, "xOut")
         try plan.type(a, ACL_FLOAT16, ACL_BF16)
         try plan.same(a, b, gamma, sum)
-        try plan.type(scales, ACL_FLOAT, a.type)
+        try plan.type(scales, a.type == ACL_BF16 ? ACL_BF16 : ACL_FLOAT)
+        try plan.same(y, second)
         try plan.type(y, ACL_INT8)
-        for operand in [b, y, sum] { try plan.shape(operand, a.dims) }
-        try plan.shape(gamma, [a.columns])
-        try plan.require([1, a.columns].contains(scales.tensor.count), "scales1 is \(scales.tensor.shape)")
-        try plan.require(
-            offsets.map { $0.tensor.count == scales.tensor.count } ?? true, "zeroPoints1 is unlike scales1")
+        for operand in [b, y, second, sum] { try plan.shape(operand, a.dims) }
+        for operand in [gamma, scales] { try plan.shape(operand, [a.columns]) }
+        if let offsets {
+            try plan.type(offsets, a.type == ACL_BF16 ? ACL_BF16 : ACL_INT32)
+            try plan.shape(offsets, [a.columns])
+        }
         try plan.require(axis == -1, "axis must be -1")
+        try plan.require(divMode, "divMode must be true")
         plan.run(cost: plan.vector(a, b, y, sum, operations: 7)) { contents throws(Failure) in
             let weights = contents[gamma].floats()
             let factors = contents[scales].floats()
@@ -150,13 +153,13 @@ internal import Glibc
             for row in 0..<a.rows {
                 let total = zip(contents[a].row(row), contents[b].row(row)).map { rounded($0 + $1, to: a.type) }
                 let (values, _) = normalise(total, weights, epsilon)
+                // Nothing is promised of what nobody asked for.
+                contents[second].write(row: row, [Float](repeating: 85, count: a.columns))
                 contents[sum].write(row: row, total)
                 contents[y].write(
                     row: row,
                     values.enumerated().map { index, value in
-                        let place = factors.count == 1 ? 0 : index
-                        let scaled = divMode ? value / factors[place] : value * factors[place]
-                        return (scaled + (shifts?[place] ?? 0)).rounded(.toNearestOrEven)
+                        (value / factors[index] + (shifts?[index] ?? 0)).rounded(.toNearestOrEven)
                     })
             }
         }

@@ -11,6 +11,10 @@ enum AscendCall: Sendable {
     case addRmsNormDynamicQuant(
         x1: AscendTensor, x2: AscendTensor, gamma: AscendTensor, y: AscendTensor, scale: AscendTensor,
         sum: AscendTensor)
+    /// The same, y as norm / scales + offsets in 8-bit integers. A second result, which nobody wants, has to have a place.
+    case addRmsNormQuant(
+        x1: AscendTensor, x2: AscendTensor, gamma: AscendTensor, scales: AscendTensor, offsets: AscendTensor,
+        y: AscendTensor, unused: AscendTensor, sum: AscendTensor)
     case matmul(x: AscendTensor, weight: AscendTensor, y: AscendTensor)
     /// x += other
     case inplaceAdd(x: AscendTensor, other: AscendTensor)
@@ -45,6 +49,7 @@ enum AscendCall: Sendable {
         case .rmsNorm: .rmsNorm
         case .addRmsNorm: .addRmsNorm
         case .addRmsNormDynamicQuant: .addRmsNormDynamicQuant
+        case .addRmsNormQuant: .addRmsNormQuant
         case .matmul: .matmul
         case .inplaceAdd: .inplaceAdd
         case .inplaceCopy: .inplaceCopy
@@ -75,7 +80,7 @@ enum AscendCollective: Sendable {
 
 /// The operators that calls are made of.
 enum AscendOperator: CaseIterable {
-    case indexSelect, rmsNorm, addRmsNorm, addRmsNormDynamicQuant, matmul, inplaceAdd,
+    case indexSelect, rmsNorm, addRmsNorm, addRmsNormDynamicQuant, addRmsNormQuant, matmul, inplaceAdd,
         inplaceCopy, rotaryPositionEmbedding, storeKeyValue, attention, argMax, topK, swiGlu,
         dynamicQuant, ascendQuant, quantMatmul,
         cast, moeGatingTopKSoftmax, softmax, moeInitRouting, groupedMatmul, inplaceZero, sigmoid, mul,
@@ -99,6 +104,7 @@ enum AscendOperator: CaseIterable {
         case .rmsNorm: ["RmsNorm"]
         case .addRmsNorm: ["AddRmsNorm"]
         case .addRmsNormDynamicQuant: ["AddRmsNormDynamicQuant"]
+        case .addRmsNormQuant: ["AddRmsNormQuant"]
         case .matmul: ["Mm"]
         case .inplaceAdd: ["InplaceAdd"]
         case .inplaceCopy: ["InplaceCopy"]

@@ -58,7 +58,9 @@ struct AscendLauncher {
         case .addRmsNorm(let x1, let x2, let gamma, let y, let deviation, let sum):
             try launchAddNorm(x1, x2, gamma, y, deviation, sum)
         case .addRmsNormDynamicQuant(let x1, let x2, let gamma, let y, let scale, let sum):
-            try launchAddNormQuant(x1, x2, gamma, y, scale, sum)
+            try launchAddNormDynamicQuant(x1, x2, gamma, y, scale, sum)
+        case .addRmsNormQuant(let x1, let x2, let gamma, let scales, let offsets, let y, let unused, let sum):
+            try launchAddNormQuant(x1, x2, gamma, scales, offsets, y, unused, sum)
         case .matmul(let x, let weight, let y): try launchMatmul(x, weight, y)
         case .inplaceAdd(let x, let other): try launchAdd(x, other)
         case .inplaceCopy(let target, let source): try launchCopy(target, source)
@@ -160,6 +162,19 @@ struct AscendLauncher {
     }
 
     private mutating func launchAddNormQuant(
+        _ x1: AscendTensor, _ x2: AscendTensor, _ gamma: AscendTensor, _ scales: AscendTensor,
+        _ offsets: AscendTensor, _ y: AscendTensor, _ unused: AscendTensor, _ sum: AscendTensor
+    ) throws(AscendError) {
+        let (x1, x2, gamma) = (try make(x1), try make(x2), try make(gamma))
+        let (scales, offsets) = (try make(scales), try make(offsets))
+        let (y, unused, sum) = (try make(y), try make(unused), try make(sum))
+        let table = libraries.operators
+        try operators.run(
+            "aclnnAddRmsNormQuant", table.aclnnAddRmsNormQuantGetWorkspaceSize, table.aclnnAddRmsNormQuant
+        ) { $0(x1, x2, gamma, scales, nil, offsets, nil, -1, epsilon, true, y, unused, sum, $1, $2) }
+    }
+
+    private mutating func launchAddNormDynamicQuant(
         _ x1: AscendTensor, _ x2: AscendTensor, _ gamma: AscendTensor, _ y: AscendTensor, _ scale: AscendTensor,
         _ sum: AscendTensor
     ) throws(AscendError) {

@@ -110,7 +110,7 @@ struct AscendProgram: Sendable {
     ) throws(EngineError) {
         let attentionNorm = try weights.norm(.layer(layer, .attentionNorm))
         let queryKeyValue = try weights.linear(
-            layer, [(.query, .queryBias), (.key, .keyBias), (.value, .valueBias)])
+            layer, [(.query, .queryBias), (.key, .keyBias), (.value, .valueBias)], followsSum: stream.added != nil)
         let product = use(.queryKeyValue, queryKeyValue.outputs)
         multiply(&stream, normalizedBy: attentionNorm, queryKeyValue, into: product)
         let attended = try addAttention(layer, product, mask, &weights)
@@ -125,7 +125,7 @@ struct AscendProgram: Sendable {
             stream.added = addUp(try addExperts(layer, mixture, normed, &weights))
             return
         }
-        let gateUp = try weights.linear(layer, [(.gate, .gateBias), (.up, .upBias)])
+        let gateUp = try weights.linear(layer, [(.gate, .gateBias), (.up, .upBias)], followsSum: true)
         let both = use(.gateUp, gateUp.outputs)
         multiply(&stream, normalizedBy: feedForwardNorm, gateUp, into: both)
         let hidden = use(.hidden, model.feedForwardLength)
@@ -253,20 +253,33 @@ struct AscendProgram: Sendable {
         _ stream: inout Stream, normalizedBy gamma: AscendTensor, _ linear: AscendWeights.Linear,
         into y: AscendTensor
     ) {
-        guard case .perToken(let scale) = linear.inputs, let added = stream.added else {
-            return multiply(normalize(&stream, by: gamma), linear, into: y)
+        switch (linear.inputs, stream.added) {
+        case (.perToken(let scale), let added?):
+            let (allQuants, allScales) = quantized(model.embeddingLength, .rows)
+            let own = scatters ? ownQuantized(model.embeddingLength) : (allQuants, scales: allScales)
+            trunk.append(
+                .addRmsNormDynamicQuant(
+                    x1: added, x2: stream.current, gamma: gamma, y: own.0, scale: own.scales, sum: stream.other))
+            stream = Stream(current: stream.other, other: stream.current, added: nil)
+            let quants = gathered(own.0, into: allQuants)
+            let scales = gathered(own.scales, into: allScales)
+            trunk.append(
+                .quantMatmul(
+                    x: quants, weight: linear.weight, scale: scale, tokenScale: scales, bias: linear.bias, y: y))
+        case (.fixed(.behindNorm(let scales, let offsets), let scale, let addend), let added?):
+            let (allQuants, _) = quantized(model.embeddingLength, .rows)
+            let own = scatters ? ownQuantized(model.embeddingLength).0 : allQuants
+            var unused =
+                scatters ? use(.ownNormed, model.embeddingLength, streamRows) : use(.normed, model.embeddingLength)
+            unused.element = .int8
+            trunk.append(
+                .addRmsNormQuant(
+                    x1: added, x2: stream.current, gamma: gamma, scales: scales, offsets: offsets, y: own,
+                    unused: unused, sum: stream.other))
+            stream = Stream(current: stream.other, other: stream.current, added: nil)
+            multiply(gathered(own, into: allQuants), linear, scale, addend, into: y, in: \.trunk)
+        default: multiply(normalize(&stream, by: gamma), linear, into: y)
         }
-        let (allQuants, allScales) = quantized(model.embeddingLength, .rows)
-        let own = scatters ? ownQuantized(model.embeddingLength) : (allQuants, scales: allScales)
-        trunk.append(
-            .addRmsNormDynamicQuant(
-                x1: added, x2: stream.current, gamma: gamma, y: own.0, scale: own.scales, sum: stream.other))
-        stream = Stream(current: stream.other, other: stream.current, added: nil)
-        let quants = gathered(own.0, into: allQuants)
-        let scales = gathered(own.scales, into: allScales)
-        trunk.append(
-            .quantMatmul(
-                x: quants, weight: linear.weight, scale: scale, tokenScale: scales, bias: linear.bias, y: y))
     }
 
     /// y = linear(x)
@@ -285,13 +298,22 @@ struct AscendProgram: Sendable {
             self[keyPath: list].append(
                 .quantMatmul(
                     x: quants, weight: linear.weight, scale: scale, tokenScale: scales, bias: linear.bias, y: y))
-        case .fixed(let factor, let offset, let scale, let addend):
+        case .fixed(.alone(let factor, let offset), let scale, let addend):
             let (quants, _) = quantized(inputs, x.shape[0])
             self[keyPath: list].append(.ascendQuant(x: x, factor: factor, offset: offset, y: quants))
-            self[keyPath: list].append(
-                .quantMatmul(x: quants, weight: linear.weight, scale: scale, tokenScale: nil, bias: addend, y: y))
-            if let bias = linear.bias { self[keyPath: list].append(.inplaceAdd(x: y, other: bias)) }
+            multiply(quants, linear, scale, addend, into: y, in: list)
+        case .fixed(.behindNorm, _, _): preconditionFailure("inputs of this are quantized with their norm")
         }
+    }
+
+    /// y = linear(quants), of inputs that were quantized by a fixed scale.
+    private mutating func multiply(
+        _ quants: AscendTensor, _ linear: AscendWeights.Linear, _ scale: AscendTensor, _ addend: AscendTensor?,
+        into y: AscendTensor, in list: WritableKeyPath<AscendProgram, [AscendCall]>
+    ) {
+        self[keyPath: list].append(
+            .quantMatmul(x: quants, weight: linear.weight, scale: scale, tokenScale: nil, bias: addend, y: y))
+        if let bias = linear.bias { self[keyPath: list].append(.inplaceAdd(x: y, other: bias)) }
     }
 
     /// Integers and scales of rows, or of so many for each.

@@ -44,7 +44,9 @@ struct AscendWeightRows {
             for (index, addend) in addends.enumerated() {
                 target.storeBytes(of: addend, toByteOffset: index * 4, as: Int32.self)
             }
-        case .inputFactor(let x), .inputOffset(let x): store([x], entry, at: 0, target)
+        case .constant(let x) where entry.element == .int32:
+            for index in 0..<entry.columns { target.storeBytes(of: Int32(x), toByteOffset: index * 4, as: Int32.self) }
+        case .constant(let x): store([Float](repeating: x, count: entry.columns), entry, at: 0, target)
         case .causalMask:
             for row in range {
                 for column in 0..<entry.columns {

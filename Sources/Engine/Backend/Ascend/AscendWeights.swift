@@ -8,10 +8,8 @@ struct AscendWeights: Sendable {
         case scales([Part])
         /// What is added to the sums of integers, joined.
         case addends([Part])
-        /// One over the scale that the inputs of a matrix are known to have.
-        case inputFactor(Float)
-        /// What is added to scaled inputs.
-        case inputOffset(Float)
+        /// The same number everywhere.
+        case constant(Float)
         /// 1 where a position must not be seen: above the diagonal.
         case causalMask
         /// Cosines of each position's angles, those of a head's first half and again for the second.
@@ -74,7 +72,14 @@ struct AscendWeights: Sendable {
             /// Each row by its own scale; products are multiplied by `scale` (outputs).
             case perToken(scale: AscendTensor)
             /// By one scale and offset known before; `addend` (outputs) of integers is added to the sums.
-            case fixed(factor: AscendTensor, offset: AscendTensor, scale: AscendTensor, addend: AscendTensor?)
+            case fixed(quantization: Fixed, scale: AscendTensor, addend: AscendTensor?)
+        }
+
+        enum Fixed: Sendable {
+            /// x · factor + offset, one of each.
+            case alone(factor: AscendTensor, offset: AscendTensor)
+            /// In the operator of the norm before: norm / scales + offsets, (inputs) of each.
+            case behindNorm(scales: AscendTensor, offsets: AscendTensor)
         }
     }
 
@@ -142,10 +147,12 @@ struct AscendWeights: Sendable {
     }
 
     /// Matrices of a layer that multiply the same inputs.
+    ///
+    /// - Parameter followsSum: whether the inputs are the norm of a sum.
     mutating func linear(
-        _ layer: Int, _ members: [(TensorRole.LayerRole, bias: TensorRole.LayerRole)]
+        _ layer: Int, _ members: [(TensorRole.LayerRole, bias: TensorRole.LayerRole)], followsSum: Bool = false
     ) throws(EngineError) -> Linear {
-        try linear(members.map { (.layer(layer, $0.0), .layer(layer, $0.bias)) })
+        try linear(members.map { (.layer(layer, $0.0), .layer(layer, $0.bias)) }, followsSum: followsSum)
     }
 
     /// The mask of attention: what a position later than a query's own is marked by, in a square that the operator moves
@@ -197,7 +204,11 @@ struct AscendWeights: Sendable {
     }
 
     /// Matrices that multiply the same inputs.
-    mutating func linear(_ members: [(TensorRole, bias: TensorRole?)]) throws(EngineError) -> Linear {
+    ///
+    /// - Parameter followsSum: whether the inputs are the norm of a sum.
+    mutating func linear(
+        _ members: [(TensorRole, bias: TensorRole?)], followsSum: Bool = false
+    ) throws(EngineError) -> Linear {
         var matrices: [Part] = []
         for member in members { matrices += try parts(member.0) }
         let name = members.map { "\($0.0)" }.joined(separator: ", ")
@@ -212,12 +223,12 @@ struct AscendWeights: Sendable {
         let tiles = tiledForms.shape(type, rows: outputs, columns: matrices[0].columns.count)
         let weight = try table(name, matrices, type, tiles)
         return Linear(
-            inputs: try inputs(name, matrices, outputs), weight: weight,
+            inputs: try inputs(name, matrices, outputs, followsSum), weight: weight,
             bias: try bias(name, members.compactMap(\.bias), outputs), outputs: outputs)
     }
 
     private mutating func inputs(
-        _ name: String, _ matrices: [Part], _ outputs: Int
+        _ name: String, _ matrices: [Part], _ outputs: Int, _ followsSum: Bool
     ) throws(EngineError) -> Linear.Inputs? {
         guard let meaning = matrices[0].tensor.integers else { return nil }
         try chip.checkIntegers(name)
@@ -226,11 +237,24 @@ struct AscendWeights: Sendable {
         let isMine = rank.leads || matrices[0].role.cut != .inputs
         let hasAddends = isMine && matrices.contains { $0.tensor.integers?.addends.isEmpty == false }
         return .fixed(
-            factor: try vector("input factor of \(name)", .inputFactor(1 / inputScale), element, count: 1),
-            offset: try vector("input offset of \(name)", .inputOffset(offset), element, count: 1),
+            quantization: followsSum
+                ? try quantizationBehindNorm(name, inputScale, offset, count: matrices[0].columns.count)
+                : .alone(
+                    factor: try vector("input factor of \(name)", .constant(1 / inputScale), element, count: 1),
+                    offset: try vector("input offset of \(name)", .constant(offset), element, count: 1)),
             scale: scale,
             addend: hasAddends
                 ? try vector("addends of \(name)", .addends(matrices), .int32, count: outputs) : nil)
+    }
+
+    /// The types are those that AddRmsNormQuant wants beside bfloat16 and beside float16.
+    private mutating func quantizationBehindNorm(
+        _ name: String, _ scale: Float, _ offset: Float, count: Int
+    ) throws(EngineError) -> Linear.Fixed {
+        let isHalf = element == .float16
+        return .behindNorm(
+            scales: try vector("input scales of \(name)", .constant(scale), isHalf ? .float32 : element, count: count),
+            offsets: try vector("input offsets of \(name)", .constant(offset), isHalf ? .int32 : element, count: count))
     }
 
     private mutating func bias(

@@ -111,14 +111,14 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
             let place = Place(
                 row: row, layer: index, position: position, slot: slot, blocks: blocks, adapter: adapter)
             // Behind a sum, integers are made of the norm in the same operator.
-            let isFused = index > 0 && layer.query.takesIntegersByRow
-            let attended = attend(layer, norm(residual, layer.attentionNorm, isFused: isFused), at: place)
+            let attended = attend(
+                layer, norm(residual, layer.attentionNorm, isFused: layer.query.isQuantizedWithNorm), at: place)
             var y = layer.attentionOutput(attended, adapter: adapter)
             if let weight = layer.attentionPostNorm { y = norm(y, weight) }
             residual = sum(y, residual)
 
-            let takesIntegers = layer.dense?.gate.takesIntegersByRow ?? false
-            y = feedForward(layer, norm(residual, layer.feedForwardNorm, isFused: takesIntegers), adapter)
+            let isFused = layer.dense?.gate.isQuantizedWithNorm ?? false
+            y = feedForward(layer, norm(residual, layer.feedForwardNorm, isFused: isFused), adapter)
             if let weight = layer.feedForwardPostNorm { y = norm(y, weight) }
             residual = sum(y, residual)
         }

@@ -53,8 +53,12 @@ func exponentials(_ x: inout [Float], as type: TensorType) -> Float {
 extension IntegerProduct.Inputs {
     /// The integers that stand for `x`, and what multiplies them.
     ///
-    /// - Parameter rounded: of what a device keeps to quantize by a fixed scale: one over it, and the offset.
-    func quantized(_ x: [Float], _ rounded: ReferenceRounding) -> (quants: [Int64], scale: Float) {
+    /// - Parameters:
+    ///   - rounded: of what a device keeps to quantize by a fixed scale: one over it, and the offset.
+    ///   - followsSum: whether the operator of the norm does it, which divides; beside float16 it keeps scale and offset exactly.
+    func quantized(
+        _ x: [Float], _ rounded: ReferenceRounding, followsSum: Bool = false
+    ) -> (quants: [Int64], scale: Float) {
         guard x.allSatisfy(\.isFinite) else { return (x.map { _ in 0 }, .nan) }
         switch self {
         case .perToken:
@@ -65,7 +69,9 @@ extension IntegerProduct.Inputs {
         case .fixed(let scale, let offset):
             let quants = x.map { x -> Float in
                 guard rounded.type != .f32 else { return (x / scale).rounded(.toNearestOrEven) + offset }
-                return (x * rounded(1 / scale) + rounded(offset)).rounded(.toNearestOrEven)
+                guard followsSum else { return (x * rounded(1 / scale) + rounded(offset)).rounded(.toNearestOrEven) }
+                let divisor = rounded.type == .bf16 ? rounded(scale) : scale
+                return (x / divisor + offset).rounded(.toNearestOrEven)
             }
             return (quants.map { Int64(min(max($0, -128), 127)) }, 1)
         }

@@ -66,7 +66,7 @@ struct ReferenceLayer {
         let model = checkpoint.configuration
         let present = Set(model.tensorRoles)
         func linear(
-            _ role: TensorRole.LayerRole, bias: TensorRole.LayerRole? = nil
+            _ role: TensorRole.LayerRole, bias: TensorRole.LayerRole? = nil, followsSum: Bool = false
         ) throws(EngineError) -> ReferenceLinear? {
             guard present.contains(.layer(index, role)) else { return nil }
             var biasTensor: Tensor?
@@ -76,21 +76,25 @@ struct ReferenceLayer {
             return ReferenceLinear(
                 try checkpoint.tensor(.layer(index, role)), bias: biasTensor, rounding,
                 ranks: [.attentionOutput, .down, .sharedDown].contains(role) ? division.ranks : 1,
+                followsSum: followsSum,
                 corrections: adapters.map { $0.products[.layer(index, role)].map { ReferenceCorrection($0) } })
         }
         func required(
-            _ role: TensorRole.LayerRole, bias: TensorRole.LayerRole? = nil
+            _ role: TensorRole.LayerRole, bias: TensorRole.LayerRole? = nil, followsSum: Bool = false
         ) throws(EngineError) -> ReferenceLinear {
-            guard let linear = try linear(role, bias: bias) else { preconditionFailure("no role \(role)") }
+            guard let linear = try linear(role, bias: bias, followsSum: followsSum) else {
+                preconditionFailure("no role \(role)")
+            }
             return linear
         }
         func norm(_ role: TensorRole.LayerRole) throws(EngineError) -> [Float]? {
             present.contains(.layer(index, role)) ? rounding(try checkpoint.norm(.layer(index, role))) : nil
         }
         attentionNorm = rounding(try checkpoint.norm(.layer(index, .attentionNorm)))
-        query = try required(.query, bias: .queryBias)
-        key = try linear(.key, bias: .keyBias)
-        value = try linear(.value, bias: .valueBias)
+        // In the first layer the residual stream is no sum yet.
+        query = try required(.query, bias: .queryBias, followsSum: index > 0)
+        key = try linear(.key, bias: .keyBias, followsSum: index > 0)
+        value = try linear(.value, bias: .valueBias, followsSum: index > 0)
         queryNorm = try norm(.queryNorm)
         keyNorm = try norm(.keyNorm)
         latent =
@@ -107,7 +111,8 @@ struct ReferenceLayer {
         feedForwardPostNorm = try norm(.feedForwardPostNorm)
         guard model.layers[index].isMixture, let mixture = model.mixture else {
             dense = FeedForward(
-                gate: try required(.gate, bias: .gateBias), up: try required(.up, bias: .upBias),
+                gate: try required(.gate, bias: .gateBias, followsSum: true),
+                up: try required(.up, bias: .upBias, followsSum: true),
                 down: try required(.down, bias: .downBias))
             self.mixture = nil
             return
@@ -146,10 +151,12 @@ struct ReferenceLinear {
     private var inputType: TensorType
     /// Devices that form the sums together, each over its share of the inputs.
     private let ranks: Int
+    /// Whether inputs are the norm of a sum, whose operator turns them to integers too.
+    private let followsSum: Bool
 
     init(
         _ weight: Tensor, bias: Tensor? = nil, _ rounding: ReferenceRounding = .none, ranks: Int = 1,
-        corrections: [ReferenceCorrection?] = []
+        followsSum: Bool = false, corrections: [ReferenceCorrection?] = []
     ) {
         outputs = weight.rows
         inputs = weight.columns
@@ -159,6 +166,7 @@ struct ReferenceLinear {
         rounded = rounding
         inputType = weight.type.isFloat ? rounding.inputs : .f32
         self.ranks = ranks
+        self.followsSum = followsSum
         integers = weight.integers.map { (weight.bytes.map { Int8(bitPattern: $0) }, $0) }
     }
 
@@ -180,8 +188,11 @@ struct ReferenceLinear {
         return y
     }
 
+    /// Whether the operator of the norm goes on to integers before it writes anything.
+    var isQuantizedWithNorm: Bool { followsSum && integers != nil }
+
     /// Whether each row of inputs becomes integers by a scale of its own.
-    var takesIntegersByRow: Bool { integers?.meaning.inputs == .perToken }
+    private var takesIntegersByRow: Bool { integers?.meaning.inputs == .perToken }
 
     func callAsFunction(_ x: [Float]) -> [Float] {
         var sum = addend(x, rank: 0)
@@ -203,7 +214,7 @@ struct ReferenceLinear {
                     rounded(dot(x[own], elements[first + own.lowerBound..<first + own.upperBound])), output)
             }
         }
-        let (quants, scale) = meaning.inputs.quantized(Array(x[own]), rounded)
+        let (quants, scale) = meaning.inputs.quantized(Array(x[own]), rounded, followsSum: followsSum)
         return (0..<outputs).map { output in
             var sum = meaning.addends.isEmpty || rank > 0 ? 0 : Int64(meaning.addends[output])
             for index in own { sum += Int64(weights[output * inputs + index]) * quants[index - own.lowerBound] }
