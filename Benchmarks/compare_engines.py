@@ -189,9 +189,17 @@ def main():
                 raise argparse.ArgumentTypeError(f"{part} is none of {', '.join(FORMATS)}")
         return text.split(",")
 
+    def model(text):
+        path = pathlib.Path(text)
+        if path.suffix != ".gguf" or path.with_suffix("").suffix[1:] not in {suffix for suffix, _ in FORMATS.values()}:
+            raise argparse.ArgumentTypeError(f"{text} is not named NAME.FORMAT.gguf with one of Q4_1, Q8_0, BF16")
+        if not path.exists():
+            raise argparse.ArgumentTypeError(f"there is no {text}")
+        return path
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lmserve", required=True, type=pathlib.Path)
-    parser.add_argument("--models", required=True, type=pathlib.Path, nargs="+", metavar="FILE",
+    parser.add_argument("--models", required=True, type=model, nargs="+", metavar="FILE",
                         help="GGUF files named NAME.FORMAT.gguf; those in other formats are made beside them")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--formats", type=formats)
