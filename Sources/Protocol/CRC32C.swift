@@ -16,13 +16,14 @@ package struct CRC32C: Sendable, Equatable {
                 var offset = 0
                 while offset + 8 <= bytes.count {
                     let word = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
-                    let mixed = word ^ UInt64(remainder)
-                    remainder = 0
-                    for place in 0..<8 {
-                        let byte = UInt8(truncatingIfNeeded: mixed >> (8 * UInt64(place)))
-                        remainder ^= table[(7 - place) << 8 | Int(byte)]
-                    }
+                    remainder = Self.fold(word ^ UInt64(remainder), places: 8, table)
                     offset += 8
+                }
+                // Most tokens are shorter.
+                if offset + 4 <= bytes.count {
+                    let word = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt32.self))
+                    remainder = Self.fold(UInt64(word ^ remainder), places: 4, table)
+                    offset += 4
                 }
                 while offset < bytes.count {
                     remainder = remainder >> 8 ^ table[Int(UInt8(truncatingIfNeeded: remainder) ^ bytes[offset])]
@@ -31,6 +32,17 @@ package struct CRC32C: Sendable, Equatable {
             }
         }
         self.remainder = remainder
+    }
+
+    /// The remainder of the lowest bytes of a word.
+    @inline(__always)
+    private static func fold(_ word: UInt64, places: Int, _ table: UnsafeBufferPointer<UInt32>) -> UInt32 {
+        var remainder: UInt32 = 0
+        for place in 0..<places {
+            let byte = UInt8(truncatingIfNeeded: word >> (8 * UInt64(place)))
+            remainder ^= table[(places - 1 - place) << 8 | Int(byte)]
+        }
+        return remainder
     }
 
     /// Eight tables of 256: entry `b` of table `n` is the remainder of byte `b` followed by `n` zero bytes.

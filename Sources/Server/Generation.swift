@@ -4,16 +4,15 @@ internal import LMProtocol
 /// A request on its way through the engine, and when its stream can be resumed, for some time after its end. Loop thread
 /// only.
 ///
-/// The loop adds the engine's tokens to `tokens`; they leave by `flush` at the end of the loop's turn: what the client's credit
-/// allows goes to the connection that carries the stream now, if there is one.
+/// The loop adds the engine's tokens to `flow`; they leave at the end of the loop's turn, by `flush` where something is to be
+/// decided: what the client's credit allows goes to the connection that carries the stream now, if there is one.
 final class Generation {
-    // What each token needs comes first: with thousands of streams the processor's cache decides.
     /// Where the tokens go; nil while the client is away.
-    private(set) var connection: ServerConnection?
-    /// What the engine has produced, which the loop adds to. Behind a pointer of its own, not in this object, so that adding
-    /// a token counts no reference; the loop's table forgets it before this object does.
-    let tokens = UnsafeMutablePointer<TokenBuffer>.allocate(capacity: 1)
-    private var end: End?
+    private(set) var connection: ServerConnection? { didSet { flow.pointee.route = nil } }
+    /// What the engine has produced, which the loop adds to and, while nothing changes here, sends. Its table forgets it before
+    /// this object does.
+    let flow = UnsafeMutablePointer<TokenFlow>.allocate(capacity: 1)
+    private var end: End? { didSet { flow.pointee.route = nil } }
     private var stream: UInt32 = 0
     /// Tokens with an index below this may be sent: what the client says.
     private var clientLimit: UInt32
@@ -24,7 +23,7 @@ final class Generation {
     /// Tokens that the engine may be ahead of those the loop has taken.
     private let window: UInt32
     /// Its names for a client that comes back; nil when it ends with its connection.
-    var resumption: Resumption?
+    var resumption: Resumption? { didSet { flow.pointee.route = nil } }
 
     /// Finds this object in the loop's table; comes back with each of the engine's events.
     let tag: UInt64
@@ -74,16 +73,16 @@ final class Generation {
         window = loop.limits.aheadTokens
         self.clientLimit = clientLimit
         self.granted = granted
-        tokens.initialize(to: TokenBuffer())
+        flow.initialize(to: TokenFlow())
     }
 
     deinit {
-        tokens.deinitialize(count: 1)
-        tokens.deallocate()
+        flow.deinitialize(count: 1)
+        flow.deallocate()
     }
 
     /// Memory that is kept for the client.
-    var byteCount: Int { tokens.pointee.byteCount }
+    var byteCount: Int { flow.pointee.buffer.byteCount }
 
     /// The engine has produced something.
     var hasTokens: Bool { taken > 0 }
@@ -92,7 +91,7 @@ final class Generation {
     var hasEnded: Bool { end != nil }
 
     /// Index after the last token that the engine produced and this loop took.
-    private var taken: UInt32 { tokens.pointee.endIndex }
+    private var taken: UInt32 { flow.pointee.buffer.endIndex }
 
     /// The engine has it.
     func submitted(as request: RequestID) { self.request = request }
@@ -107,8 +106,9 @@ extension Generation {
             finish(.failed(ErrorMessage(.cancelled, "the call was cancelled before it was answered")))
         case .embedded(let vector, let usage): finish(.replied(.embed(EmbedReply(vector, usage))))
         case .finished(let reason, let usage):
-            tokens.pointee.settle()
-            var message = FinishMessage(reason: .init(reason), tokens: taken, checksum: tokens.pointee.checksum.value)
+            flow.pointee.buffer.settle()
+            let checksum = flow.pointee.buffer.checksum.value
+            var message = FinishMessage(reason: .init(reason), tokens: taken, checksum: checksum)
             message.usage = UsageReport(usage)
             message.seed = seed
             finish(.finished(message))
@@ -133,33 +133,42 @@ extension Generation {
     /// Sends what may be sent, and lets the engine go on. While the socket is congested tokens wait here, so that they
     /// leave in fewer and larger frames; the end waits for nothing.
     func flush() {
-        tokens.pointee.settle()
+        flow.pointee.buffer.settle()
         guard let connection else { return grant() }
         if !connection.isCongested || end != nil { sendTokens(on: connection) }
         if end != nil { sendEnd() }
         grant()
+        findRoute()
+    }
+
+    /// Lets tokens leave without asking, until something changes here or `grant` has something to say.
+    private func findRoute() {
+        guard end == nil, let connection else { return }
+        let limit = granted < clientLimit ? granted - min(granted, window / 2) : clientLimit
+        flow.pointee.route = .init(
+            connection: .passUnretained(connection), stream: stream, limit: limit, dropsSent: resumption == nil)
     }
 
     private func sendTokens(on connection: ServerConnection) {
-        guard clientLimit > tokens.pointee.nextIndex else { return }
-        let count = min(tokens.pointee.unsentCount, Int(clientLimit - tokens.pointee.nextIndex))
+        guard clientLimit > flow.pointee.buffer.nextIndex else { return }
+        let count = min(flow.pointee.buffer.unsentCount, Int(clientLimit - flow.pointee.buffer.nextIndex))
         guard count > 0 else { return }
         do throws(WireError) {
             // The connection must not fail in here: it would come back to these tokens.
-            try tokens.pointee.send(count) { (index, slice) throws(WireError) in
+            try flow.pointee.buffer.send(count) { (index, slice) throws(WireError) in
                 try connection.append(slice, from: index, on: stream)
             }
         } catch {
             return connection.fail(ErrorMessage(error))
         }
-        if resumption == nil { tokens.pointee.drop(below: tokens.pointee.nextIndex) }
+        if resumption == nil { flow.pointee.buffer.drop(below: flow.pointee.buffer.nextIndex) }
     }
 
     private func sendEnd() {
         guard let end, let connection else { return }
         switch end {
         case .finished(let message):
-            guard tokens.pointee.unsentCount == 0 else { return }
+            guard flow.pointee.buffer.unsentCount == 0 else { return }
             self.connection = nil
             connection.finish(stream, message)
         case .replied(let reply):
@@ -194,21 +203,21 @@ extension Generation {
             self.stream, ErrorMessage(.superseded, "the generation goes on on another stream, as RESUME asked"))
         self.connection = connection
         self.stream = stream
-        tokens.pointee.rewind(to: index)
+        flow.pointee.buffer.rewind(to: index)
         consumed = max(consumed, index)
         clientLimit = limit
         stalledSince = nil
         if end == nil { expiry = nil }
-        tokens.pointee.drop(below: consumed)
+        flow.pointee.buffer.drop(below: consumed)
     }
 
     /// Whether tokens from this index on can still be sent.
     ///
     /// - Throws: `notFound` or `invalid`, as section 5.7 of docs/protocol.md says.
     func checkKept(from index: UInt32) throws(WireError) {
-        guard index >= tokens.pointee.firstIndex else {
+        guard index >= flow.pointee.buffer.firstIndex else {
             throw WireError(
-                .notFound, "tokens before \(tokens.pointee.firstIndex) were consumed and are not kept any more")
+                .notFound, "tokens before \(flow.pointee.buffer.firstIndex) were consumed and are not kept any more")
         }
         guard index <= taken else {
             throw WireError(.invalid, "token \(index) is wanted, but only \(taken) were generated so far")
@@ -219,7 +228,7 @@ extension Generation {
     func credit(_ message: CreditMessage) {
         clientLimit = max(clientLimit, message.limit)
         consumed = max(consumed, message.consumed)
-        tokens.pointee.drop(below: consumed)
+        flow.pointee.buffer.drop(below: consumed)
         flush()
     }
 

@@ -2,17 +2,17 @@
 /// often it was used, so that a tag of something that is gone finds nothing.
 struct GenerationTable {
     private var generations: [Generation?] = []
-    /// The tokens of each generation, for those who have no time to count a reference to it.
-    private var tokens: [UnsafeMutablePointer<TokenBuffer>?] = []
+    /// The flow of each generation, for those who have no time to count a reference to it.
+    private var flows: [UnsafeMutablePointer<TokenFlow>?] = []
     private var epochs: [UInt32] = []
     private var vacant: [Int] = []
 
     /// The generation of a tag; nil when it was removed.
     subscript(tag: UInt64) -> Generation? { place(of: tag).flatMap { generations[$0] } }
 
-    /// The tokens of a tag's generation; nil when it was removed. Valid until then.
+    /// The flow of a tag's generation; nil when it was removed. Valid until then.
     @inline(__always)
-    func tokens(of tag: UInt64) -> UnsafeMutablePointer<TokenBuffer>? { place(of: tag).flatMap { tokens[$0] } }
+    func flow(of tag: UInt64) -> UnsafeMutablePointer<TokenFlow>? { place(of: tag).flatMap { flows[$0] } }
 
     /// All generations, in no order.
     var all: [Generation] { generations.compactMap { $0 } }
@@ -22,12 +22,12 @@ struct GenerationTable {
         let place = vacant.popLast() ?? generations.count
         if place == generations.count {
             generations.append(nil)
-            tokens.append(nil)
+            flows.append(nil)
             epochs.append(0)
         }
         let generation = make(UInt64(epochs[place]) << 32 | UInt64(place))
         generations[place] = generation
-        tokens[place] = generation.tokens
+        flows[place] = generation.flow
         return generation
     }
 
@@ -35,7 +35,7 @@ struct GenerationTable {
     mutating func remove(_ tag: UInt64) {
         guard let place = place(of: tag) else { return }
         generations[place] = nil
-        tokens[place] = nil
+        flows[place] = nil
         epochs[place] &+= 1
         vacant.append(place)
     }

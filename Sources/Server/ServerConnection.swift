@@ -11,7 +11,10 @@ final class ServerConnection: ChannelHandler {
     let number: UInt32
     unowned let loop: ServerLoop
     private(set) var channel: Channel?
-    var wire: Connection
+    /// Not watched over by the runtime, which would cost each token: what changes it is the wire's own code, which calls nobody.
+    @exclusivity(unchecked) var wire: Connection
+    /// Bytes of output from which on the client has to drain it first.
+    let softBytes: Int
     /// By the stream that carries them.
     var generations: [UInt32: Generation] = [:]
     let source: Source
@@ -40,6 +43,7 @@ final class ServerConnection: ChannelHandler {
     init(number: UInt32, socket: AcceptedSocket, tls: TLSContext?, loop: ServerLoop) {
         self.number = number
         self.loop = loop
+        softBytes = loop.limits.outboundSoftBytes
         source = Source(socket.peer)
         let now = loop.now
         accepted = now
@@ -58,8 +62,8 @@ final class ServerConnection: ChannelHandler {
         hello.glitchBudget = loop.limits.glitchRate.budget
         wire = .server(hello, concurrentStreams: loop.limits.streamsPerConnection)
         var options = ChannelOptions()
-        options.highWater = loop.limits.outboundSoftBytes
-        options.lowWater = loop.limits.outboundSoftBytes / 4
+        options.highWater = softBytes
+        options.lowWater = softBytes / 4
         channel = Channel(accepted: socket, on: loop.eventLoop, tls: tls, options: options, handler: self)
     }
 
@@ -274,11 +278,16 @@ extension ServerConnection {
     ///
     /// - Parameter index: of the first one.
     func append(_ tokens: borrowing TokenSlice, from index: UInt32, on stream: UInt32) throws(WireError) {
-        guard let channel else { return }
-        var bytes = channel.borrowOutput()
-        defer { channel.returnOutput(bytes) }
+        var bytes = borrowOutput()
+        defer { returnOutput(bytes) }
         try wire.sendTokens(on: stream, from: index, tokens, into: &bytes)
     }
+
+    /// Lends what leaves at the end of the turn, to be appended to; `returnOutput` follows before anything else.
+    func borrowOutput() -> [UInt8] { channel?.borrowOutput() ?? [] }
+
+    /// Takes back what `borrowOutput` lent.
+    func returnOutput(_ bytes: consuming [UInt8]) { channel?.returnOutput(bytes) }
 
     /// Ends a stream.
     func finish(_ stream: UInt32, _ message: FinishMessage) {

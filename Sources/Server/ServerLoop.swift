@@ -9,15 +9,16 @@ final class ServerLoop: @unchecked Sendable {  // immutable, or touched on the l
     let shared: SharedState
     let mailbox: EventMailbox
     private(set) var isDraining = false
-    /// Generations by the tag of their events.
-    private var generations = GenerationTable()
+    /// Generations by the tag of their events. Not watched over by the runtime, which would cost each token: nothing that is called
+    /// while it changes comes back to it.
+    @exclusivity(unchecked) private var generations = GenerationTable()
     private(set) var resumable = ResumableGenerations()
 
     private var connections: [UInt32: ServerConnection] = [:]
     private var nextNumber: UInt32 = 0
     private var batch = EventBatch()
-    /// Tags of generations that took tokens in this turn.
-    private var touched: [UInt64] = []
+    /// Tags of generations that took tokens in this turn; likewise.
+    @exclusivity(unchecked) private var touched: [UInt64] = []
 
     var limits: ServerLimits { shared.limits }
     var model: ServedModel { shared.model }
@@ -69,8 +70,18 @@ final class ServerLoop: @unchecked Sendable {  // immutable, or touched on the l
     private func drainMailbox() {
         mailbox.drain(into: &batch)
         deliver(batch)
-        for tag in touched { generations[tag]?.flush() }
+        sendTouched()
         touched.removeAll(keepingCapacity: true)
+    }
+
+    private func sendTouched() {
+        var outlet = Outlet()
+        for tag in touched where generations.flow(of: tag)?.pointee.send(into: &outlet) == false {
+            // Whatever it does must find its connection's buffer in its place.
+            outlet.close()
+            generations[tag]?.flush()
+        }
+        outlet.close()
     }
 
     private func deliver(_ batch: borrowing EventBatch) {
@@ -80,9 +91,9 @@ final class ServerLoop: @unchecked Sendable {  // immutable, or touched on the l
             switch event.kind {
             case .token(let id, _, let textLength, let logprobCount):
                 let (textEnd, logprobEnd) = (textStart + Int(textLength), logprobStart + Int(logprobCount))
-                if let tokens = generations.tokens(of: event.tag) {
-                    if tokens.pointee.touch() { touched.append(event.tag) }
-                    tokens.pointee.append(
+                if let flow = generations.flow(of: event.tag) {
+                    if flow.pointee.buffer.touch() { touched.append(event.tag) }
+                    flow.pointee.buffer.append(
                         id: id, text: text.extracting(textStart..<textEnd),
                         logprobs: logprobs.extracting(logprobStart..<logprobEnd))
                 }
