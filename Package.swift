@@ -57,7 +57,7 @@ let package = Package(
         .executable(name: "lmload", targets: ["lmload"]),
     ],
     targets: [
-        room("Protocol"),
+        room("Protocol", ["CChecksum"]),
         room("Transport", ["CLinux", "COpenSSL"]),
         room("JSON"),
         room("Template", ["LMJSON"]),
@@ -69,6 +69,7 @@ let package = Package(
 
         .target(name: "CAscend", path: "Sources/CAscend"),
         simulator("AscendSim", ["CAscend"]),
+        .target(name: "CChecksum", path: "Sources/CChecksum"),
         .target(name: "CKernels", path: "Sources/CKernels"),
         .target(name: "CLinux", path: "Sources/CLinux"),
         .systemLibrary(

@@ -20,7 +20,7 @@ typedef struct {
     size_t in_count;
 } connection;
 
-enum { READ = 256 * 1024, AGES = 4 * 1024 * 1024, streams_held = 100 };  // streams of one connection when thousands are held
+enum { READ = 256 * 1024, COALESCED = 16, AGES = 4 * 1024 * 1024, streams_held = 100 };  // streams of one connection when thousands are held
 
 static int poller, port;
 static SSL_CTX *context;
@@ -29,7 +29,9 @@ static unsigned connection_count = 1, streams_each = 1;
 static unsigned greeted_count, opened_total, accepted_count, pong_count, reply_count;
 static uint32_t *nexts;  // the next token's index of each stream, `stream_room` of them for each connection
 static unsigned stream_room;
-static uint64_t token_count, byte_count, frame_count, lone_bytes, lone_count;  // lone: a token in a frame of its own
+static uint64_t token_count, byte_count, frame_count;
+static uint64_t lone_bytes, lone_count;  // of tokens in a frame of their own
+static uint64_t coalesced_bytes, coalesced_count;  // of tokens in frames of `COALESCED` or more
 static uint32_t *ages, age_count;
 static bool is_measuring;
 static uint8_t *input;
@@ -98,6 +100,9 @@ static void take_tokens(connection *c, uint32_t stream, const uint8_t *payload, 
     if (count == 1) {
         lone_bytes += 8 + length;
         lone_count++;
+    } else if (count >= COALESCED) {
+        coalesced_bytes += 8 + length;
+        coalesced_count += count;
     }
     if (ages && age_count < AGES) ages[age_count++] = (uint32_t)now - get32(payload + 4);
 }
@@ -260,6 +265,7 @@ static void load(double warm_up, double seconds) {
     printf("{\"seconds\":%.4f,\"tokens\":%llu,\"frames\":%llu,\"bytes\":%llu", (double)(after.at_ns - before.at_ns) / 1e9,
            (unsigned long long)token_count, (unsigned long long)frame_count, (unsigned long long)byte_count);
     if (lone_count) printf(",\"lone_bytes\":%.2f", (double)lone_bytes / (double)lone_count);
+    if (coalesced_count) printf(",\"coalesced_bytes\":%.2f", (double)coalesced_bytes / (double)coalesced_count);
     print_percentiles("hop_us", ages, age_count);
     print_threads(&before, &after);
     puts("}");

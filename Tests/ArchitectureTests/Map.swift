@@ -22,7 +22,7 @@ struct Map {
         let bare: Set<String> = ["Glibc", "Synchronization"]
         let tools: Set<String> = ["Glibc", "Synchronization", "FoundationEssentials"]
         return [
-            "Protocol": Room("LMProtocol", [], system: []),
+            "Protocol": Room("LMProtocol", ["CChecksum"], system: []),
             "Transport": Room("LMTransport", ["CLinux", "COpenSSL"], system: bare),
             "JSON": Room("LMJSON", [], system: []),
             "Template": Room("LMTemplate", ["LMJSON"], system: []),
@@ -40,5 +40,7 @@ struct Map {
     }()
 
     /// Folders of C code, which import nothing of ours.
-    static let cFolders: Set<String> = ["CAscend", "CKernels", "CLinux", "COpenSSL", "CAllocations", "wire-yardstick"]
+    static let cFolders: Set<String> = [
+        "CAscend", "CChecksum", "CKernels", "CLinux", "COpenSSL", "CAllocations", "wire-yardstick",
+    ]
 }

@@ -43,12 +43,13 @@ extension SimulatedDevice {
         /// Addresses are given once in a machine's life; back ends of many tests would use them up.
         init() throws { try AscendSimulator.restart() }
 
-        /// Decodes one sequence token by token, without graphs.
+        /// Decodes one sequence token by token, without graphs if there is no word of them.
         private func decode(
             _ count: Int, _ checkpoint: any Checkpoint = AscendModel.llama.checkpoint(layers: 3),
-            division: AscendDivision = .none
+            division: AscendDivision = .none, batches: BatchBuckets = .none,
+            notice: @escaping @Sendable (String) -> Void = { Issue.record("\($0)") }
         ) throws {
-            let backend = try Simulator.backend(checkpoint, division: division)
+            let backend = try Simulator.backend(checkpoint, division: division, batches: batches, notice: notice)
             let tokens = randomTokens(count, seed: 2)
             let planner = StepPlanner(sequenceCount: 1)
             var result = StepResult()
@@ -110,6 +111,16 @@ extension SimulatedDevice {
                     for sequence in own where step % 13 != 0 { positions[sequence] += 1 }
                 }
             }
+        }
+
+        @Test("So are steps whose capture failed")
+        func captureFails() throws {
+            let trace = try Trace(["FAULTS": "fail call=aclmdlRICaptureBegin every=true code=207008"]) {
+                try decode(9, batches: .standard) { #expect($0.contains("captur")) }
+            }
+            let step = try #require(trace.steps.last { $0.contains { $0.name == "aclnnMm" } })
+            #expect(calls(of: step)["aclnnMm"] == 13)
+            #expect(calls(of: step)["aclnnMmGetWorkspaceSize"] == nil, "their plans are kept")
         }
 
         @Test("What the library does not let be kept is planned anew in every step")

@@ -77,3 +77,12 @@ func distance(_ a: [Float], _ b: [Float]) -> Float {
     let spread = (b.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Float(b.count)).squareRoot()
     return difference / spread
 }
+
+/// How many values of bfloat16 lie from a token's logit up to the largest of a row: 0 where it is as large, 1 for its neighbour.
+func roundings(of token: Int32, in row: [Float]) -> Int {
+    func place(_ logit: Float) -> Int {
+        let magnitude = Int(logit.magnitude.bitPattern >> 16)
+        return logit < 0 ? -magnitude : magnitude
+    }
+    return place(row.max() ?? 0) - place(row[Int(token)])
+}

@@ -25,4 +25,17 @@ struct ChecksumTests {
         for cut in bytes.indices { #expect(checksum([Array(bytes[..<cut]), Array(bytes[cut...])]) == whole) }
         #expect(checksum(bytes.map { [$0] }) == whole)
     }
+
+    @Test("is the same by the processor's instruction and by tables, whatever the length and the place in memory")
+    func ways() {
+        let bytes = (0..<100).map { UInt8(truncatingIfNeeded: $0 &* 197 &+ 31) }
+        for start in 0..<9 {
+            for end in start...bytes.count {
+                var (own, portable) = (CRC32C(), CRC32C())
+                own.update(bytes.span.extracting(start..<end).bytes)
+                portable.updateByTables(bytes.span.extracting(start..<end).bytes)
+                #expect(own == portable, "bytes \(start)..<\(end)")
+            }
+        }
+    }
 }
