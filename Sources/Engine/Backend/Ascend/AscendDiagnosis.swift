@@ -28,11 +28,11 @@ public struct AscendDiagnosis: Sendable {
         }
         guard isGood else { return }
         noteOperators()
-        note(
-            "graphs", AscendGraph.isSupported ? "can be captured" : "cannot be captured; every operator is launched",
-            true)
-        noteTiles()
         do throws(AscendError) {
+            let chip = try AscendChip.current()
+            noteChip(chip)
+            noteGraphs(chip)
+            noteTiles(chip)
             try noteDevice(libraries)
         } catch {
             note("device", error.message, false)
@@ -52,9 +52,15 @@ public struct AscendDiagnosis: Sendable {
         }
     }
 
-    private mutating func noteTiles() {
+    private mutating func noteGraphs(_ chip: AscendChip) {
+        let isCaptured = AscendGraph.isSupported && chip.capturesGraphs
+        note("graphs", isCaptured ? "can be captured" : "cannot be captured; every operator is launched", true)
+    }
+
+    private mutating func noteTiles(_ chip: AscendChip) {
         let libraries = AscendLibraries.shared
-        let forms = [("8-bit integers", AscendTiledForms.integerProduct), ("floats", AscendTiledForms.floatProduct)]
+        let integers = chip.multipliesIntegers ? [("8-bit integers", AscendTiledForms.integerProduct)] : []
+        let forms = integers + [("floats", AscendTiledForms.floatProduct)]
         let found = forms.filter { libraries.hasOperator($0.1) }.map(\.0)
         let converts = libraries.hasOperator(AscendTiledForms.conversion) && !found.isEmpty
         note(
@@ -83,7 +89,6 @@ public struct AscendDiagnosis: Sendable {
             device.stop(isForced: false)
             device.close(isForced: false)
         }
-        noteChip(device.chip)
         let memory = try device.memory()
         note("device 0", "\(device.chip.name), \(memory.free >> 20) of \(memory.total >> 20) MiB free", true)
     }
