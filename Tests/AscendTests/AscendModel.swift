@@ -5,11 +5,15 @@ import TestKit
 enum AscendModel: String, CaseIterable, CustomStringConvertible {
     case llama, qwen2, qwen3
     case mixtral, qwen2Experts, qwen3Experts
+    /// Experts chosen by groups as DeepSeek-V2 does it, and as V3.
+    case groupedExperts, correctedExperts
 
     /// Those without experts.
     static let dense: [AscendModel] = [.llama, .qwen2, .qwen3]
     /// Those with.
-    static let experts: [AscendModel] = [.mixtral, .qwen2Experts, .qwen3Experts]
+    static let experts: [AscendModel] = [
+        .mixtral, .qwen2Experts, .qwen3Experts, .groupedExperts, .correctedExperts,
+    ]
 
     var description: String { rawValue }
 
@@ -20,7 +24,7 @@ enum AscendModel: String, CaseIterable, CustomStringConvertible {
         case .qwen3: .qwen3
         case .mixtral: .mixtral
         case .qwen2Experts: .qwen2MoE
-        case .qwen3Experts: .qwen3MoE
+        case .qwen3Experts, .groupedExperts, .correctedExperts: .qwen3MoE
         }
     }
 
@@ -45,8 +49,19 @@ enum AscendModel: String, CaseIterable, CustomStringConvertible {
         mixture.normalizesWeights = self != .qwen2Experts
         mixture.sharedLength = self == .qwen2Experts ? 80 : 0
         mixture.hasSharedGate = self == .qwen2Experts
+        if self == .groupedExperts || self == .correctedExperts { addGroups(to: &mixture) }
         model.mixture = mixture
         for layer in model.layers.indices { model.layers[layer].isMixture = self != .qwen2Experts || layer > 0 }
+    }
+
+    /// Weights that add up to something else than one, and a shared expert without a gate.
+    private func addGroups(to mixture: inout ModelConfiguration.Mixture) {
+        mixture.normalizesWeights = self == .correctedExperts
+        mixture.sharedLength = 96
+        (mixture.groupCount, mixture.groupsPerToken) = (4, 2)
+        mixture.weightScale = self == .correctedExperts ? 2.5 : 16
+        guard self == .correctedExperts else { return }
+        (mixture.scoring, mixture.groupScore, mixture.hasCorrectionBias) = (.sigmoid, .bestTwo, true)
     }
 
     /// Its weights, in bfloat16.

@@ -17,7 +17,9 @@ struct AscendPlanTests {
     func launchesOfExperts(_ model: AscendModel) throws {
         let operators = try AscendBackend.operatorsOfLayer(model.checkpoint())
         let dense: [AscendModel: Int] = [.mixtral: 12, .qwen2Experts: 13, .qwen3Experts: 14]
-        #expect(operators.count == (dense[model] ?? 0) + (model == .qwen2Experts ? 12 : 8), "\(operators)")
+        let added: [AscendModel: Int] = [.qwen2Experts: 12, .groupedExperts: 9, .correctedExperts: 9]
+        #expect(operators.count == (dense[model] ?? 12) + (added[model] ?? 8), "\(operators)")
+        #expect(operators.contains("MoeGatingTopK") == [.groupedExperts, .correctedExperts].contains(model))
         #expect(operators.count { $0 == "GroupedMatmulV5" } == 2, "the matrices of all experts are one")
         #expect(operators.contains("Sigmoid") == (model == .qwen2Experts), "a shared expert has a gate")
     }
@@ -65,16 +67,37 @@ struct AscendPlanTests {
             }
         }
         #expect(experts { _ in } == nil)
-        #expect(experts { $0.scoring = .sigmoid }?.contains("chosen or weighed otherwise") == true)
+        #expect(experts { $0.scoring = .sigmoid }?.contains("weighed by sigmoids that are not divided") == true)
+        #expect(experts { ($0.scoring, $0.normalizesWeights) = (.sigmoid, true) } == nil)
         #expect(experts { $0.expertCount = 2_000 }?.contains("2000 experts") == true)
-        #expect(experts { $0.weightScale = 2 }?.contains("chosen or weighed otherwise") == true)
+        #expect(experts { $0.weightScale = 2 } == nil)
         #expect(
-            experts { ($0.groupCount, $0.groupsPerToken) = (4, 2) }?.contains("chosen or weighed otherwise") == true)
+            experts { ($0.weightScale, $0.normalizesWeights) = (2, true) }?.contains("or weights multiplied") == true)
+        #expect(experts { ($0.groupCount, $0.groupsPerToken) = (4, 2) } == nil)
+        #expect(
+            experts { ($0.expertCount, $0.groupCount, $0.groupsPerToken) = (1_000, 100, 2) }?
+                .contains("100 groups of 10 experts, which exceed 2048") == true)
         #expect(refusal { $0.rotaryDimension = 32 }?.contains("only a part") == true)
         #expect(refusal { ($0.headDimension, $0.rotaryDimension) = (72, 72) }?.contains("72") == true)
         #expect(
             refusal { ($0.headDimension, $0.rotaryDimension, $0.keyValueHeadCount) = (32, 32, 4) }?
                 .contains("a key for each query") == true)
+    }
+
+    @Test("Experts whose operator CANN lacks are refused with the release that has it")
+    func olderReleases() throws {
+        let lacksGating = { (name: String) in name != "MoeGatingTopK" }
+        for model in AscendModel.allCases {
+            let isRuled = model == .groupedExperts || model == .correctedExperts
+            do throws(EngineError) {
+                try AscendBackend.check(model.checkpoint(), has: lacksGating)
+                #expect(!isRuled)
+            } catch {
+                #expect(isRuled && error.code == .unsupportedModel)
+                #expect(error.message.contains("needs aclnnMoeGatingTopK"), "\(error.message)")
+                #expect(error.message.contains("install CANN 8.5 or later"), "\(error.message)")
+            }
+        }
     }
 
     @Test("Float32 is refused, the other types are not")

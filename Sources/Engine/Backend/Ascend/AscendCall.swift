@@ -83,7 +83,7 @@ enum AscendOperator: CaseIterable {
     case indexSelect, rmsNorm, addRmsNorm, addRmsNormDynamicQuant, addRmsNormQuant, matmul, inplaceAdd,
         inplaceCopy, rotaryPositionEmbedding, storeKeyValue, attention, argMax, topK, swiGlu,
         dynamicQuant, ascendQuant, quantMatmul,
-        cast, moeGatingTopKSoftmax, softmax, moeInitRouting, groupedMatmul, inplaceZero, sigmoid, mul,
+        cast, moeGatingTopKSoftmax, moeGatingTopK, softmax, moeInitRouting, groupedMatmul, inplaceZero, sigmoid, mul,
         moeFinalizeRouting
 
     /// What does not work without it, for people; nil if nothing does.
@@ -92,10 +92,14 @@ enum AscendOperator: CaseIterable {
         case .cast, .moeGatingTopKSoftmax, .softmax, .moeInitRouting, .groupedMatmul, .inplaceZero, .sigmoid, .mul,
             .moeFinalizeRouting:
             "models with experts do not run"
+        case .moeGatingTopK: "models whose experts are chosen by groups or sigmoids do not run"
         case .topK: "models with experts do not run, and of rows that sample all logits are copied"
         default: nil
         }
     }
+
+    /// The release of CANN without which it is not there; nil for what all have.
+    var firstRelease: String? { self == .moeGatingTopK ? "CANN 8.5" : nil }
 
     /// Their names in the library without the prefix, of which the first that is there is called.
     var names: [String] {
@@ -119,6 +123,7 @@ enum AscendOperator: CaseIterable {
         case .quantMatmul: ["QuantMatmulV5", "QuantMatmulV4"]
         case .cast: ["Cast"]
         case .moeGatingTopKSoftmax: ["MoeGatingTopKSoftmax"]
+        case .moeGatingTopK: ["MoeGatingTopK"]
         case .softmax: ["Softmax"]
         case .moeInitRouting: ["MoeInitRoutingV2"]
         case .groupedMatmul: ["GroupedMatmulV5", "GroupedMatmulV4"]

@@ -378,7 +378,8 @@ extension AscendActivation {
         case .quants, .ownQuants: .int8
         case .likeliest, .chosen, .ownChoices, .unusedRows, .expandedPlaces, .expertCounts: .int32
         case .bestPlaces, .groups, .candidateTokens: .int64
-        case .quantScales, .ownQuantScales, .inverseDeviation, .ownDeviation, .scores, .bestScores, .expertWeights:
+        case .quantScales, .ownQuantScales, .inverseDeviation, .ownDeviation, .scores, .bestScores, .expertWeights,
+            .unusedScores:
             .float32
         default: element
         }

@@ -6,13 +6,11 @@ enum AscendRequirements {
     static func check(_ model: ModelConfiguration) throws(EngineError) {
         let heads = model.headDimension
         let experts = model.mixture?.expertCount ?? 0
+        let choice = model.mixture.flatMap(AscendGating.obstacle)
         let isGrouped = model.headCount != model.keyValueHeadCount
         let refusals: [(Bool, String)] = [
             (model.latentAttention != nil, "attention over latents"),
-            (
-                model.mixture.map(isBeyondOperators) ?? false,
-                "experts chosen or weighed otherwise than by a softmax over all"
-            ),
+            (choice != nil, choice ?? ""),
             (experts > 1_024, "\(experts) experts, where at most 1024 are possible"),
             (model.layers.contains { $0.attentionWindow != nil }, "an attention window"),
             (model.attentionSoftcap != nil || model.logitSoftcap != nil, "soft caps"),
@@ -37,9 +35,18 @@ enum AscendRequirements {
             "the model has \(refusal.1), which the NPU back end does not run; use --device cpu")
     }
 
-    private static func isBeyondOperators(_ mixture: ModelConfiguration.Mixture) -> Bool {
-        mixture.scoring != .softmax || mixture.hasCorrectionBias || mixture.weightScale != 1
-            || mixture.groupCount > mixture.groupsPerToken
+    /// Fails if a step needs an operator that not every release has, and this machine's has not.
+    ///
+    /// - Throws: `EngineError.unsupportedModel` with its name, and the release that has it.
+    static func check(_ program: AscendProgram, has: (String) -> Bool) throws(EngineError) {
+        let kinds = Set(program.trunk.compactMap(\.kind))
+        for kind in AscendOperator.allCases where kinds.contains(kind) {
+            guard let release = kind.firstRelease, !kind.names.contains(where: has) else { continue }
+            throw EngineError(
+                .unsupportedModel,
+                "the model needs aclnn\(kind.names[0]), which the installed CANN lacks; install \(release) or later, or use "
+                    + "--device cpu")
+        }
     }
 
     /// The type that activations, float matrices, keys and values have.

@@ -93,7 +93,7 @@ enum AscendActivation: Int, Sendable, CaseIterable {
     /// The scores of each row's experts and where they are among all.
     case bestScores, bestPlaces
     /// Each row's experts, what their results are multiplied by, and numbers of which nobody has a use.
-    case chosen, expertWeights, unusedRows
+    case chosen, expertWeights, unusedRows, unusedScores
     /// Each row's experts by their numbers on the rank.
     case ownChoices
     /// Rows once for each of their experts, sorted by expert, and where each of a row's choices is.

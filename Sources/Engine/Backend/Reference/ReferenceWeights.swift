@@ -90,6 +90,10 @@ struct ReferenceLayer {
         func norm(_ role: TensorRole.LayerRole) throws(EngineError) -> [Float]? {
             present.contains(.layer(index, role)) ? rounding(try checkpoint.norm(.layer(index, role))) : nil
         }
+        func correction() throws(EngineError) -> [Float]? {
+            guard present.contains(.layer(index, .routerCorrection)) else { return nil }
+            return try checkpoint.tensor(.layer(index, .routerCorrection)).dequantized()
+        }
         attentionNorm = rounding(try checkpoint.norm(.layer(index, .attentionNorm)))
         // In the first layer the residual stream is no sum yet.
         query = try required(.query, bias: .queryBias, followsSum: index > 0)
@@ -128,7 +132,7 @@ struct ReferenceLayer {
             experts.append(FeedForward(gate: try matrix(.gate), up: try matrix(.up), down: try matrix(.down)))
         }
         self.mixture = Mixture(
-            router: try required(.router), correction: try linear(.routerCorrection)?.elements, experts: experts,
+            router: try required(.router), correction: try correction(), experts: experts,
             shared: mixture.sharedLength == 0
                 ? nil
                 : FeedForward(
