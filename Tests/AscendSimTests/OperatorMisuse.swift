@@ -440,6 +440,12 @@ extension Misuse {
             let attention = try Attention(machine, ends: [1], lengths: [17], table: [[0]])
             try machine.run(machine.operators.aclnnFusedInferAttentionScoreV3) { attention.plan(machine, $0, $1) }
         },
+        Misuse("heads over latents that are no power of two", 161002) { try LatentAttention($0, heads: 3).run($0) },
+        Misuse("latents of another length", 161002) { try LatentAttention($0, width: 256).run($0) },
+        Misuse("several heads of latents", 161002) { try LatentAttention($0).run($0, groups: 4) },
+        Misuse("rotated queries without rotated keys", 161002) { try LatentAttention($0).run($0, hasKeyRope: false) },
+        Misuse("values that are not the latents", 161002) { try LatentAttention($0).run($0, isValueApart: true) },
+        Misuse("another block size than the latents have", 161002) { try LatentAttention($0).run($0, blockSize: 128) },
         Misuse("an odd last dimension for SwiGlu", 161002) { machine in
             let x = try machine.floats([1, 2, 3], [1, 3])
             let out = try machine.empty(ACL_BF16, [1, 1])

@@ -128,6 +128,7 @@ extension SimulatedDevice {
             #expect(refusal(llama, .auto).contains("use --dtype float16"))
             #expect(refusal(llama, .float32).contains("an NPU does not multiply float32"))
             #expect(refusal(llama, .float16, AscendDivision(ranks: 2)).contains("--tensor-parallel-size"))
+            #expect(refusal(AscendModel.deepseekV2.checkpoint()).contains("attention over latents, which"))
             #expect(refusal(AscendModel.mixtral.checkpoint()).contains("experts, which an Ascend310P3 does not run"))
             #expect(
                 refusal(try AscendModel.llama.checkpoint(.perToken)).contains("8-bit integers, which an Ascend310P3"))

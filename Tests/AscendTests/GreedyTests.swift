@@ -30,7 +30,7 @@ extension SimulatedDevice {
             try Decoding.expectEqual(checkpoint)
         }
 
-        @Test("So they are in float16", arguments: [AscendModel.qwen2, .qwen3Experts])
+        @Test("So they are in float16", arguments: [AscendModel.qwen2, .qwen3Experts, .deepseekV3])
         func halves(_ model: AscendModel) throws {
             try Decoding.expectEqual(model.checkpoint(), dataType: .float16, count: 8)
         }

@@ -166,7 +166,9 @@ aclnnStatus aclnnScatterNdUpdateGetWorkspaceSize(
 // cumulative ends of rows, actualSeqLengthsKv tokens in the cache per sequence, blockTable INT32 {B, blocks},
 // sparseMode 3, innerPrecise 0, preTokens and nextTokens 2147483647, softmaxLseFlag false with softmaxLse FLOAT {1} or
 // NULL; every other tensor NULL, every mode 0. Block size a multiple of 16, at most 128; head size 64 or 128
-// (otherwise a multiple of 16 up to 256 with grouped heads). Both lengths are host arrays, read by the first stage.
+// (otherwise a multiple of 16 up to 256 with grouped heads). Over latents, with V4: query {T, N, 512} with N a power of two
+// up to 128, queryRope {T, N, 64}, one cache {blocks, 16 or 128, 512} as key and value, keyRope {blocks, 16 or 128, 64},
+// numKeyValueHeads 1. Both lengths are host arrays, read by the first stage.
 // IncreFlashAttentionV4 and PromptFlashAttentionV3 are what 310P has in its place.
 
 aclnnStatus aclnnFusedInferAttentionScoreV3GetWorkspaceSize(

@@ -190,7 +190,8 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
 
     /// Bytes of KV cache that one token takes on each device.
     public var keyValueBytesPerToken: Int {
-        2 * model.layerCount * shares[0].model.keyValueLength * element.byteCount
+        let elements = shares[0].model.cachedElements
+        return model.layerCount * (elements.keys + elements.values) * element.byteCount
     }
 
     /// What the weights leave of each device's memory, less a tenth for what steps need.

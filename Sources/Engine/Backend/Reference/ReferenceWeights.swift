@@ -96,7 +96,8 @@ struct ReferenceLayer {
         }
         attentionNorm = rounding(try checkpoint.norm(.layer(index, .attentionNorm)))
         // In the first layer the residual stream is no sum yet.
-        query = try required(.query, bias: .queryBias, followsSum: index > 0)
+        query = try required(
+            .query, bias: .queryBias, followsSum: index > 0 && model.latentAttention?.queryRank == nil)
         key = try linear(.key, bias: .keyBias, followsSum: index > 0)
         value = try linear(.value, bias: .valueBias, followsSum: index > 0)
         queryNorm = try norm(.queryNorm)
@@ -105,9 +106,9 @@ struct ReferenceLayer {
             model.latentAttention == nil
             ? nil
             : Latent(
-                query: try linear(.queryLatent), queryNorm: try norm(.queryLatentNorm),
-                keyValue: try required(.keyValueLatent),
-                norm: try checkpoint.norm(.layer(index, .keyValueLatentNorm)),
+                query: try linear(.queryLatent, followsSum: index > 0), queryNorm: try norm(.queryLatentNorm),
+                keyValue: try required(.keyValueLatent, followsSum: index > 0),
+                norm: rounding(try checkpoint.norm(.layer(index, .keyValueLatentNorm))),
                 expansion: try required(.keyValueExpansion).decoded)
         attentionOutput = try required(.attentionOutput, bias: .attentionOutputBias)
         attentionPostNorm = try norm(.attentionPostNorm)
