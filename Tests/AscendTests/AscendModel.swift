@@ -85,6 +85,14 @@ enum AscendModel: String, CaseIterable, CustomStringConvertible {
         (mixture.scoring, mixture.groupScore, mixture.hasCorrectionBias) = (.sigmoid, .bestTwo, true)
     }
 
+    /// The shape without experts.
+    func denseConfiguration() -> ModelConfiguration {
+        var model = configuration()
+        model.mixture = nil
+        for layer in model.layers.indices { model.layers[layer].isMixture = false }
+        return model
+    }
+
     /// Its weights, in bfloat16.
     func checkpoint(layers: Int = 2) -> QuantizedCheckpoint {
         QuantizedCheckpoint(configuration(layers: layers), .bf16)

@@ -20,6 +20,8 @@ extension SimulatedDevice {
             try Decoding.expectEqual(AscendModel.qwen2.checkpoint(.perToken), count: 12)
             try Decoding.expectEqual(
                 AscendModel.mixtral.checkpoint(), division: AscendDivision(ranks: 2), count: 12)
+            try Decoding.expectEqual(
+                AscendModel.deepseekV2.checkpoint(), division: AscendDivision(ranks: 2), count: 12)
         }
 
         @Test("On 310P every bit of the logits in float16 is the reference's", arguments: AscendModel.dense)

@@ -15,10 +15,7 @@ extension SimulatedDevice {
             "Over latents too, which the reference expands to the keys and values of heads",
             arguments: AscendModel.latents)
         func latents(_ model: AscendModel) throws {
-            var configuration = model.configuration()
-            for layer in configuration.layers.indices { configuration.layers[layer].isMixture = false }
-            configuration.mixture = nil
-            try compare(QuantizedCheckpoint(configuration, .bf16), within: 0.06)
+            try compare(QuantizedCheckpoint(model.denseConfiguration(), .bf16), within: 0.06)
         }
 
         @Test(
