@@ -78,7 +78,8 @@ enum Release: String {
     private static let since85: Set<String> = [
         "aclnnScatterPaKvCache", "aclnnFusedInferAttentionScoreV4", "aclnnQuantMatmulV5", "aclnnMatmulWeightNz",
         "aclnnNpuFormatCast", "aclnnNpuFormatCastCalculateSizeAndFormat", "aclnnApplyRotaryPosEmbV2",
-        "aclnnGroupedMatmulV5", "aclFinalizeReference", "aclrtGetDeviceInfo", "aclrtLaunchHostFunc",
+        "aclnnGroupedMatmulV5", "aclnnMoeGatingTopK", "aclFinalizeReference", "aclrtGetDeviceInfo",
+        "aclrtLaunchHostFunc",
     ]
     private static let since91: Set<String> = [
         "aclnnApplyTopKTopP", "aclsysGetVersionStr", "aclsysGetVersionNum", "aclrtGetStreamAvailableNum",

@@ -84,7 +84,7 @@ struct DeviceChoice {
         do throws(EngineError) {
             try AscendBackend.check(
                 source.checkpoint, dataType: settings.dataType, division: settings.division,
-                chip: AscendBackend.chip)
+                chip: AscendBackend.chip, isOnThisMachine: true)
             if hasAdapters {
                 throw EngineError(
                     .unsupportedModel, "--lora is not supported by the NPU back end; use --device cpu")

@@ -87,5 +87,43 @@ extension SimulatorTests {
             #expect(difference(try machine.read(result), expected) < 1 / 64)
             #expect(try machine.read(counts).reduce(0, +) == Float(tokens * each))
         }
+
+        /// Against sorting by hand: eight experts in four groups, of which two stay.
+        @Test(arguments: [(0, 0), (0, 1), (1, 0), (1, 1)] as [(Int64, Int64)])
+        func expertsOfTheBestGroupsAreChosenAndWeighed(norm: Int64, groupScore: Int64) throws {
+            let machine = try Machine()
+            var numbers = Numbers(22)
+            let (tokens, experts, groups, each) = (7, 8, 4, 3)
+            let (x, bias) = (numbers.floats(tokens * experts), numbers.floats(experts))
+            let input = try machine.floats(x, [tokens, experts], ACL_FLOAT)
+            let correction = try machine.floats(bias, [experts], ACL_FLOAT)
+            let (weights, chosen) = (
+                try machine.empty(ACL_FLOAT, [tokens, each]), try machine.empty(ACL_INT32, [tokens, each])
+            )
+            let scores = try machine.empty(ACL_FLOAT, [tokens, experts])
+            try machine.run(machine.operators.aclnnMoeGatingTopK) {
+                machine.operators.aclnnMoeGatingTopKGetWorkspaceSize(
+                    input.handle, correction.handle, Int64(each), 2, Int64(groups), groupScore, 0, norm, false, 2.5,
+                    1e-20, weights.handle, chosen.handle, scores.handle, $0, $1)
+            }
+            var (expected, expectedWeights): ([Float], [Float]) = ([], [])
+            for token in 0..<tokens {
+                let row = Array(x[token * experts..<(token + 1) * experts])
+                let total = row.reduce(0) { $0 + expf($1) }
+                let chances = row.map { norm == 1 ? 1 / (1 + expf(-$0)) : expf($0) / total }
+                let ranks = zip(chances, bias).map { $0 + $1 }
+                let quality = (0..<groups).map { group in
+                    let pair = [ranks[2 * group], ranks[2 * group + 1]]
+                    return groupScore == 1 ? pair[0] + pair[1] : max(pair[0], pair[1])
+                }
+                let kept = quality.indices.sorted { quality[$0] > quality[$1] }.prefix(2)
+                let best = ranks.indices.filter { kept.contains($0 / 2) }.sorted { ranks[$0] > ranks[$1] }.prefix(each)
+                let sum = norm == 1 ? best.reduce(0) { $0 + chances[$1] } : 1
+                expected += best.map { Float($0) }
+                expectedWeights += best.map { chances[$0] / sum * 2.5 }
+            }
+            #expect(try machine.read(chosen) == expected)
+            #expect(difference(try machine.read(weights), expectedWeights) < 1e-5)
+        }
     }
 }

@@ -127,6 +127,22 @@ private func largest(
     }
 }
 
+/// Chooses among eight experts of two rows, by rules that are right but for what is said.
+private func choose(
+    _ machine: Machine, k: Int64 = 2, kept: Int64 = 2, groups: Int64 = 4, groupScore: Int64 = 1, renorm: Int64 = 0,
+    norm: Int64 = 1, bias type: aclDataType = ACL_FLOAT, scores scoreType: aclDataType = ACL_FLOAT, room: Int = 2
+) throws {
+    let x = try machine.floats([Float](repeating: 1, count: 16), [2, 8], ACL_FLOAT)
+    let bias = try machine.floats([Float](repeating: 1, count: 8), [8], type)
+    let (y, chosen) = (try machine.empty(ACL_FLOAT, [2, room]), try machine.empty(ACL_INT32, [2, room]))
+    let scores = try machine.empty(scoreType, [2, 8])
+    try machine.run(machine.operators.aclnnMoeGatingTopK) {
+        machine.operators.aclnnMoeGatingTopKGetWorkspaceSize(
+            x.handle, bias.handle, k, kept, groups, groupScore, renorm, norm, false, 1, 1e-20, y.handle, chosen.handle,
+            scores.handle, $0, $1)
+    }
+}
+
 /// A tensor must be made, or else the call's reason is thrown.
 private func made(_ machine: Machine, _ tensor: OpaquePointer?) throws -> OpaquePointer? {
     if tensor == nil { try machine.check(161002) }
@@ -424,6 +440,12 @@ extension Misuse {
             let attention = try Attention(machine, ends: [1], lengths: [17], table: [[0]])
             try machine.run(machine.operators.aclnnFusedInferAttentionScoreV3) { attention.plan(machine, $0, $1) }
         },
+        Misuse("heads over latents that are no power of two", 161002) { try LatentAttention($0, heads: 3).run($0) },
+        Misuse("latents of another length", 161002) { try LatentAttention($0, width: 256).run($0) },
+        Misuse("several heads of latents", 161002) { try LatentAttention($0).run($0, groups: 4) },
+        Misuse("rotated queries without rotated keys", 161002) { try LatentAttention($0).run($0, hasKeyRope: false) },
+        Misuse("values that are not the latents", 161002) { try LatentAttention($0).run($0, isValueApart: true) },
+        Misuse("another block size than the latents have", 161002) { try LatentAttention($0).run($0, blockSize: 128) },
         Misuse("an odd last dimension for SwiGlu", 161002) { machine in
             let x = try machine.floats([1, 2, 3], [1, 3])
             let out = try machine.empty(ACL_BF16, [1, 1])
@@ -448,6 +470,18 @@ extension Misuse {
         Misuse("the largest in another type", 161002) { try largest($0, 2, values: ACL_FLOAT) },
         Misuse("places of 32 bits", 161002) { try largest($0, 2, places: ACL_INT32) },
         Misuse("room for fewer of the largest", 161002) { try largest($0, 2, room: 1) },
+        Misuse("more experts than the best groups have", 161002) { try choose($0, k: 5, room: 5) },
+        Misuse("more groups than there are", 161002) { try choose($0, kept: 5) },
+        Misuse("groups that do not divide the experts", 161002) { try choose($0, groups: 3) },
+        Misuse("the two best of groups of one", 161002) { try choose($0, groups: 8) },
+        Misuse("a norm that the chip has not", 161002) { try choose($0, norm: 2) },
+        Misuse("shares divided by their sum before CANN 9.0", 161002, ["CANN": "8.5"]) {
+            try choose($0, renorm: 1, norm: 0)
+        },
+        Misuse("a bias of another type than the scores'", 161002) { try choose($0, bias: ACL_BF16) },
+        Misuse("scores in another type than float32", 161002) { try choose($0, scores: ACL_BF16) },
+        Misuse("room for fewer experts", 161002) { try choose($0, room: 1) },
+        Misuse("experts chosen by groups on 310P", 561003, ["SOC": "Ascend310P3"]) { try choose($0) },
     ]
 
     static let ofGraphs: [Misuse] = [

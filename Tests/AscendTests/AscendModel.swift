@@ -5,11 +5,19 @@ import TestKit
 enum AscendModel: String, CaseIterable, CustomStringConvertible {
     case llama, qwen2, qwen3
     case mixtral, qwen2Experts, qwen3Experts
+    /// Experts chosen by groups as DeepSeek-V2 does it, and as V3.
+    case groupedExperts, correctedExperts
+    /// The same behind attention over latents, V2's with queries that are projected directly.
+    case deepseekV2, deepseekV3
 
     /// Those without experts.
     static let dense: [AscendModel] = [.llama, .qwen2, .qwen3]
     /// Those with.
-    static let experts: [AscendModel] = [.mixtral, .qwen2Experts, .qwen3Experts]
+    static let experts: [AscendModel] = [
+        .mixtral, .qwen2Experts, .qwen3Experts, .groupedExperts, .correctedExperts, .deepseekV2, .deepseekV3,
+    ]
+    /// Those with attention over latents.
+    static let latents: [AscendModel] = [.deepseekV2, .deepseekV3]
 
     var description: String { rawValue }
 
@@ -20,7 +28,9 @@ enum AscendModel: String, CaseIterable, CustomStringConvertible {
         case .qwen3: .qwen3
         case .mixtral: .mixtral
         case .qwen2Experts: .qwen2MoE
-        case .qwen3Experts: .qwen3MoE
+        case .qwen3Experts, .groupedExperts, .correctedExperts: .qwen3MoE
+        case .deepseekV2: .deepseekV2
+        case .deepseekV3: .deepseekV3
         }
     }
 
@@ -30,23 +40,57 @@ enum AscendModel: String, CaseIterable, CustomStringConvertible {
             family: family, name: rawValue, layerCount: layers,
             embeddingLength: 96, feedForwardLength: 160, headCount: 4, keyValueHeadCount: 2, headDimension: 64,
             rotaryDimension: 64, rotaryBase: 10_000, rotaryScaling: .none,
-            rotaryLayout: self == .llama ? .interleaved : .halves, normEpsilon: 1e-5, vocabularySize: 320,
+            rotaryLayout: self == .llama || Self.latents.contains(self) ? .interleaved : .halves, normEpsilon: 1e-5,
+            vocabularySize: 320,
             contextLength: 256, hasAttentionBias: self == .qwen2 || self == .qwen2Experts,
             tiesEmbeddings: self != .qwen3)
         model.hasQueryKeyNorm = self == .qwen3 || self == .qwen3Experts
         if Self.experts.contains(self) { addExperts(to: &model) }
+        if Self.latents.contains(self) { addLatents(to: &model) }
         return model
     }
 
-    /// Qwen2's first layer stays without, and a third expert of every token is shared.
+    /// As long as the operators want them; the rest is small, and no two lengths are the same.
+    private func addLatents(to model: inout ModelConfiguration) {
+        (model.keyValueHeadCount, model.headDimension) = (model.headCount, 32 + 64)
+        model.attentionScale = 0.1
+        model.latentAttention = ModelConfiguration.LatentAttention(
+            queryRank: self == .deepseekV3 ? 80 : nil, keyValueRank: 512, plainDimension: 32, valueDimension: 48)
+    }
+
+    /// The first layer of Qwen2 and of DeepSeek stays without; of Qwen2 a third expert of every token is shared.
     private func addExperts(to model: inout ModelConfiguration) {
         var mixture = ModelConfiguration.Mixture(
             expertCount: 8, expertsPerToken: self == .mixtral ? 2 : 3, expertLength: 64)
         mixture.normalizesWeights = self != .qwen2Experts
         mixture.sharedLength = self == .qwen2Experts ? 80 : 0
         mixture.hasSharedGate = self == .qwen2Experts
+        switch self {
+        case .groupedExperts, .deepseekV2: addGroups(to: &mixture, isCorrected: false)
+        case .correctedExperts, .deepseekV3: addGroups(to: &mixture, isCorrected: true)
+        default: break
+        }
         model.mixture = mixture
-        for layer in model.layers.indices { model.layers[layer].isMixture = self != .qwen2Experts || layer > 0 }
+        let firstMixture = self == .qwen2Experts || Self.latents.contains(self) ? 1 : 0
+        for layer in model.layers.indices { model.layers[layer].isMixture = layer >= firstMixture }
+    }
+
+    /// Weights that add up to something else than one, and a shared expert without a gate.
+    private func addGroups(to mixture: inout ModelConfiguration.Mixture, isCorrected: Bool) {
+        mixture.normalizesWeights = isCorrected
+        mixture.sharedLength = 96
+        (mixture.groupCount, mixture.groupsPerToken) = (4, 2)
+        mixture.weightScale = isCorrected ? 2.5 : 16
+        guard isCorrected else { return }
+        (mixture.scoring, mixture.groupScore, mixture.hasCorrectionBias) = (.sigmoid, .bestTwo, true)
+    }
+
+    /// The shape without experts.
+    func denseConfiguration() -> ModelConfiguration {
+        var model = configuration()
+        model.mixture = nil
+        for layer in model.layers.indices { model.layers[layer].isMixture = false }
+        return model
     }
 
     /// Its weights, in bfloat16.

@@ -16,8 +16,12 @@ struct AscendPlanTests {
     @Test("A layer with experts takes eight to twelve more", arguments: AscendModel.experts)
     func launchesOfExperts(_ model: AscendModel) throws {
         let operators = try AscendBackend.operatorsOfLayer(model.checkpoint())
-        let dense: [AscendModel: Int] = [.mixtral: 12, .qwen2Experts: 13, .qwen3Experts: 14]
-        #expect(operators.count == (dense[model] ?? 0) + (model == .qwen2Experts ? 12 : 8), "\(operators)")
+        let dense: [AscendModel: Int] = [
+            .mixtral: 12, .qwen2Experts: 13, .qwen3Experts: 14, .deepseekV2: 16, .deepseekV3: 18,
+        ]
+        let added: [AscendModel: Int] = [.mixtral: 8, .qwen2Experts: 12, .qwen3Experts: 8]
+        #expect(operators.count == (dense[model] ?? 12) + (added[model] ?? 9), "\(operators)")
+        #expect(operators.contains("MoeGatingTopK") == (added[model] == nil))
         #expect(operators.count { $0 == "GroupedMatmulV5" } == 2, "the matrices of all experts are one")
         #expect(operators.contains("Sigmoid") == (model == .qwen2Experts), "a shared expert has a gate")
     }
@@ -65,16 +69,59 @@ struct AscendPlanTests {
             }
         }
         #expect(experts { _ in } == nil)
-        #expect(experts { $0.scoring = .sigmoid }?.contains("chosen or weighed otherwise") == true)
+        #expect(experts { $0.scoring = .sigmoid }?.contains("weighed by sigmoids that are not divided") == true)
+        #expect(experts { ($0.scoring, $0.normalizesWeights) = (.sigmoid, true) } == nil)
         #expect(experts { $0.expertCount = 2_000 }?.contains("2000 experts") == true)
-        #expect(experts { $0.weightScale = 2 }?.contains("chosen or weighed otherwise") == true)
+        #expect(experts { $0.weightScale = 2 } == nil)
         #expect(
-            experts { ($0.groupCount, $0.groupsPerToken) = (4, 2) }?.contains("chosen or weighed otherwise") == true)
+            experts { ($0.weightScale, $0.normalizesWeights) = (2, true) }?.contains("or weights multiplied") == true)
+        #expect(experts { ($0.groupCount, $0.groupsPerToken) = (4, 2) } == nil)
+        #expect(
+            experts { ($0.expertCount, $0.groupCount, $0.groupsPerToken) = (1_000, 100, 2) }?
+                .contains("100 groups of 10 experts, which exceed 2048") == true)
+        func latents(
+            _ change: (inout ModelConfiguration, inout ModelConfiguration.LatentAttention) -> Void
+        ) -> String? {
+            refusal { model in
+                model = AscendModel.deepseekV3.configuration()
+                guard var shape = model.latentAttention else { return }
+                change(&model, &shape)
+                model.latentAttention = shape
+            }
+        }
+        #expect(latents { _, _ in } == nil)
+        #expect(latents { $1.keyValueRank = 256 }?.contains("latents of 256 elements, where 512") == true)
+        #expect(
+            latents { model, _ in (model.rotaryDimension, model.headDimension) = (32, 64) }?
+                .contains("32 rotated elements beside latents") == true)
+        #expect(
+            latents { model, _ in (model.headCount, model.keyValueHeadCount) = (6, 6) }?
+                .contains("6 heads over latents on each NPU") == true)
         #expect(refusal { $0.rotaryDimension = 32 }?.contains("only a part") == true)
         #expect(refusal { ($0.headDimension, $0.rotaryDimension) = (72, 72) }?.contains("72") == true)
         #expect(
             refusal { ($0.headDimension, $0.rotaryDimension, $0.keyValueHeadCount) = (32, 32, 4) }?
                 .contains("a key for each query") == true)
+    }
+
+    @Test("Experts whose operator CANN lacks are refused with the release that has it")
+    func olderReleases() throws {
+        let needs: [(String, [AscendModel])] = [
+            ("MoeGatingTopK", [.groupedExperts, .correctedExperts, .deepseekV2, .deepseekV3]),
+            ("FusedInferAttentionScoreV4", [.deepseekV2, .deepseekV3]),
+        ]
+        for (absent, models) in needs {
+            for model in AscendModel.allCases {
+                do throws(EngineError) {
+                    try AscendBackend.check(model.checkpoint(), has: { $0 != absent })
+                    #expect(!models.contains(model))
+                } catch {
+                    #expect(models.contains(model) && error.code == .unsupportedModel)
+                    #expect(error.message.contains("needs aclnn\(absent)"), "\(error.message)")
+                    #expect(error.message.contains("install CANN 8.5 or later"), "\(error.message)")
+                }
+            }
+        }
     }
 
     @Test("Float32 is refused, the other types are not")

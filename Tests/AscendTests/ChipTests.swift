@@ -20,6 +20,8 @@ extension SimulatedDevice {
             try Decoding.expectEqual(AscendModel.qwen2.checkpoint(.perToken), count: 12)
             try Decoding.expectEqual(
                 AscendModel.mixtral.checkpoint(), division: AscendDivision(ranks: 2), count: 12)
+            try Decoding.expectEqual(
+                AscendModel.deepseekV2.checkpoint(), division: AscendDivision(ranks: 2), count: 12)
         }
 
         @Test("On 310P every bit of the logits in float16 is the reference's", arguments: AscendModel.dense)
@@ -128,6 +130,7 @@ extension SimulatedDevice {
             #expect(refusal(llama, .auto).contains("use --dtype float16"))
             #expect(refusal(llama, .float32).contains("an NPU does not multiply float32"))
             #expect(refusal(llama, .float16, AscendDivision(ranks: 2)).contains("--tensor-parallel-size"))
+            #expect(refusal(AscendModel.deepseekV2.checkpoint()).contains("attention over latents, which"))
             #expect(refusal(AscendModel.mixtral.checkpoint()).contains("experts, which an Ascend310P3 does not run"))
             #expect(
                 refusal(try AscendModel.llama.checkpoint(.perToken)).contains("8-bit integers, which an Ascend310P3"))

@@ -89,7 +89,7 @@ extension SimulatedDevice {
 
         @Test(
             "Sums that are scattered and gathered give the bits of those that all ranks have, whatever the number of rows",
-            arguments: [2, 4], [AscendModel.qwen2, .qwen3, .mixtral, .qwen2Experts])
+            arguments: [2, 4], [AscendModel.qwen2, .qwen3, .mixtral, .qwen2Experts, .deepseekV3])
         func scattered(_ ranks: Int, _ model: AscendModel) throws {
             let hasExperts = AscendModel.experts.contains(model)
             for checkpoint in [model.checkpoint(), try model.checkpoint(.perToken)] as [any Checkpoint] {

@@ -10,6 +10,14 @@ extension SimulatedDevice {
             try compare(model.checkpoint(), within: 0.06)
         }
 
+        /// Without experts, of which a rounding may choose others.
+        @Test(
+            "Over latents too, which the reference expands to the keys and values of heads",
+            arguments: AscendModel.latents)
+        func latents(_ model: AscendModel) throws {
+            try compare(QuantizedCheckpoint(model.denseConfiguration(), .bf16), within: 0.06)
+        }
+
         @Test(
             "With 8-bit matrices they are so too, whichever way inputs are quantized", arguments: AscendModel.dense)
         func integers(_ model: AscendModel) throws {

@@ -30,7 +30,21 @@ extension SimulatedDevice {
             try Decoding.expectEqual(checkpoint)
         }
 
-        @Test("So they are in float16", arguments: [AscendModel.qwen2, .qwen3Experts])
+        /// Experts take inputs with a scale of their own alone, and so this is without.
+        @Test(
+            "So they are over latents behind long prompts, and with 8-bit matrices, whichever way inputs are quantized",
+            arguments: AscendModel.latents)
+        func latents(_ model: AscendModel) throws {
+            let texts = [randomTokens(43, seed: 51), randomTokens(20, seed: 52)]
+            try Decoding.expectEqual(model.checkpoint(), texts: texts, count: 8)
+            for integers in AscendModel.Integers.allCases {
+                let checkpoint = try AscendModel.checkpoint(of: model.denseConfiguration(), integers)
+                #expect(try checkpoint.tensor(.layer(0, .keyValueLatent)).type == .i8)
+                try Decoding.expectEqual(checkpoint, texts: texts, count: 8)
+            }
+        }
+
+        @Test("So they are in float16", arguments: [AscendModel.qwen2, .qwen3Experts, .deepseekV3])
         func halves(_ model: AscendModel) throws {
             try Decoding.expectEqual(model.checkpoint(), dataType: .float16, count: 8)
         }

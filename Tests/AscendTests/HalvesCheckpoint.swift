@@ -14,15 +14,18 @@ struct HalvesCheckpoint: Checkpoint {
     var chatTemplate: ChatTemplateSource? { nil }
     var weightByteCount: Int { base.weightByteCount }
 
-    /// Queries and keys with their rows moved, without biases and norms of which Llama has none; others as they are.
+    /// Queries and keys with their rows moved, and what makes latents, without biases and norms of which Llama has none;
+    /// others as they are.
     func tensor(_ role: TensorRole) throws(EngineError) -> Tensor {
         let tensor = try base.tensor(role)
         guard base.configuration.rotaryLayout == .interleaved, case .layer(_, let part) = role,
-            [.query, .key].contains(part)
+            [.query, .key, .keyValueLatent].contains(part)
         else { return tensor }
-        let half = base.configuration.headDimension / 2
+        let (half, latents) = (base.configuration.rotaryDimension / 2, base.configuration.latentAttention)
+        let first = (part == .keyValueLatent ? latents?.keyValueRank : latents?.plainDimension) ?? 0
         let sources = (0..<tensor.rows).map { row in
-            let place = row % (2 * half)
+            let place = row % (first + 2 * half) - first
+            guard place >= 0 else { return row }
             return row - place + (place < half ? 2 * place : 2 * (place - half) + 1)
         }
         let length = tensor.bytes.count / tensor.rows

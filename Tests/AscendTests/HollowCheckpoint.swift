@@ -53,6 +53,22 @@ extension ModelConfiguration {
             contextLength: 2_048, hasAttentionBias: true, tiesEmbeddings: true)
     }
 
+    /// The shape of DeepSeek-V2-Lite with fewer layers, the first of them without experts.
+    static func deepseekV2Lite(layers: Int) -> ModelConfiguration {
+        var model = ModelConfiguration(
+            family: .deepseekV2, name: "DeepSeek-V2-Lite", layerCount: layers, embeddingLength: 2_048,
+            feedForwardLength: 10_944, headCount: 16, keyValueHeadCount: 16, headDimension: 192, rotaryDimension: 64,
+            rotaryBase: 10_000, rotaryScaling: .none, rotaryLayout: .interleaved, normEpsilon: 1e-6,
+            vocabularySize: 102_400, contextLength: 2_048, hasAttentionBias: false, tiesEmbeddings: true)
+        model.latentAttention = LatentAttention(
+            queryRank: nil, keyValueRank: 512, plainDimension: 128, valueDimension: 128)
+        var mixture = Mixture(expertCount: 64, expertsPerToken: 6, expertLength: 1_408)
+        mixture.sharedLength = 2_816
+        model.mixture = mixture
+        for layer in model.layers.indices { model.layers[layer].isMixture = layer > 0 }
+        return model
+    }
+
     /// The shape of Qwen2.5-0.5B.
     static let qwenHalfB = ModelConfiguration(
         family: .qwen2, name: "Qwen2.5-0.5B", layerCount: 24, embeddingLength: 896, feedForwardLength: 4_864,

@@ -98,6 +98,30 @@ extension SimulatedDevice {
             }
         }
 
+        @Test("A replayed step of DeepSeek-V2-Lite takes as many calls for a layer as any, of 25 launches")
+        func deepseekV2Lite() throws {
+            let (few, more) = (
+                try Self.steps(.deepseekV2Lite(layers: 2), isInteger: false),
+                try Self.steps(.deepseekV2Lite(layers: 4), isInteger: false)
+            )
+            for (batch, (two, four)) in zip(Self.batches, zip(few, more)) {
+                #expect(two.replayed.calls == 2 + 5 * 2 && four.replayed.calls == 2 + 5 * 4)
+                let launches = (four.launched.launches - two.launched.launches) / 2
+                #expect(launches == 25)
+                // A layer with experts is what two more of them add; there are 26, and one without.
+                func whole(_ two: Step, _ four: Step) -> Double {
+                    two.milliseconds + (four.milliseconds - two.milliseconds) / 2 * 25
+                }
+                let launched = whole(two.launched, four.launched)
+                let replayed = whole(two.replayed, four.replayed)
+                let bound = Self.latentWeightByteCount(batch: batch) / 1.6e9
+                #expect(bound < replayed && replayed <= launched)
+                print(
+                    "DeepSeek-V2-Lite on Ascend910B3, bf16, batch \(batch): bound \(bound) ms, replayed \(replayed) "
+                        + "ms, launched \(launched) ms; \(launches) launches a layer")
+            }
+        }
+
         @Test("Plans that were kept halve what a step without graphs costs the host", arguments: [false, true])
         func keptPlans(isInteger: Bool) throws {
             for (name, model, layers) in [
@@ -167,6 +191,14 @@ extension SimulatedDevice {
                         + "\(best.replayed.milliseconds), \(whole.replayed.milliseconds) and "
                         + "\(greedy.replayed.milliseconds) ms")
             }
+        }
+
+        /// Bytes of weights that a step of DeepSeek-V2-Lite reads if no two rows use the same expert.
+        private static func latentWeightByteCount(batch: Int) -> Double {
+            let (hidden, heads, words) = (2_048, 16, 102_400)
+            let attention = hidden * (heads * 192 + 576) + 512 * heads * 256 + heads * 128 * hidden
+            let experts = 3 * hidden * (1_408 * min(64, 6 * batch) + 2_816) + 64 * hidden
+            return Double(2 * (27 * attention + 26 * experts + 3 * hidden * 10_944 + hidden * words))
         }
 
         /// Bytes of weights that every step of the whole model reads.

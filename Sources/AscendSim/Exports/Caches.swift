@@ -225,7 +225,10 @@ internal import Glibc
             (valueAntiquantScaleOptional, "valueAntiquantScale"),
             (valueAntiquantOffsetOptional, "valueAntiquantOffset"),
             (keySharedPrefixOptional, "keySharedPrefix"), (valueSharedPrefixOptional, "valueSharedPrefix"),
-            (queryRopeOptional, "queryRope"), (keyRopeOptional, "keyRope"),
+        ] { try plan.unused(handle, name) }
+        let queryRope = try plan.optional(queryRopeOptional, "queryRope")
+        let keyRope = try plan.optional(keyRopeOptional, "keyRope")
+        for (handle, name) in [
             (keyRopeAntiquantScaleOptional, "keyRopeAntiquantScale"),
             (dequantScaleQueryOptional, "dequantScaleQuery"), (learnableSinkOptional, "learnableSink"),
         ] { try plan.unused(handle, name) }
@@ -234,7 +237,7 @@ internal import Glibc
         _ = try plan.optionalOutput(softmaxLse, "softmaxLse")
         try plan.attention(
             request, query: query, keys: keys, values: values, mask: mask, ends: ends, lengths: lengths, table: table,
-            output: result)
+            output: result, ropes: (queryRope, keyRope))
     }
 }
 

@@ -38,6 +38,28 @@ internal import Glibc
     }
 }
 
+@c @implementation public func aclnnMoeGatingTopKGetWorkspaceSize(
+    _ x: OpaquePointer?, _ biasOptional: OpaquePointer?, _ k: Int64, _ kGroup: Int64, _ groupCount: Int64,
+    _ groupSelectMode: Int64, _ renorm: Int64, _ normType: Int64, _ outFlag: Bool, _ routedScalingFactor: Double,
+    _ eps: Double, _ yOut: OpaquePointer?, _ expertIdxOut: OpaquePointer?, _ outOut: OpaquePointer?,
+    _ workspaceSize: UnsafeMutablePointer<UInt64>?, _ executor: UnsafeMutablePointer<OpaquePointer?>?
+) -> aclnnStatus {
+    prepare("aclnnMoeGatingTopK", workspaceSize, executor) { plan throws(Failure) in
+        try plan.notOn310P()
+        let x = try plan.input(x, "x")
+        let bias = try plan.optional(biasOptional, "bias")
+        let y = try plan.output(yOut, "yOut")
+        let experts = try plan.output(expertIdxOut, "expertIdxOut")
+        let scores = try plan.output(outOut, "outOut")
+        try plan.require(!outFlag, "outFlag is not simulated")
+        try plan.gating(
+            GatingRequest(
+                k: k, keptGroups: kGroup, groups: groupCount, groupScore: groupSelectMode, renorm: renorm,
+                norm: normType, scale: routedScalingFactor, epsilon: eps),
+            x: x, bias: bias, y: y, experts: experts, scores: scores)
+    }
+}
+
 @c @implementation public func aclnnMoeInitRoutingV2GetWorkspaceSize(
     _ x: OpaquePointer?, _ expertIdx: OpaquePointer?, _ activeNumOptional: Int64, _ expertCapacityOptional: Int64,
     _ expertNumOptional: Int64, _ dropPadModeOptional: Int64, _ expertTokensCountOrCumsumFlagOptional: Int64,

@@ -269,6 +269,12 @@ public import CAscend
     launch("aclnnMoeGatingTopKSoftmax", workspace, workspaceSize, executor, stream)
 }
 
+@c @implementation public func aclnnMoeGatingTopK(
+    _ workspace: UnsafeMutableRawPointer?, _ workspaceSize: UInt64, _ executor: OpaquePointer?, _ stream: aclrtStream?
+) -> aclnnStatus {
+    launch("aclnnMoeGatingTopK", workspace, workspaceSize, executor, stream)
+}
+
 @c @implementation public func aclnnMoeInitRoutingV2(
     _ workspace: UnsafeMutableRawPointer?, _ workspaceSize: UInt64, _ executor: OpaquePointer?, _ stream: aclrtStream?
 ) -> aclnnStatus {

@@ -12,6 +12,8 @@ struct PagedAttention {
     let heads: Int
     let groups: Int
     let size: Int
+    /// What further elements of queries and keys are, where keys are latents.
+    var ropes: (query: Operand, keys: Operand)?
     let blockSize: Int
     let scale: Float
     /// Ends of the rows of each sequence, and tokens in the cache of each.
@@ -41,21 +43,24 @@ struct PagedAttention {
     }
 
     private func attend(_ contents: Contents, rows: Range<Int>, length: Int, blocks: [Int], group: Int) {
-        let keyRows = gather(contents[keys], blocks, length, group)
-        let valueRows = gather(contents[values], blocks, length, group)
+        let keySize = size + (ropes?.keys.columns ?? 0)
+        var keyRows = gather(contents[keys], blocks, length, group, apart: keySize)
+        if let ropes { gather(contents[ropes.keys], blocks, length, into: &keyRows, from: size, apart: keySize) }
+        let valueRows = gather(contents[values], blocks, length, group, apart: size)
         let (query, output) = (contents[query].rows(of: size), contents[output].rows(of: size))
+        let queryRope = ropes.map { contents[$0.query].rows(of: $0.query.columns) }
         var scores = [Float](repeating: 0, count: max(length, 1))
         for (index, row) in rows.enumerated() {
             let own = length - rows.count + index
             let first = max(0, before >= length ? 0 : own - before)
             let last = min(length, behind >= length ? length : own + behind + 1)
             for head in group * (heads / groups)..<(group + 1) * (heads / groups) {
-                let q = query.row(row * heads + head)
+                let q = query.row(row * heads + head) + (queryRope?.row(row * heads + head) ?? [])
                 var sums = [Float](repeating: 0, count: size)
                 if first < last {
                     var largest = -Float.infinity
                     for position in first..<last {
-                        let score = scale * dotArrays(q, keyRows, position * size, size)
+                        let score = scale * dotArrays(q, keyRows, position * keySize, keySize)
                         scores[position] = score
                         largest = max(largest, score)
                     }
@@ -83,19 +88,33 @@ struct PagedAttention {
         }
     }
 
-    /// One head of a sequence, position after position.
-    private func gather(_ cache: View, _ blocks: [Int], _ length: Int, _ group: Int) -> [Float] {
+    /// One head of a sequence, position after position, with room behind each.
+    private func gather(_ cache: View, _ blocks: [Int], _ length: Int, _ group: Int, apart: Int) -> [Float] {
+        var rows = [Float](repeating: 0, count: max(length * apart, 1))
+        gather(cache, blocks, length, column: group * size, count: size, into: &rows, from: 0, apart: apart)
+        return rows
+    }
+
+    /// The whole of a cache's rows, behind what `rows` holds of each position.
+    private func gather(
+        _ cache: View, _ blocks: [Int], _ length: Int, into rows: inout [Float], from start: Int, apart: Int
+    ) {
+        gather(cache, blocks, length, column: 0, count: cache.dims[2], into: &rows, from: start, apart: apart)
+    }
+
+    private func gather(
+        _ cache: View, _ blocks: [Int], _ length: Int, column: Int, count: Int, into rows: inout [Float],
+        from start: Int, apart: Int
+    ) {
         let (tensor, width) = (cache.tensor, cache.dims[2])
-        return [Float](unsafeUninitializedCapacity: max(length * size, 1)) { buffer, initialized in
-            if let start = buffer.baseAddress {
-                for position in 0..<length {
-                    let row = blocks[position / blockSize] * blockSize + position % blockSize
-                    cache.decode(
-                        at: tensor.offset + row * width + group * size, stride: 1, count: size,
-                        into: start + position * size)
-                }
+        rows.withUnsafeMutableBufferPointer { buffer in
+            guard let target = buffer.baseAddress else { return }
+            for position in 0..<length {
+                let row = blocks[position / blockSize] * blockSize + position % blockSize
+                cache.decode(
+                    at: tensor.offset + row * width + column, stride: 1, count: count,
+                    into: target + position * apart + start)
             }
-            initialized = length * size
         }
     }
 
@@ -147,7 +166,7 @@ struct AttentionRequest {
 extension Plan {
     func attention(
         _ request: AttentionRequest, query: Operand, keys: [Operand], values: [Operand], mask: Operand?, ends: [Int]?,
-        lengths: [Int]?, table: Operand, output: Operand
+        lengths: [Int]?, table: Operand, output: Operand, ropes: (query: Operand?, keys: Operand?) = (nil, nil)
     ) throws(Failure) {
         try require(request.isPlain, "quantisation of the cache and softmaxLseFlag are not simulated")
         try require(request.layout == "TND", "inputLayout \(request.layout): only TND is simulated")
@@ -159,24 +178,34 @@ extension Plan {
         try same(query, keys[0], values[0], output)
         try shape(output, query.dims)
         try contiguous(query, keys[0], values[0], output, table)
-        let geometry = try self.geometry(request, query, keys[0], values[0])
+        try require((ropes.query == nil) == (ropes.keys == nil), "queryRope and keyRope go together")
+        var parts: (query: Operand, keys: Operand)?
+        if let queryRope = ropes.query, let keyRope = ropes.keys {
+            try latents(request, query, keys[0], values[0], queryRope, keyRope)
+            parts = (queryRope, keyRope)
+        }
+        let geometry = try self.geometry(request, query, keys[0], values[0], isLatent: parts != nil)
         try lists(ends, lengths, table, geometry, rows: query.dims[0])
         try checkMask(request, mask)
         let far = 1 << 40
         let isBand = request.sparseMode == 4
         let attention = PagedAttention(
             query: query, keys: keys[0], values: values[0], mask: mask, table: table, output: output,
-            heads: geometry.heads, groups: geometry.groups, size: geometry.size, blockSize: geometry.blockSize,
-            scale: Float(request.scale), ends: ends, lengths: lengths,
+            heads: geometry.heads, groups: geometry.groups, size: geometry.size, ropes: parts,
+            blockSize: geometry.blockSize, scale: Float(request.scale), ends: ends, lengths: lengths,
             before: isBand ? Int(request.before) : far,
             behind: isBand ? Int(request.behind) : request.sparseMode == 3 ? 0 : far)
         let width = query.type.bytes
         let tokens = lengths.reduce(0, +)
         var pairs = 0
         for (index, end) in ends.enumerated() { pairs += (end - (index == 0 ? 0 : ends[index - 1])) * lengths[index] }
+        // A latent is key and value, and read once.
+        let rope = parts?.keys.columns ?? 0
+        let cached = parts == nil ? 2 * geometry.groups * geometry.size : geometry.size + rope
+        let queries = 2 * query.tensor.count + (parts?.query.tensor.count ?? 0)
         let cost = Cost(
-            bytes: (2 * query.tensor.count + 2 * tokens * geometry.groups * geometry.size) * width,
-            floatOperations: 4 * Double(pairs * geometry.heads * geometry.size),
+            bytes: (queries + tokens * cached) * width,
+            floatOperations: 2 * Double(pairs * geometry.heads * (2 * geometry.size + rope)),
             vectorOperations: 8 * Double(pairs * geometry.heads))
         run(workspace: 1 << 20 + 4 * query.tensor.count, cost: cost) { contents throws(Failure) in
             try attention.run(contents)
@@ -191,13 +220,13 @@ extension Plan {
     }
 
     private func geometry(
-        _ request: AttentionRequest, _ query: Operand, _ keys: Operand, _ values: Operand
+        _ request: AttentionRequest, _ query: Operand, _ keys: Operand, _ values: Operand, isLatent: Bool
     ) throws(Failure) -> Geometry {
         let heads = Int(request.heads)
         let groups = request.groups == 0 ? heads : Int(request.groups)
         let size = query.columns
         try require(heads <= 256 && groups > 0 && heads % groups == 0, "\(heads) heads over \(groups)")
-        let isCommon = size == 64 || size == 128
+        let isCommon = size == 64 || size == 128 || isLatent
         try require(
             isCommon || (groups < heads && request.innerPrecise == 0 && size <= 256 && size % 16 == 0),
             "head size \(size) is not 64 or 128, nor one of grouped heads up to 256")
@@ -211,6 +240,25 @@ extension Plan {
             try require(cache.dims[2] <= 65535, "heads × size of the cache exceed 65535")
         }
         return Geometry(heads: heads, groups: groups, size: size, blockSize: blockSize)
+    }
+
+    /// Keys of latents, which are values too, and of rotated elements beside them.
+    private func latents(
+        _ request: AttentionRequest, _ query: Operand, _ keys: Operand, _ values: Operand, _ queryRope: Operand,
+        _ keyRope: Operand
+    ) throws(Failure) {
+        let heads = Int(request.heads)
+        try require((1...128).contains(heads) && heads & (heads - 1) == 0, "\(heads) heads over latents")
+        try require(request.groups == 1, "numKeyValueHeads \(request.groups), 1 is wanted over latents")
+        try require(query.columns == 512, "query is \(query.tensor.shape), latents have 512 elements")
+        try require(request.sparseMode == 0 || request.sparseMode == 3, "sparseMode \(request.sparseMode) over latents")
+        try require(request.blockSize == 16 || request.blockSize == 128, "blockSize \(request.blockSize) over latents")
+        try require(
+            keys.tensor.address == values.tensor.address && keys.dims == values.dims, "value is not the latents of key")
+        try same(query, queryRope, keyRope)
+        try contiguous(queryRope, keyRope)
+        try shape(queryRope, query.dims.dropLast() + [64])
+        try shape(keyRope, keys.dims.dropLast() + [64])
     }
 
     private func lists(

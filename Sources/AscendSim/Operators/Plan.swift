@@ -150,6 +150,8 @@ struct Plan {
     fileprivate let executor: Executor
     fileprivate let world: World
 
+    var release: Release { world.settings.release }
+
     // MARK: Parameters
 
     func input(_ handle: OpaquePointer?, _ name: String) throws(Failure) -> Operand {

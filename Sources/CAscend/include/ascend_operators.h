@@ -166,7 +166,9 @@ aclnnStatus aclnnScatterNdUpdateGetWorkspaceSize(
 // cumulative ends of rows, actualSeqLengthsKv tokens in the cache per sequence, blockTable INT32 {B, blocks},
 // sparseMode 3, innerPrecise 0, preTokens and nextTokens 2147483647, softmaxLseFlag false with softmaxLse FLOAT {1} or
 // NULL; every other tensor NULL, every mode 0. Block size a multiple of 16, at most 128; head size 64 or 128
-// (otherwise a multiple of 16 up to 256 with grouped heads). Both lengths are host arrays, read by the first stage.
+// (otherwise a multiple of 16 up to 256 with grouped heads). Over latents, with V4: query {T, N, 512} with N a power of two
+// up to 128, queryRope {T, N, 64}, one cache {blocks, 16 or 128, 512} as key and value, keyRope {blocks, 16 or 128, 64},
+// numKeyValueHeads 1. Both lengths are host arrays, read by the first stage.
 // IncreFlashAttentionV4 and PromptFlashAttentionV3 are what 310P has in its place.
 
 aclnnStatus aclnnFusedInferAttentionScoreV3GetWorkspaceSize(
@@ -296,7 +298,10 @@ aclnnStatus aclnnMultinomialGetWorkspaceSize(
 
 // MARK: - Mixtures of experts
 
-// MoeGatingTopKSoftmax: softmax over all experts, then the k largest; expertIdx, rowIdx INT32. MoeInitRoutingV2:
+// MoeGatingTopKSoftmax: softmax over all experts, then the k largest; expertIdx, rowIdx INT32. MoeGatingTopK (8.5):
+// normType 0 softmax, 1 sigmoid; bias of x's type {E} is added for choosing alone; of groupCount groups those kGroup
+// stay whose best (groupSelectMode 0) or two best (1) are largest; weights are divided by their sum + eps with normType 1,
+// or with renorm 1 (9.0), and times routedScalingFactor; outFlag false, and outOut FLOAT {T, E} there. MoeInitRoutingV2:
 // activeNum 0, expertCapacity 0, expertNum E, dropPadMode 0, flag 2 for counts INT32 {E}; expandedX {T * k, H},
 // expandedRowIdx INT32 {T * k}. GroupedMatmulV4/V5: lists of one x {M, K}, one weight {E, K, N}, splitItem 3,
 // groupType 0, groupListType 0 cumulative or 1 counts, groupList INT64 on the device. MoeFinalizeRoutingV2:
@@ -305,6 +310,11 @@ aclnnStatus aclnnMultinomialGetWorkspaceSize(
 aclnnStatus aclnnMoeGatingTopKSoftmaxGetWorkspaceSize(
     const aclTensor *x, const aclTensor *finishedOptional, int64_t k, const aclTensor *yOut,
     const aclTensor *expertIdxOut, const aclTensor *rowIdxOut, uint64_t *workspaceSize, aclOpExecutor **executor);
+aclnnStatus aclnnMoeGatingTopKGetWorkspaceSize(
+    const aclTensor *x, const aclTensor *biasOptional, int64_t k, int64_t kGroup, int64_t groupCount,
+    int64_t groupSelectMode, int64_t renorm, int64_t normType, bool outFlag, double routedScalingFactor, double eps,
+    const aclTensor *yOut, const aclTensor *expertIdxOut, const aclTensor *outOut, uint64_t *workspaceSize,
+    aclOpExecutor **executor);
 aclnnStatus aclnnMoeInitRoutingV2GetWorkspaceSize(
     const aclTensor *x, const aclTensor *expertIdx, int64_t activeNumOptional, int64_t expertCapacityOptional,
     int64_t expertNumOptional, int64_t dropPadModeOptional, int64_t expertTokensCountOrCumsumFlagOptional,
@@ -354,8 +364,8 @@ aclnnStatus aclnnMoeFinalizeRoutingV2GetWorkspaceSize(
     X(aclnnSigmoid) X(aclnnDequantSwigluQuant) X(aclnnSwiGluQuant) X(aclnnAdd) X(aclnnInplaceAdd) X(aclnnMuls) X(aclnnCast) \
     X(aclnnInplaceCopy) X(aclnnInplaceZero) X(aclnnInplaceFillScalar) X(aclnnArgMax) X(aclnnTopk) X(aclnnSoftmax) \
     X(aclnnLogSoftmax) X(aclnnApplyTopKTopP) X(aclnnSort) X(aclnnCumsum) X(aclnnMultinomial) \
-    X(aclnnMoeGatingTopKSoftmax) X(aclnnMoeInitRoutingV2) X(aclnnGroupedMatmulV4) X(aclnnGroupedMatmulV5) \
-    X(aclnnGroupedMatmulSwigluQuant) X(aclnnMoeFinalizeRoutingV2)
+    X(aclnnMoeGatingTopKSoftmax) X(aclnnMoeGatingTopK) X(aclnnMoeInitRoutingV2) X(aclnnGroupedMatmulV4) \
+    X(aclnnGroupedMatmulV5) X(aclnnGroupedMatmulSwigluQuant) X(aclnnMoeFinalizeRoutingV2)
 
 ASC_OPERATORS(ASC_LAUNCH)
 

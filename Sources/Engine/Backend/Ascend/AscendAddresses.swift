@@ -76,7 +76,7 @@ struct AscendAddresses {
     }
 }
 
-/// The KV pool: per layer its keys, then its values, each (block, position, head, element).
+/// The KV pool: per layer its keys, then its values, each (block, position, head, element); or latents, then rotated keys.
 struct AscendCacheShape: Sendable, Equatable {
     /// Blocks, with those at the end that take what rows of padding write.
     let blockCount: Int
@@ -86,6 +86,8 @@ struct AscendCacheShape: Sendable, Equatable {
     let byteCount: Int
     /// The first slot that no sequence owns.
     let spareSlot: Int
+    /// Bytes of a layer's keys, and of all of it.
+    private let keyByteCount: Int
     private let layerByteCount: Int
 
     /// - Parameters:
@@ -102,20 +104,32 @@ struct AscendCacheShape: Sendable, Equatable {
                 "a KV cache of \(blockCount) blocks of \(blockSize) tokens; the NPU back end needs at least one block, "
                     + "and a multiple of 16 tokens up to 128")
         }
+        guard model.latentAttention == nil || blockSize == 16 || blockSize == 128 else {
+            throw EngineError(
+                .backend, "KV blocks of \(blockSize) tokens; latents lie in blocks of 16 or of 128 in an NPU's memory")
+        }
         let spares = (paddingRows + blockSize - 1) / blockSize + 1
         (self.blockCount, self.blockSize) = (blockCount + spares, blockSize)
         spareSlot = blockCount * blockSize
         var layout = AscendArenaLayout()
-        layerByteCount =
-            try layout.reserve(element, self.blockCount, blockSize, model.keyValueLength)
-            + layout.byteCount
-        let (bytes, overflow) = layerByteCount.multipliedReportingOverflow(by: 2 * model.layerCount)
+        let elements = model.cachedElements
+        _ = try layout.reserve(element, self.blockCount, blockSize, elements.keys)
+        keyByteCount = try layout.reserve(element, self.blockCount, blockSize, elements.values)
+        layerByteCount = layout.byteCount
+        let (bytes, overflow) = layerByteCount.multipliedReportingOverflow(by: model.layerCount)
         guard !overflow, self.blockCount * blockSize <= Int(Int32.max) else {
             throw EngineError(.insufficientMemory, "a KV cache of \(blockCount) blocks exceeds what can be addressed")
         }
         byteCount = bytes
     }
 
-    func offset(ofKeys layer: Int) -> Int { 2 * layer * layerByteCount }
-    func offset(ofValues layer: Int) -> Int { (2 * layer + 1) * layerByteCount }
+    func offset(ofKeys layer: Int) -> Int { layer * layerByteCount }
+    func offset(ofValues layer: Int) -> Int { layer * layerByteCount + keyByteCount }
+}
+
+extension ModelConfiguration {
+    /// Elements of one token in the cache of a layer: of keys and of values, or of its latent and its rotated key.
+    var cachedElements: (keys: Int, values: Int) {
+        latentAttention.map { ($0.keyValueRank, rotaryDimension) } ?? (keyValueLength, keyValueLength)
+    }
 }

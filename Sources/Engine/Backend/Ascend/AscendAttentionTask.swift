@@ -50,7 +50,8 @@ final class AscendAttentionTask {
     init(_ call: AscendAttention, _ addresses: AscendAddresses, _ size: AscendStepSize) throws(AscendError) {
         self.call = call
         blockSize = Int64(addresses.cache.blockSize)
-        for tensor in [call.query, call.mask, call.blockTables, call.out] {
+        let latents = call.latents.map { [$0.query, $0.keyCache] } ?? []
+        for tensor in [call.query, call.mask, call.blockTables, call.out] + latents {
             tensors.append(try addresses.object(tensor, size))
         }
         for tensor in [call.keyCache, call.valueCache] { lists.append(try addresses.list(tensor, size)) }
@@ -66,6 +67,7 @@ final class AscendAttentionTask {
     ///
     /// - Throws: what the operator or the runtime returned.
     func launch(_ lengths: AscendLengths, _ operators: AscendOperators) throws(AscendError) {
+        guard call.latents == nil else { return try launchOverLatents(lengths, operators) }
         let table = AscendLibraries.shared.operators
         let (query, mask, blocks, out) = (tensors[0], tensors[1], tensors[2], tensors[3])
         let (keys, values) = (lists[0], lists[1])
@@ -79,6 +81,25 @@ final class AscendAttentionTask {
                 nil, nil, nil, nil, blocks, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil,
                 Int64(call.headCount), call.scale, everything, everything, Self.layout, Int64(call.keyValueHeadCount),
                 Self.rightDownCausal, 0, blockSize, 0, false, 0, 0, out, nil, $1, $2)
+        }
+    }
+
+    /// The same with queries and keys of two parts, latents being keys and values.
+    private func launchOverLatents(_ lengths: AscendLengths, _ operators: AscendOperators) throws(AscendError) {
+        let table = AscendLibraries.shared.operators
+        let (query, mask, blocks, out) = (tensors[0], tensors[1], tensors[2], tensors[3])
+        let (rotatedQuery, rotatedKeys) = (tensors[4], tensors[5])
+        let (keys, values) = (lists[0], lists[1])
+        let everything = Int64(Int32.max)
+        try operators.run(
+            "aclnnFusedInferAttentionScoreV4", table.aclnnFusedInferAttentionScoreV4GetWorkspaceSize,
+            table.aclnnFusedInferAttentionScoreV4
+        ) {
+            $0(
+                query, keys, values, nil, mask, lengths.rowEnds.object, lengths.contextLengths.object, nil, nil, nil,
+                nil, nil, nil, nil, blocks, nil, nil, nil, nil, nil, nil, nil, nil, nil, rotatedQuery, rotatedKeys, nil,
+                nil, nil, Int64(call.headCount), call.scale, everything, everything, Self.layout,
+                Int64(call.keyValueHeadCount), Self.rightDownCausal, 0, blockSize, 0, false, 0, 0, 0, out, nil, $1, $2)
         }
     }
 

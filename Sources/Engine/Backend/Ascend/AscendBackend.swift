@@ -61,7 +61,8 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
             AscendTiledForms(tiling, deviceName: chip.name), notice: notice,
             share: { (forms) throws(EngineError) in try Self.shares(of: checkpoint, dataType, division, chip, forms) },
             setUp: { (shares) throws(EngineError) in
-                try AscendGroup(
+                try AscendRequirements.check(shares[0].program, has: AscendLibraries.shared.hasOperator)
+                return try AscendGroup(
                     firstDevice: first, shares, devices, largestBatch: largestBatch, notice: notice, progress: progress)
             })
         do throws(EngineError) {
@@ -111,12 +112,27 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
 
     /// Fails if the model is not one that NPUs run, divided so; no device is needed to know.
     ///
-    /// - Parameter chip: its name, as `chip` has it; nil for one of an Atlas A2.
+    /// - Parameters:
+    ///   - chip: its name, as `chip` has it; nil for one of an Atlas A2.
+    ///   - isOnThisMachine: whether this machine's CANN must have the operators too.
     /// - Throws: `EngineError.unsupportedModel` with what it is and what to use instead; `invalidModel`.
     public static func check(
-        _ checkpoint: any Checkpoint, dataType: DataType = .auto, division: AscendDivision = .none, chip: String? = nil
+        _ checkpoint: any Checkpoint, dataType: DataType = .auto, division: AscendDivision = .none, chip: String? = nil,
+        isOnThisMachine: Bool = false
     ) throws(EngineError) {
-        _ = try shares(of: checkpoint, dataType, division, AscendChip(name: chip ?? AscendChip.standard), .none)
+        try check(
+            checkpoint, dataType: dataType, division: division, chip: chip,
+            has: { !isOnThisMachine || AscendLibraries.shared.hasOperator($0) })
+    }
+
+    /// The same where CANN has those operators, by their names without prefix, for which `has` says so.
+    package static func check(
+        _ checkpoint: any Checkpoint, dataType: DataType = .auto, division: AscendDivision = .none, chip: String? = nil,
+        has: (String) -> Bool
+    ) throws(EngineError) {
+        let chip = AscendChip(name: chip ?? AscendChip.standard)
+        let shares = try shares(of: checkpoint, dataType, division, chip, .none)
+        try AscendRequirements.check(shares[0].program, has: has)
     }
 
     /// The name of this machine's NPU, as the runtime gives it; nil where there is none that tells.
@@ -174,7 +190,8 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
 
     /// Bytes of KV cache that one token takes on each device.
     public var keyValueBytesPerToken: Int {
-        2 * model.layerCount * shares[0].model.keyValueLength * element.byteCount
+        let elements = shares[0].model.cachedElements
+        return model.layerCount * (elements.keys + elements.values) * element.byteCount
     }
 
     /// What the weights leave of each device's memory, less a tenth for what steps need.

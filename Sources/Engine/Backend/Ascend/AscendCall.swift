@@ -2,7 +2,9 @@
 enum AscendCall: Sendable {
     /// out[i] = source[indices[i]]
     case indexSelect(source: AscendTensor, indices: AscendTensor, out: AscendTensor)
-    case rmsNorm(x: AscendTensor, gamma: AscendTensor, y: AscendTensor, inverseDeviation: AscendTensor)
+    /// Epsilon is the model's if nil.
+    case rmsNorm(
+        x: AscendTensor, gamma: AscendTensor, y: AscendTensor, inverseDeviation: AscendTensor, epsilon: Float? = nil)
     /// sum = x1 + x2, y = norm of it.
     case addRmsNorm(
         x1: AscendTensor, x2: AscendTensor, gamma: AscendTensor, y: AscendTensor, inverseDeviation: AscendTensor,
@@ -16,6 +18,8 @@ enum AscendCall: Sendable {
         x1: AscendTensor, x2: AscendTensor, gamma: AscendTensor, scales: AscendTensor, offsets: AscendTensor,
         y: AscendTensor, unused: AscendTensor, sum: AscendTensor)
     case matmul(x: AscendTensor, weight: AscendTensor, y: AscendTensor)
+    /// y[i] = x[i] · weight[i]
+    case batchMatmul(x: AscendTensor, weight: AscendTensor, y: AscendTensor)
     /// x += other
     case inplaceAdd(x: AscendTensor, other: AscendTensor)
     case inplaceCopy(target: AscendTensor, source: AscendTensor)
@@ -51,11 +55,12 @@ enum AscendCall: Sendable {
         case .addRmsNormDynamicQuant: .addRmsNormDynamicQuant
         case .addRmsNormQuant: .addRmsNormQuant
         case .matmul: .matmul
+        case .batchMatmul: .batchMatmul
         case .inplaceAdd: .inplaceAdd
         case .inplaceCopy: .inplaceCopy
         case .rotaryPositionEmbedding: .rotaryPositionEmbedding
         case .storeKeyValue: .storeKeyValue
-        case .attention: .attention
+        case .attention(let attention): attention.latents == nil ? .attention : .latentAttention
         case .argMax: .argMax
         case .topK: .topK
         case .swiGlu: .swiGlu
@@ -82,8 +87,8 @@ enum AscendCollective: Sendable {
 enum AscendOperator: CaseIterable {
     case indexSelect, rmsNorm, addRmsNorm, addRmsNormDynamicQuant, addRmsNormQuant, matmul, inplaceAdd,
         inplaceCopy, rotaryPositionEmbedding, storeKeyValue, attention, argMax, topK, swiGlu,
-        dynamicQuant, ascendQuant, quantMatmul,
-        cast, moeGatingTopKSoftmax, softmax, moeInitRouting, groupedMatmul, inplaceZero, sigmoid, mul,
+        dynamicQuant, ascendQuant, quantMatmul, batchMatmul, latentAttention,
+        cast, moeGatingTopKSoftmax, moeGatingTopK, softmax, moeInitRouting, groupedMatmul, inplaceZero, sigmoid, mul,
         moeFinalizeRouting
 
     /// What does not work without it, for people; nil if nothing does.
@@ -92,10 +97,15 @@ enum AscendOperator: CaseIterable {
         case .cast, .moeGatingTopKSoftmax, .softmax, .moeInitRouting, .groupedMatmul, .inplaceZero, .sigmoid, .mul,
             .moeFinalizeRouting:
             "models with experts do not run"
+        case .batchMatmul, .latentAttention: "models with attention over latents do not run"
+        case .moeGatingTopK: "models whose experts are chosen by groups or sigmoids do not run"
         case .topK: "models with experts do not run, and of rows that sample all logits are copied"
         default: nil
         }
     }
+
+    /// The release of CANN without which it is not there; nil for what all have.
+    var firstRelease: String? { self == .moeGatingTopK || self == .latentAttention ? "CANN 8.5" : nil }
 
     /// Their names in the library without the prefix, of which the first that is there is called.
     var names: [String] {
@@ -117,8 +127,11 @@ enum AscendOperator: CaseIterable {
         case .dynamicQuant: ["DynamicQuant"]
         case .ascendQuant: ["AscendQuant"]
         case .quantMatmul: ["QuantMatmulV5", "QuantMatmulV4"]
+        case .batchMatmul: ["BatchMatMul"]
+        case .latentAttention: ["FusedInferAttentionScoreV4"]
         case .cast: ["Cast"]
         case .moeGatingTopKSoftmax: ["MoeGatingTopKSoftmax"]
+        case .moeGatingTopK: ["MoeGatingTopK"]
         case .softmax: ["Softmax"]
         case .moeInitRouting: ["MoeInitRoutingV2"]
         case .groupedMatmul: ["GroupedMatmulV5", "GroupedMatmulV4"]
@@ -142,4 +155,13 @@ struct AscendAttention: Sendable {
     let headCount: Int
     let keyValueHeadCount: Int
     let scale: Double
+    /// What of queries and keys is rotated, where keys are latents, which are values too; nil for others.
+    var latents: Latents?
+
+    struct Latents: Sendable {
+        /// (rows, heads, elements)
+        let query: AscendTensor
+        /// (blocks, positions, elements)
+        let keyCache: AscendTensor
+    }
 }

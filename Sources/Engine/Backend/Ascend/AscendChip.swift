@@ -91,6 +91,7 @@ struct AscendChip: Sendable, Equatable {
         }
         let heads = model.headDimension
         let refusals: [(Bool, String)] = [
+            (model.latentAttention != nil, "attention over latents"),
             (model.mixture != nil, "experts"),
             (
                 heads % 32 != 0 || heads > 128,

@@ -4,6 +4,10 @@ enum AscendExpertCall: Sendable {
     case cast(x: AscendTensor, y: AscendTensor)
     /// The largest shares of a softmax over all experts, the best first, and whose they are.
     case gating(scores: AscendTensor, weights: AscendTensor, chosen: AscendTensor, unused: AscendTensor)
+    /// The best experts by a rule, the best first, and their weights; of the bias, which is for choosing alone, one each.
+    case ruledGating(
+        AscendGating, scores: AscendTensor, bias: AscendTensor?, weights: AscendTensor, chosen: AscendTensor,
+        unused: AscendTensor)
     case softmax(x: AscendTensor, y: AscendTensor)
     /// Copies each row once for each of its experts, sorted by expert: where choices went, and how many each expert has.
     case initRouting(
@@ -26,6 +30,7 @@ enum AscendExpertCall: Sendable {
         switch self {
         case .cast: .cast
         case .gating: .moeGatingTopKSoftmax
+        case .ruledGating: .moeGatingTopK
         case .softmax: .softmax
         case .initRouting: .moeInitRouting
         case .groupedMatmul: .groupedMatmul

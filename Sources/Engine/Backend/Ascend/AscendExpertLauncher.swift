@@ -10,6 +10,8 @@ extension AscendLauncher {
         case .cast(let x, let y): try launchCast(x, y)
         case .gating(let scores, let weights, let chosen, let unused):
             try launchGating(scores, weights, chosen, unused)
+        case .ruledGating(let rule, let scores, let bias, let weights, let chosen, let unused):
+            try launchGating(rule, scores, bias, weights, chosen, unused)
         case .softmax(let x, let y): try launchSoftmax(x, y)
         case .initRouting(let x, let chosen, let expanded, let places, let counts):
             try launchInitRouting(x, chosen, expanded, places, counts)
@@ -43,6 +45,26 @@ extension AscendLauncher {
             "aclnnMoeGatingTopKSoftmax", table.aclnnMoeGatingTopKSoftmaxGetWorkspaceSize,
             table.aclnnMoeGatingTopKSoftmax
         ) { $0(scores, nil, count, weights, chosen, unused, $1, $2) }
+    }
+
+    private mutating func launchGating(
+        _ rule: AscendGating, _ scores: AscendTensor, _ bias: AscendTensor?, _ weights: AscendTensor,
+        _ chosen: AscendTensor, _ unused: AscendTensor
+    ) throws(AscendError) {
+        let count = addresses.length(of: weights.shape[1], size)
+        let scores: OpaquePointer = try make(scores)
+        let bias: OpaquePointer? = try make(bias)
+        let (weights, chosen, unused) = (try make(weights), try make(chosen), try make(unused))
+        // Weights of a softmax are not divided by their sum.
+        let (groupScore, norm, renorm): (Int64, Int64, Int64) = (rule.sumsBestTwo ? 1 : 0, rule.isSigmoid ? 1 : 0, 0)
+        let table = libraries.operators
+        try operators.run(
+            "aclnnMoeGatingTopK", table.aclnnMoeGatingTopKGetWorkspaceSize, table.aclnnMoeGatingTopK
+        ) {
+            $0(
+                scores, bias, count, Int64(rule.keptGroups), Int64(rule.groups), groupScore, renorm, norm, false,
+                rule.scale, AscendGating.epsilon, weights, chosen, unused, $1, $2)
+        }
     }
 
     private mutating func launchSoftmax(_ x: AscendTensor, _ y: AscendTensor) throws(AscendError) {

@@ -7,6 +7,14 @@ extension AscendWeights {
         let scale: AscendTensor?
     }
 
+    /// What is added to the scores of a layer's experts for choosing, exactly as the file has it: (experts).
+    ///
+    /// - Throws: as `Checkpoint.tensor`.
+    mutating func expertBias(_ layer: Int) throws(EngineError) -> AscendTensor {
+        let part = try part(.layer(layer, .routerCorrection))
+        return try vector("\(part.role)", .tensors([part]), .float32, count: part.columns.count)
+    }
+
     /// Matrices of all experts of a layer that the rank has.
     ///
     /// - Throws: `EngineError.unsupportedModel` for experts that are quantized differently, or whose inputs have a fixed

@@ -9,7 +9,7 @@ extension AscendProgram {
     ) throws(EngineError) -> AscendTensor {
         let count = mixture.expertsPerToken
         let scores = try addRouter(layer, mixture, normed, &weights)
-        let (chosen, shares) = mixture.normalizesWeights ? chooseNormalized(scores, count) : choose(scores, count)
+        let (chosen, shares) = try choose(layer, mixture, scores, &weights)
 
         let expanded = use(.expanded, model.embeddingLength, .rowsTimes(count))
         let places = list(.expandedPlaces, .rowsTimes(count), room: count)
@@ -49,6 +49,23 @@ extension AscendProgram {
         let scores = use(.scores, mixture.expertCount)
         append(.cast(x: routes, y: scores))
         return scores
+    }
+
+    /// Each row's experts and what their results are multiplied by.
+    private mutating func choose(
+        _ layer: Int, _ mixture: ModelConfiguration.Mixture, _ scores: AscendTensor, _ weights: inout AscendWeights
+    ) throws(EngineError) -> (AscendTensor, weights: AscendTensor) {
+        let count = mixture.expertsPerToken
+        guard let rule = AscendGating(mixture) else {
+            return mixture.normalizesWeights ? chooseNormalized(scores, count) : choose(scores, count)
+        }
+        let bias = mixture.hasCorrectionBias ? try weights.expertBias(layer) : nil
+        let (chosen, shares) = (use(.chosen, count), use(.expertWeights, count))
+        append(
+            .ruledGating(
+                rule, scores: scores, bias: bias, weights: shares, chosen: chosen,
+                unused: use(.unusedScores, mixture.expertCount)))
+        return (chosen, shares)
     }
 
     /// Weights are shares among all experts.

@@ -54,7 +54,8 @@ struct AscendLauncher {
     private mutating func enqueue(_ call: AscendCall) throws(AscendError) {
         switch call {
         case .indexSelect(let source, let indices, let out): try launchIndexSelect(source, indices, out)
-        case .rmsNorm(let x, let gamma, let y, let deviation): try launchNorm(x, gamma, y, deviation)
+        case .rmsNorm(let x, let gamma, let y, let deviation, let epsilon):
+            try launchNorm(x, gamma, y, deviation, epsilon.map { Double($0) } ?? self.epsilon)
         case .addRmsNorm(let x1, let x2, let gamma, let y, let deviation, let sum):
             try launchAddNorm(x1, x2, gamma, y, deviation, sum)
         case .addRmsNormDynamicQuant(let x1, let x2, let gamma, let y, let scale, let sum):
@@ -62,6 +63,7 @@ struct AscendLauncher {
         case .addRmsNormQuant(let x1, let x2, let gamma, let scales, let offsets, let y, let unused, let sum):
             try launchAddNormQuant(x1, x2, gamma, scales, offsets, y, unused, sum)
         case .matmul(let x, let weight, let y): try launchMatmul(x, weight, y)
+        case .batchMatmul(let x, let weight, let y): try launchBatchMatmul(x, weight, y)
         case .inplaceAdd(let x, let other): try launchAdd(x, other)
         case .inplaceCopy(let target, let source): try launchCopy(target, source)
         case .rotaryPositionEmbedding(let x, let cosines, let sines, let y):
@@ -140,7 +142,7 @@ struct AscendLauncher {
     }
 
     private mutating func launchNorm(
-        _ x: AscendTensor, _ gamma: AscendTensor, _ y: AscendTensor, _ deviation: AscendTensor
+        _ x: AscendTensor, _ gamma: AscendTensor, _ y: AscendTensor, _ deviation: AscendTensor, _ epsilon: Double
     ) throws(AscendError) {
         let (x, gamma, y, deviation) = (try make(x), try make(gamma), try make(y), try make(deviation))
         let table = libraries.operators
@@ -203,6 +205,16 @@ struct AscendLauncher {
             ) { $0(x, weight, y, 0, $1, $2) }
         }
         try operators.run("aclnnMm", table.aclnnMmGetWorkspaceSize, table.aclnnMm) { $0(x, weight, y, 0, $1, $2) }
+    }
+
+    private mutating func launchBatchMatmul(
+        _ x: AscendTensor, _ weight: AscendTensor, _ y: AscendTensor
+    ) throws(AscendError) {
+        let (x, weight, y) = (try make(x), try make(weight), try make(y))
+        let table = libraries.operators
+        try operators.run("aclnnBatchMatMul", table.aclnnBatchMatMulGetWorkspaceSize, table.aclnnBatchMatMul) {
+            $0(x, weight, y, 0, $1, $2)
+        }
     }
 
     private mutating func launchAdd(_ x: AscendTensor, _ other: AscendTensor) throws(AscendError) {

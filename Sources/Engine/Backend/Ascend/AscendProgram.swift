@@ -67,7 +67,7 @@ struct AscendProgram: Sendable {
         if scatters { tokens.part = rank.index }
         trunk.append(.indexSelect(source: embedding, indices: tokens, out: residual))
         for (table, rows) in [(tables.cosines, AscendActivation.cosines), (tables.sines, .sines)] {
-            let out = use(rows, model.headDimension)
+            let out = use(rows, model.rotaryDimension)
             trunk.append(.indexSelect(source: table, indices: input(.positions, .rows), out: out))
         }
         var stream = Stream(
@@ -109,11 +109,22 @@ struct AscendProgram: Sendable {
         _ layer: Int, _ stream: inout Stream, _ mask: AscendTensor, _ weights: inout AscendWeights
     ) throws(EngineError) {
         let attentionNorm = try weights.norm(.layer(layer, .attentionNorm))
-        let queryKeyValue = try weights.linear(
-            layer, [(.query, .queryBias), (.key, .keyBias), (.value, .valueBias)], followsSum: stream.added != nil)
+        let queryKeyValue =
+            if let shape = model.latentAttention {
+                try weights.latents(layer, shape, followsSum: stream.added != nil)
+            } else {
+                try weights.linear(
+                    layer, [(.query, .queryBias), (.key, .keyBias), (.value, .valueBias)],
+                    followsSum: stream.added != nil)
+            }
         let product = use(.queryKeyValue, queryKeyValue.outputs)
         multiply(&stream, normalizedBy: attentionNorm, queryKeyValue, into: product)
-        let attended = try addAttention(layer, product, mask, &weights)
+        let attended =
+            if let shape = model.latentAttention {
+                try addLatentAttention(layer, shape, product, width: queryKeyValue.outputs, mask, &weights)
+            } else {
+                try addAttention(layer, product, mask, &weights)
+            }
         let attentionOutput = try weights.linear(layer, [(.attentionOutput, .attentionOutputBias)])
         let attention = use(.added, model.embeddingLength)
         multiply(attended, attentionOutput, into: attention)
@@ -171,8 +182,8 @@ struct AscendProgram: Sendable {
         let value = use(.value, heads: keyHeads)
         trunk.append(.inplaceCopy(target: value, source: values))
 
-        let keyCache = cache(.keys(layer))
-        let valueCache = cache(.values(layer))
+        let keyCache = cache(.keys(layer), keyHeads, dimension)
+        let valueCache = cache(.values(layer), keyHeads, dimension)
         trunk.append(
             .storeKeyValue(
                 key: key, value: value, keyCache: keyCache, valueCache: valueCache, slots: input(.slots, .rows)))
@@ -182,9 +193,8 @@ struct AscendProgram: Sendable {
             .attention(
                 AscendAttention(
                     layer: layer, query: query, keyCache: keyCache.reshaped(joined),
-                    valueCache: valueCache.reshaped(joined),
-                    blockTables: AscendTensor(.input(.blockTables), .int32, [.sequences, .blockTableStride]),
-                    mask: mask, out: attended, headCount: heads, keyValueHeadCount: keyHeads,
+                    valueCache: valueCache.reshaped(joined), blockTables: blockTables, mask: mask,
+                    out: attended, headCount: heads, keyValueHeadCount: keyHeads,
                     scale: Double(model.attentionScale))))
         return attended.reshaped([.rows, .fixed(model.queryLength)])
     }
@@ -205,12 +215,17 @@ struct AscendProgram: Sendable {
                         .activation(.inverseDeviation), .float32, [.rows, .fixed(count), 1])))
         }
         let y = use(target, heads: count)
-        let angles: [AscendExtent] = [.rows, 1, .fixed(model.headDimension)]
+        rotate(x, into: y)
+        return y
+    }
+
+    /// y = x turned by the positions of its rows
+    mutating func rotate(_ x: AscendTensor, into y: AscendTensor) {
+        let angles: [AscendExtent] = [.rows, 1, .fixed(model.rotaryDimension)]
         trunk.append(
             .rotaryPositionEmbedding(
-                x: x, cosines: use(.cosines, model.headDimension).reshaped(angles),
-                sines: use(.sines, model.headDimension).reshaped(angles), y: y))
-        return y
+                x: x, cosines: use(.cosines, model.rotaryDimension).reshaped(angles),
+                sines: use(.sines, model.rotaryDimension).reshaped(angles), y: y))
     }
 
     private mutating func addHead(_ normed: AscendTensor, _ output: AscendWeights.Linear) {
@@ -334,7 +349,7 @@ struct AscendProgram: Sendable {
 
     // MARK: - Tensors
 
-    private mutating func reserve(_ activation: AscendActivation, _ width: Int) {
+    mutating func reserve(_ activation: AscendActivation, _ width: Int) {
         widths[activation.rawValue] = max(widths[activation.rawValue], width)
     }
 
@@ -351,14 +366,16 @@ struct AscendProgram: Sendable {
             .reshaped([.rows, .fixed(heads), .fixed(model.headDimension)])
     }
 
-    private func input(_ input: AscendInput, _ count: AscendExtent) -> AscendTensor {
+    func input(_ input: AscendInput, _ count: AscendExtent) -> AscendTensor {
         AscendTensor(.input(input), .int32, [count])
     }
 
-    private func cache(_ place: AscendPlace) -> AscendTensor {
-        AscendTensor(
-            place, element,
-            [.blocks, .blockSize, .fixed(model.keyValueHeadCount), .fixed(model.headDimension)])
+    var blockTables: AscendTensor {
+        AscendTensor(.input(.blockTables), .int32, [.sequences, .blockTableStride])
+    }
+
+    func cache(_ place: AscendPlace, _ heads: Int, _ dimension: Int) -> AscendTensor {
+        AscendTensor(place, element, [.blocks, .blockSize, .fixed(heads), .fixed(dimension)])
     }
 }
 
@@ -378,7 +395,8 @@ extension AscendActivation {
         case .quants, .ownQuants: .int8
         case .likeliest, .chosen, .ownChoices, .unusedRows, .expandedPlaces, .expertCounts: .int32
         case .bestPlaces, .groups, .candidateTokens: .int64
-        case .quantScales, .ownQuantScales, .inverseDeviation, .ownDeviation, .scores, .bestScores, .expertWeights:
+        case .quantScales, .ownQuantScales, .inverseDeviation, .ownDeviation, .scores, .bestScores, .expertWeights,
+            .unusedScores:
             .float32
         default: element
         }

@@ -118,7 +118,8 @@ extension TensorRole {
         case .expert(_, _, let role): .expert(isBehind: role == .down)
         case .layer(_, let role):
             switch role {
-            case .query, .queryBias, .gate, .up, .gateBias, .upBias, .sharedGate, .sharedUp: .outputs
+            case .query, .queryBias, .keyValueExpansion, .gate, .up, .gateBias, .upBias, .sharedGate, .sharedUp:
+                .outputs
             case .key, .value, .keyBias, .valueBias: .keyValueOutputs
             case .attentionOutput, .down, .sharedDown: .inputs
             case .attentionOutputBias, .downBias: .once

@@ -83,6 +83,9 @@ enum AscendActivation: Int, Sendable, CaseIterable {
     case queryKeyValue
     case normedQuery, normedKey
     case query, key, value
+    /// Of attention over latents: what queries are made of, they themselves, their rotated parts, what one product for each
+    /// head yields, head after head, and what attention yields.
+    case queryLatent, projectedQuery, rotatedQuery, byHeads, attendedLatents
     case attended
     /// What attention or the feed-forward block adds to the residual stream.
     case added
@@ -93,7 +96,7 @@ enum AscendActivation: Int, Sendable, CaseIterable {
     /// The scores of each row's experts and where they are among all.
     case bestScores, bestPlaces
     /// Each row's experts, what their results are multiplied by, and numbers of which nobody has a use.
-    case chosen, expertWeights, unusedRows
+    case chosen, expertWeights, unusedRows, unusedScores
     /// Each row's experts by their numbers on the rank.
     case ownChoices
     /// Rows once for each of their experts, sorted by expert, and where each of a row's choices is.
@@ -144,12 +147,35 @@ struct AscendTensor: Sendable, Equatable {
         (self.place, self.element, self.shape) = (place, element, shape)
     }
 
-    /// Some columns of rows that are `width` long, taken as heads.
-    func heads(_ count: Int, of dimension: Int, from column: Int, width: Int) -> AscendTensor {
+    /// Some columns of rows that are `width` long, taken as heads that begin `distance` columns apart; side by side if nil.
+    func heads(
+        _ count: Int, of dimension: Int, from column: Int, width: Int, distance: Int? = nil
+    ) -> AscendTensor {
         var view = self
         view.shape = [shape[0], .fixed(count), .fixed(dimension)]
-        view.strides = [width, dimension, 1]
+        view.strides = [width, distance ?? dimension, 1]
         view.offset = column
+        return view
+    }
+
+    /// Some columns of rows that are `width` long.
+    func columns(_ range: Range<Int>, width: Int) -> AscendTensor {
+        var view = self
+        view.shape = [shape[0], .fixed(range.count)]
+        view.strides = [width, 1]
+        view.offset = range.lowerBound
+        return view
+    }
+
+    /// Heads of rows as rows of heads: the view (heads, rows, elements) of (rows, heads, elements).
+    var byHeads: AscendTensor {
+        guard case .fixed(let heads) = shape[1], case .fixed(let elements) = shape[2] else {
+            preconditionFailure("heads have sizes")
+        }
+        let own = strides ?? [heads * elements, elements, 1]
+        var view = self
+        view.shape = [shape[1], shape[0], shape[2]]
+        view.strides = [own[1], own[0], own[2]]
         return view
     }
 

@@ -164,7 +164,7 @@ struct AscendWeights: Sendable {
 
     /// Cosines and sines of every position, by which rows are looked up.
     mutating func rotaryTables() throws(EngineError) -> (cosines: AscendTensor, sines: AscendTensor) {
-        let (rows, columns) = (model.contextLength, model.headDimension)
+        let (rows, columns) = (model.contextLength, model.rotaryDimension)
         return (
             try add("cosines", .cosines, element, rows: rows, columns: columns),
             try add("sines", .sines, element, rows: rows, columns: columns)

@@ -15,6 +15,8 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
     /// What queries and the weights of values are rounded to.
     private let attentionType: TensorType
     private let rounded: ReferenceRounding
+    /// Of the elements of a query and a key, and of a value, as they meet in attention.
+    private let attended: ReferenceAttention
     private let division: AscendDivision
     private var faults: [StepResult.Fault] = []
     private var hiddenStates: [Float] = []
@@ -26,8 +28,8 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
     ///   - keyValueDataType: of keys and values, if not that.
     ///   - adapters: what plans may add to the model, in their order.
     ///   - activationType: what the results of every operator of a device are rounded to, and with them all weights that
-    ///     are no integers: norms, biases, angles and block formats too. The oracle of a device that keeps them so; adapters
-    ///     and latent attention are not for it.
+    ///     are no integers: norms, biases, angles and block formats too. The oracle of a device that keeps them so, and that
+    ///     takes queries to latents, not latents to keys and values; adapters are not for it.
     ///   - division: how devices share the model: sums that they divide are formed as they do it, each over its own inputs,
     ///     rounded, and then added up in their order.
     /// - Throws: `EngineError.invalidModel` when a tensor is missing, or holds a float that is not finite.
@@ -48,7 +50,8 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
         attentionType = isNarrow && activationType == .f32 ? .bf16 : .f32
         rotary = ReferenceRotary(model.rotaryFrequencies(windowed: false), layout: model.rotaryLayout, rounded)
         windowRotary = ReferenceRotary(model.rotaryFrequencies(windowed: true), layout: model.rotaryLayout, rounded)
-        cache = ReferenceKeyValueCache(model, type: keyValueType, slotCount: 0, blockSize: 1)
+        attended = ReferenceAttention(model, overLatents: activationType != .f32)
+        cache = ReferenceKeyValueCache(model, attended, type: keyValueType, slotCount: 0, blockSize: 1)
         sampler = Sampler(vocabularySize: model.vocabularySize)
     }
 
@@ -56,13 +59,13 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
     package let adapterCount: Int
 
     package var keyValueBytesPerToken: Int {
-        model.layerCount * model.keyValueHeadCount * (model.headDimension + model.valueDimension)
+        model.layerCount * attended.heads * (attended.keyDimension + attended.valueDimension)
             * MemoryLayout<Float>.stride
     }
 
     package func allocateKeyValueCache(blockCount: Int, blockSize: Int) throws(EngineError) {
         cache = ReferenceKeyValueCache(
-            model, type: keyValueType, slotCount: blockCount * blockSize, blockSize: blockSize)
+            model, attended, type: keyValueType, slotCount: blockCount * blockSize, blockSize: blockSize)
     }
 
     package func execute(_ plan: borrowing StepPlan, into result: inout StepResult) throws(EngineError) {
@@ -111,9 +114,10 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
             let place = Place(
                 row: row, layer: index, position: position, slot: slot, blocks: blocks, adapter: adapter)
             // Behind a sum, integers are made of the norm in the same operator.
-            let attended = attend(
-                layer, norm(residual, layer.attentionNorm, isFused: layer.query.isQuantizedWithNorm), at: place)
-            var y = layer.attentionOutput(attended, adapter: adapter)
+            let first = layer.latent?.query ?? layer.query
+            let mixed = attend(
+                layer, norm(residual, layer.attentionNorm, isFused: first.isQuantizedWithNorm), at: place)
+            var y = layer.attentionOutput(mixed, adapter: adapter)
             if let weight = layer.attentionPostNorm { y = norm(y, weight) }
             residual = sum(y, residual)
 
@@ -156,9 +160,9 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
         let query = storeAndQuery(layer, x, at: place).map(attentionType.rounded)
         let window = model.layers[place.layer].attentionWindow ?? .max
         let seen = max(0, place.position - (window - 1))...place.position
-        return (0..<model.headCount).flatMap { head in
-            let own = query[head * model.headDimension..<(head + 1) * model.headDimension]
-            let keyValueHead = head / (model.headCount / model.keyValueHeadCount)
+        let mixed = (0..<model.headCount).flatMap { head in
+            let own = query[head * attended.keyDimension..<(head + 1) * attended.keyDimension]
+            let keyValueHead = head / (model.headCount / attended.heads)
             var scores = seen.map { past in
                 let slot = cache.slot(past, place.blocks)
                 let key = cache.key(layer: place.layer, slot: slot, head: keyValueHead)
@@ -168,7 +172,7 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
             }
             // Of integers, weights are rounded once, with the scales of values.
             let sum = exponentials(&scores, as: keyValueType == .i8 ? .f32 : attentionType)
-            var mixed = [Float](repeating: 0, count: model.valueDimension)
+            var mixed = [Float](repeating: 0, count: attended.valueDimension)
             for (past, weight) in zip(seen, scores) {
                 let slot = cache.slot(past, place.blocks)
                 let value = cache.value(layer: place.layer, slot: slot, head: keyValueHead)
@@ -177,6 +181,8 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
             }
             return mixed.map { rounded($0 / sum) }
         }
+        guard attended.isOverLatents, let latent = layer.latent else { return mixed }
+        return values(latent, ofLatents: mixed)
     }
 
     /// Writes the row's keys and values to the cache and returns its queries: (heads * headDimension).
@@ -196,9 +202,17 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
             return rotated(query, width: width)
         }
         let plain = width - model.rotaryDimension
-        let (key, value) = expand(latent, x) { rotated($0, width: model.rotaryDimension) }
+        let query = rotated(layer.query(compressed(x, latent)), width: width, offset: plain)
+        let (normed, shared) = latents(latent, x) { rotated($0, width: model.rotaryDimension) }
+        guard !attended.isOverLatents else {
+            store(key: normed + shared, value: normed, at: place)
+            return stride(from: 0, to: query.count, by: width).enumerated().flatMap { head, start in
+                latentQuery(latent, query[start..<start + plain], head) + query[start + plain..<start + width]
+            }
+        }
+        let (key, value) = expand(latent, normed, shared)
         store(key: key, value: value, at: place)
-        return rotated(layer.query(compressed(x, latent)), width: width, offset: plain)
+        return query
     }
 
     private func store(key: [Float], value: [Float], at place: Place) {
@@ -211,18 +225,47 @@ package final class ReferenceBackend: Backend, @unchecked Sendable {  // engine 
     /// What queries are projected from.
     private func compressed(_ x: [Float], _ latent: ReferenceLayer.Latent) -> [Float] {
         guard let query = latent.query, let weight = latent.queryNorm else { return x }
-        return rmsNorm(query(x), weight, epsilon: model.latentAttention?.normEpsilon ?? 0)
+        return rounded(rmsNorm(query(x), weight, epsilon: model.latentAttention?.normEpsilon ?? 0))
     }
 
-    /// The keys and values of all heads from the latent of the row `x`.
-    private func expand(
+    /// The latent of the row `x` and the rotated key beside it.
+    private func latents(
         _ latent: ReferenceLayer.Latent, _ x: [Float], rotated: ([Float]) -> [Float]
-    ) -> (key: [Float], value: [Float]) {
+    ) -> (latent: [Float], key: [Float]) {
         let compressed = latent.keyValue(x)
         let rank = latent.norm.count
         let normed = rmsNorm(
             Array(compressed[..<rank]), latent.norm, epsilon: model.latentAttention?.normEpsilon ?? 0)
-        let shared = rotated(Array(compressed[rank...]))
+        return (rounded(normed), rotated(Array(compressed[rank...])))
+    }
+
+    /// What of a head's query meets latents: through the matrix that would make keys of them, the other way round.
+    private func latentQuery(
+        _ latent: ReferenceLayer.Latent, _ query: ArraySlice<Float>, _ head: Int
+    ) -> [Float] {
+        var y = [Float](repeating: 0, count: latent.norm.count)
+        let first = head * (query.count + model.valueDimension)
+        for (index, x) in query.enumerated() {
+            for (column, weight) in latent.expansion.row(first + index).enumerated() { y[column] += x * weight }
+        }
+        return rounded(y)
+    }
+
+    /// Values of all heads from the latents that they attended to.
+    private func values(_ latent: ReferenceLayer.Latent, ofLatents mixed: [Float]) -> [Float] {
+        let (rank, plain) = (latent.norm.count, model.headDimension - model.rotaryDimension)
+        return (0..<model.headCount).flatMap { head in
+            let first = head * (plain + model.valueDimension) + plain
+            return (0..<model.valueDimension).map { element in
+                rounded(dot(mixed[head * rank..<(head + 1) * rank], latent.expansion.row(first + element)))
+            }
+        }
+    }
+
+    /// The keys and values of all heads.
+    private func expand(
+        _ latent: ReferenceLayer.Latent, _ normed: [Float], _ shared: [Float]
+    ) -> (key: [Float], value: [Float]) {
         let expanded = latent.expansion(normed)
         let plain = model.headDimension - model.rotaryDimension
         var key: [Float] = []

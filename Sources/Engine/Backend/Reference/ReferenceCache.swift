@@ -12,11 +12,11 @@ struct ReferenceKeyValueCache {
     private var keyScales: [Float]  // (layers, slots, heads); 1 for floats
     private var valueScales: [Float]  // (layers, slots, heads); 1 for floats
 
-    init(_ model: ModelConfiguration, type: TensorType, slotCount: Int, blockSize: Int) {
+    init(
+        _ model: ModelConfiguration, _ attended: ReferenceAttention, type: TensorType, slotCount: Int, blockSize: Int
+    ) {
         self.type = type
-        heads = model.keyValueHeadCount
-        keyDimension = model.headDimension
-        valueDimension = model.valueDimension
+        (heads, keyDimension, valueDimension) = (attended.heads, attended.keyDimension, attended.valueDimension)
         self.slotCount = slotCount
         self.blockSize = blockSize
         let rows = model.layerCount * slotCount * heads
@@ -62,5 +62,26 @@ struct ReferenceKeyValueCache {
     func value(layer: Int, slot: Int, head: Int) -> (elements: ArraySlice<Float>, scale: Float) {
         let row = (layer * slotCount + slot) * heads + head
         return (values[row * valueDimension..<(row + 1) * valueDimension], valueScales[row])
+    }
+}
+
+/// What queries meet in attention: keys and values of heads, or latents with a rotated key behind each.
+struct ReferenceAttention {
+    let isOverLatents: Bool
+    /// Heads of keys and values.
+    let heads: Int
+    let keyDimension: Int
+    let valueDimension: Int
+
+    /// - Parameter overLatents: whether latents, where there are some, stay what they are.
+    init(_ model: ModelConfiguration, overLatents: Bool) {
+        guard overLatents, let latents = model.latentAttention else {
+            isOverLatents = false
+            heads = model.keyValueHeadCount
+            (keyDimension, valueDimension) = (model.headDimension, model.valueDimension)
+            return
+        }
+        (isOverLatents, heads) = (true, 1)
+        (keyDimension, valueDimension) = (latents.keyValueRank + model.rotaryDimension, latents.keyValueRank)
     }
 }

@@ -90,9 +90,14 @@ struct ReferenceLayer {
         func norm(_ role: TensorRole.LayerRole) throws(EngineError) -> [Float]? {
             present.contains(.layer(index, role)) ? rounding(try checkpoint.norm(.layer(index, role))) : nil
         }
+        func correction() throws(EngineError) -> [Float]? {
+            guard present.contains(.layer(index, .routerCorrection)) else { return nil }
+            return try checkpoint.tensor(.layer(index, .routerCorrection)).dequantized()
+        }
         attentionNorm = rounding(try checkpoint.norm(.layer(index, .attentionNorm)))
         // In the first layer the residual stream is no sum yet.
-        query = try required(.query, bias: .queryBias, followsSum: index > 0)
+        query = try required(
+            .query, bias: .queryBias, followsSum: index > 0 && model.latentAttention?.queryRank == nil)
         key = try linear(.key, bias: .keyBias, followsSum: index > 0)
         value = try linear(.value, bias: .valueBias, followsSum: index > 0)
         queryNorm = try norm(.queryNorm)
@@ -101,9 +106,9 @@ struct ReferenceLayer {
             model.latentAttention == nil
             ? nil
             : Latent(
-                query: try linear(.queryLatent), queryNorm: try norm(.queryLatentNorm),
-                keyValue: try required(.keyValueLatent),
-                norm: try checkpoint.norm(.layer(index, .keyValueLatentNorm)),
+                query: try linear(.queryLatent, followsSum: index > 0), queryNorm: try norm(.queryLatentNorm),
+                keyValue: try required(.keyValueLatent, followsSum: index > 0),
+                norm: rounding(try checkpoint.norm(.layer(index, .keyValueLatentNorm))),
                 expansion: try required(.keyValueExpansion).decoded)
         attentionOutput = try required(.attentionOutput, bias: .attentionOutputBias)
         attentionPostNorm = try norm(.attentionPostNorm)
@@ -128,7 +133,7 @@ struct ReferenceLayer {
             experts.append(FeedForward(gate: try matrix(.gate), up: try matrix(.up), down: try matrix(.down)))
         }
         self.mixture = Mixture(
-            router: try required(.router), correction: try linear(.routerCorrection)?.elements, experts: experts,
+            router: try required(.router), correction: try correction(), experts: experts,
             shared: mixture.sharedLength == 0
                 ? nil
                 : FeedForward(
