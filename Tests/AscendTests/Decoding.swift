@@ -25,8 +25,7 @@ enum Decoding {
                 #expect(
                     logits[sample] == row,
                     "\(plan.contextLengths[sample]) tokens: apart by \(distance(logits[sample], row)) deviations")
-                // Of equal logits the first.
-                #expect(token == row.indices.max { row[$0] < row[$1] }.map { Int32($0) })
+                #expect(token == likeliest(of: row))
             }
         }
     }

@@ -73,14 +73,13 @@ extension SimulatedDevice {
                 let several = try Simulator.backend(model.checkpoint(), division: division, dataType: .bfloat16)
                 try Decoding.decode(Decoding.prompts, count: 20, by: one) { plan, tokens in
                     let (expected, logits) = (try one.forward(plan), try several.forward(plan))
-                    var result = StepResult()
-                    try several.execute(plan, into: &result)
                     for (sample, row) in expected.enumerated() {
-                        #expect(roundings(of: result.tokens[sample], in: row) <= 1, "\(model), sample \(sample)")
+                        let token = likeliest(of: logits[sample])
+                        #expect(roundings(of: token, in: row) <= 1, "\(model), sample \(sample)")
+                        if token == tokens[sample] { same += 1 }
                         guard AscendModel.dense.contains(model) else { continue }
                         #expect(distance(logits[sample], row) < 0.06, "\(model), sample \(sample)")
                     }
-                    same += zip(result.tokens, tokens).count { $0 == $1 }
                     all += tokens.count
                 }
             }

@@ -78,6 +78,9 @@ func distance(_ a: [Float], _ b: [Float]) -> Float {
     return difference / spread
 }
 
+/// The token of a row's largest logit; of equal ones the first.
+func likeliest(of row: [Float]) -> Int32 { Int32(row.indices.max { row[$0] < row[$1] } ?? 0) }
+
 /// How many values of bfloat16 lie from a token's logit up to the largest of a row: 0 where it is as large, 1 for its neighbour.
 func roundings(of token: Int32, in row: [Float]) -> Int {
     func place(_ logit: Float) -> Int {
