@@ -107,7 +107,7 @@ struct CandidateSamplerTests {
         let largest = row.max() ?? 0
         let weights = row.map { exp(Double($0 - largest) / Double(temperature)) }
         let first = weights.sorted(by: >).prefix(1 + random.below(8)).reduce(0, +)
-        return Float(min(first / weights.reduce(0, +) * (1 + (random.unit() - 0.5) / 50), 1))
+        return Float(min(first / weights.reduce(0, +) * (1 + (random.unit() - 0.5) / 250), 1))
     }
 
     @Test("Top-p ends where it ends of the whole row, or nothing is chosen, however close to a token's end it is")
