@@ -143,6 +143,19 @@ private func choose(
     }
 }
 
+/// Asks for the sums over rows of two.
+private func sums(
+    _ machine: Machine, _ dims: [Int]? = [-1], keepsDimension: Bool = false, of x: Placed? = nil,
+    into type: aclDataType = ACL_FLOAT, in shape: [Int] = [2]
+) throws {
+    let x = try x ?? machine.floats([1, 2, 4, 3], [2, 2])
+    let out = try machine.empty(type, shape)
+    try machine.run(machine.operators.aclnnLogSumExp) {
+        machine.operators.aclnnLogSumExpGetWorkspaceSize(
+            x.handle, dims.flatMap { machine.integers($0) }, keepsDimension, out.handle, $0, $1)
+    }
+}
+
 /// A tensor must be made, or else the call's reason is thrown.
 private func made(_ machine: Machine, _ tensor: OpaquePointer?) throws -> OpaquePointer? {
     if tensor == nil { try machine.check(161002) }
@@ -482,6 +495,24 @@ extension Misuse {
         Misuse("scores in another type than float32", 161002) { try choose($0, scores: ACL_BF16) },
         Misuse("room for fewer experts", 161002) { try choose($0, room: 1) },
         Misuse("experts chosen by groups on 310P", 561003, ["SOC": "Ascend310P3"]) { try choose($0) },
+        Misuse("sums over no dimension", 161001) { try sums($0, nil) },
+        Misuse("sums over a dimension that is not there", 161002) { try sums($0, [2]) },
+        Misuse("sums of each column", 161002) { try sums($0, [0]) },
+        Misuse("sums in integers", 161002) { try sums($0, into: ACL_INT32) },
+        Misuse("sums of integers", 161002) { try sums($0, of: $0.floats([1, 2, 4, 3], [2, 2], ACL_INT8)) },
+        Misuse("sums as a column where a row is asked for", 161002) { try sums($0, in: [2, 1]) },
+        Misuse("sums as a row where a column is asked for", 161002) { try sums($0, keepsDimension: true) },
+        Misuse("sums in BF16 on 310P", 161002, ["SOC": "Ascend310P3"]) { machine in
+            try sums(machine, of: machine.floats([1, 2, 4, 3], [2, 2], ACL_FLOAT16), into: ACL_BF16)
+        },
+        Misuse("a product with FLOAT in 16 bits", 161002) { machine in
+            let x = try machine.floats([1, 2, 4, 3], [2, 2])
+            let factors = try machine.floats([1, 2], [2, 1], ACL_FLOAT)
+            let out = try machine.empty(ACL_BF16, [2, 2])
+            try machine.run(machine.operators.aclnnMul) {
+                machine.operators.aclnnMulGetWorkspaceSize(x.handle, factors.handle, out.handle, $0, $1)
+            }
+        },
     ]
 
     static let ofGraphs: [Misuse] = [

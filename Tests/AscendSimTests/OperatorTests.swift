@@ -197,6 +197,40 @@ extension SimulatorTests {
             #expect(try machine.read(out) == [none, 2, none, 2, none, 3, 3, none])
         }
 
+        /// The numbers are far from 0, where exp of them is none that float32 holds.
+        @Test(arguments: [ACL_BF16, ACL_FLOAT16, ACL_FLOAT])
+        func sumsOfRows(type: aclDataType) throws {
+            let machine = try Machine()
+            let rows: [[Float]] = [[0.5, 2, -1, 2], [900, 904, 896, -300], [-700, -700, -700, -700]]
+            let input = try machine.floats(rows.flatMap(\.self), [3, 4], type)
+            let (line, column) = (try machine.empty(ACL_FLOAT, [3]), try machine.empty(ACL_FLOAT, [3, 1]))
+            for (out, keepsDimension) in [(line, false), (column, true)] {
+                try machine.run(machine.operators.aclnnLogSumExp) {
+                    machine.operators.aclnnLogSumExpGetWorkspaceSize(
+                        input.handle, machine.integers([-1]), keepsDimension, out.handle, $0, $1)
+                }
+                let expected = rows.map { row in
+                    let largest = row.reduce(-Float.infinity, max)
+                    return largest + Float(log(row.reduce(0.0) { $0 + exp(Double($1 - largest)) }))
+                }
+                #expect(difference(try machine.read(out), expected) < 1e-6)
+            }
+        }
+
+        @Test func productOfAHalfAndAFloat() throws {
+            let machine = try Machine()
+            for type in [ACL_BF16, ACL_FLOAT16] {
+                let x = try machine.floats([1, 3, -2, 0.5], [2, 2], type)
+                // Neither of these is one of 16 bits.
+                let factors = try machine.floats([0.1, 1.7], [2, 1], ACL_FLOAT)
+                let out = try machine.empty(ACL_FLOAT, [2, 2])
+                try machine.run(machine.operators.aclnnMul) {
+                    machine.operators.aclnnMulGetWorkspaceSize(x.handle, factors.handle, out.handle, $0, $1)
+                }
+                #expect(try machine.read(out) == [0.1, 0.1 * 3, 1.7 * -2, 1.7 * 0.5] as [Float])
+            }
+        }
+
         /// Few of many are found another way than many of few.
         @Test(arguments: [1, 3, 40, 300])
         func topkOfARowOfTies(k: Int) throws {

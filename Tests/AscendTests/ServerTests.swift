@@ -125,6 +125,33 @@ extension SimulatedDevice {
             #expect(lines.contains { $0.hasPrefix("FAIL  SwiGlu") && $0.hasSuffix("none of SwiGlu") })
         }
 
+        @Test("Without aclnnLogSumExp, answers with top-p are the same, from whole logits, and that is said once")
+        func withoutSums() throws {
+            let folder = try Self.folder()
+            let sampled = [
+                "--raw", "--ids", "5,17,3,60,2", "--temperature", "0.3", "--top-p", "0.8", "--seed", "7",
+                "--max-tokens",
+                "24",
+            ]
+            var outputs: Set<String> = []
+            for absent in ["", "aclnnLogSumExp", "aclnnMul"] {
+                let trace = "\(folder.path)/trace\(absent)"
+                let server = try Self.start(folder, ["ABSENT": absent, "TRACE": trace])
+                let outcome = try Programs.run("lmcall", sampled, environment: ["LMCALL_HOST": server.address])
+                #expect(outcome.status == 0, "\(outcome.errors)")
+                outputs.insert(outcome.output)
+                server.process.send(SIGTERM)
+                let errors = try server.process.finish().errors
+                let notices = errors.split(separator: "\n").filter { $0.contains("top-p or log-probabilities") }
+                #expect(notices.count == (absent.isEmpty ? 0 : 1), "\(errors)")
+                #expect(notices.allSatisfy { $0.contains("lacks \(absent):") })
+                let calls = try String(contentsOfFile: trace, encoding: .utf8)
+                #expect(calls.contains("aclnnTopk") == absent.isEmpty)
+                #expect(calls.contains("aclnnLogSumExp") == absent.isEmpty)
+            }
+            #expect(outputs.count == 1)
+        }
+
         @Test("Matrices lie in tiles where CANN has what that takes, and the answers are the same")
         func tiles() throws {
             let folder = try Self.folder()

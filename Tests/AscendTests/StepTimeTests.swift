@@ -177,10 +177,19 @@ extension SimulatedDevice {
             let (greedy, best, whole) = (
                 try steps { $0.temperature = 0 }, try steps { $0.topK = 20 }, try steps { $0.temperature = 0.7 }
             )
+            let (topP, logprobs) = (
+                try steps { $0.topP = 0.8 }, try steps { ($0.temperature, $0.logprobs) = (0, 5) }
+            )
             for (index, batch) in Self.batches.enumerated() {
                 let (greedy, best, whole) = (greedy[index], best[index], whole[index])
                 #expect(best.replayed.calls == greedy.replayed.calls)
                 #expect(best.launched.launches == greedy.launched.launches + 1)
+                for summed in [topP[index], logprobs[index]] {
+                    #expect(summed.replayed.calls == greedy.replayed.calls)
+                    #expect(summed.launched.launches == best.launched.launches + 3)
+                    // Two logarithms of 4 bytes, and what lies between two arrays.
+                    #expect((0...128).contains(summed.launched.downloaded - best.launched.downloaded - batch * 8))
+                }
                 #expect(whole.launched.downloaded == greedy.launched.downloaded + batch * 152_064 * 2)
                 // A token of 8 bytes and a logit of 2 for each of 128, and what lies between two arrays.
                 let added = best.launched.downloaded - greedy.launched.downloaded
@@ -189,7 +198,8 @@ extension SimulatedDevice {
                     "Sampling in a step of \(batch) rows: \(best.launched.downloaded) bytes, "
                         + "\(whole.launched.downloaded) with all logits, \(greedy.launched.downloaded) greedy; replayed "
                         + "\(best.replayed.milliseconds), \(whole.replayed.milliseconds) and "
-                        + "\(greedy.replayed.milliseconds) ms")
+                        + "\(greedy.replayed.milliseconds) ms; with sums \(topP[index].launched.downloaded) bytes and "
+                        + "\(topP[index].replayed.milliseconds) ms")
             }
         }
 

@@ -70,8 +70,12 @@ internal import Glibc
         let a = try plan.input(self, "self")
         let b = try plan.input(other, "other")
         let result = try plan.output(out, "out")
-        try plan.type(a, ACL_FLOAT, ACL_FLOAT16, ACL_BF16)
-        try plan.same(a, b, result)
+        for operand in [a, b] { try plan.type(operand, ACL_FLOAT, ACL_FLOAT16, ACL_BF16) }
+        if a.type == ACL_FLOAT || b.type == ACL_FLOAT {
+            try plan.type(result, ACL_FLOAT)
+        } else {
+            try plan.same(a, b, result)
+        }
         try plan.broadcasts(a, to: result.dims)
         try plan.broadcasts(b, to: result.dims)
         plan.run(cost: plan.vector(a, b, result, operations: 1)) { contents throws(Failure) in
@@ -217,6 +221,27 @@ internal import Glibc
         try plan.shape(result, x.dims)
         plan.run(cost: plan.vector(x, result, operations: 8)) { contents throws(Failure) in
             for row in 0..<x.rows { contents[result].write(row: row, logSoftmax(contents[x].row(row))) }
+        }
+    }
+}
+
+@c @implementation public func aclnnLogSumExpGetWorkspaceSize(
+    _ self: OpaquePointer?, _ dim: OpaquePointer?, _ keepDim: Bool, _ out: OpaquePointer?,
+    _ workspaceSize: UnsafeMutablePointer<UInt64>?, _ executor: UnsafeMutablePointer<OpaquePointer?>?
+) -> aclnnStatus {
+    prepare("aclnnLogSumExp", workspaceSize, executor) { plan throws(Failure) in
+        let x = try plan.input(self, "self")
+        guard let axes = try plan.integers(dim, "dim") else { throw Failure(161001, "aclnnLogSumExp: dim is NULL") }
+        let result = try plan.output(out, "out")
+        try plan.require(axes.count == 1, "dim is \(axes): one dimension is simulated")
+        try plan.last(Int64(axes[0]), x)
+        try plan.type(x, ACL_FLOAT, ACL_FLOAT16, ACL_BF16)
+        try plan.type(result, ACL_FLOAT, ACL_FLOAT16, ACL_BF16)
+        try plan.shape(result, x.dims.dropLast() + (keepDim ? [1] : []))
+        // The elements as they are summed, before and behind the subtraction of the largest.
+        let scratch = 2 * x.tensor.count * ACL_FLOAT.bytes
+        plan.run(workspace: scratch, cost: plan.vector(x, result, operations: 8)) { contents throws(Failure) in
+            contents[result].write((0..<x.rows).map { logSumExp(contents[x].row($0)) })
         }
     }
 }

@@ -209,6 +209,12 @@ public import CAscend
     launch("aclnnLogSoftmax", workspace, workspaceSize, executor, stream)
 }
 
+@c @implementation public func aclnnLogSumExp(
+    _ workspace: UnsafeMutableRawPointer?, _ workspaceSize: UInt64, _ executor: OpaquePointer?, _ stream: aclrtStream?
+) -> aclnnStatus {
+    launch("aclnnLogSumExp", workspace, workspaceSize, executor, stream)
+}
+
 @c @implementation public func aclnnArgMax(
     _ workspace: UnsafeMutableRawPointer?, _ workspaceSize: UInt64, _ executor: OpaquePointer?, _ stream: aclrtStream?
 ) -> aclnnStatus {

@@ -20,12 +20,17 @@ func silu(_ value: Float) -> Float { value / (1 + expf(-value)) }
 
 /// The logarithms of softmax of one row.
 func logSoftmax(_ x: [Float]) -> [Float] {
+    let shift = logSumExp(x)
+    return x.map { $0 - shift }
+}
+
+/// The logarithm of the sum of exp over one row.
+func logSumExp(_ x: [Float]) -> Float {
     var largest = -Float.infinity
     for value in x { largest = max(largest, value) }
     var sum: Float = 0
     for value in x { sum += expf(value - largest) }
-    let shift = largest + logf(sum)
-    return x.map { $0 - shift }
+    return largest + logf(sum)
 }
 
 func softmax(_ x: [Float]) -> [Float] {

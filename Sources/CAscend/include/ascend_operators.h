@@ -248,7 +248,8 @@ aclnnStatus aclnnSwiGluQuantGetWorkspaceSize(
 
 // MARK: - Element by element
 
-// Add: self + alpha * other, with broadcast. InplaceCopy: strided, converts types.
+// Add: self + alpha * other, with broadcast. Mul: with broadcast; a 16-bit float by FLOAT is FLOAT. InplaceCopy: strided,
+// converts types.
 
 aclnnStatus aclnnAddGetWorkspaceSize(
     const aclTensor *self, const aclTensor *other, const aclScalar *alpha, aclTensor *out, uint64_t *workspaceSize,
@@ -269,9 +270,9 @@ aclnnStatus aclnnInplaceFillScalarGetWorkspaceSize(
 
 // MARK: - Sampling
 
-// ArgMax: out INT32/INT64. Topk: sorted true, indices INT64. ApplyTopKTopP (9.x): logits {B, V}, p of the same type
-// {B}, k INT32 {B}; what is filtered becomes -infinity; p or k may be NULL, not both. Multinomial draws from
-// probabilities.
+// ArgMax: out INT32/INT64. Topk: sorted true, indices INT64. LogSumExp: out of any float type, summed in FLOAT.
+// ApplyTopKTopP (9.x): logits {B, V}, p of the same type {B}, k INT32 {B}; what is filtered becomes -infinity; p or k
+// may be NULL, not both. Multinomial draws from probabilities.
 
 aclnnStatus aclnnArgMaxGetWorkspaceSize(
     const aclTensor *self, int64_t dim, bool keepdim, aclTensor *out, uint64_t *workspaceSize,
@@ -283,6 +284,9 @@ aclnnStatus aclnnSoftmaxGetWorkspaceSize(
     const aclTensor *self, int64_t dim, aclTensor *out, uint64_t *workspaceSize, aclOpExecutor **executor);
 aclnnStatus aclnnLogSoftmaxGetWorkspaceSize(
     const aclTensor *self, int64_t dim, aclTensor *out, uint64_t *workspaceSize, aclOpExecutor **executor);
+aclnnStatus aclnnLogSumExpGetWorkspaceSize(
+    const aclTensor *self, const aclIntArray *dim, bool keepDim, aclTensor *out, uint64_t *workspaceSize,
+    aclOpExecutor **executor);
 aclnnStatus aclnnApplyTopKTopPGetWorkspaceSize(
     const aclTensor *logits, const aclTensor *p, const aclTensor *k, aclTensor *out, uint64_t *workspaceSize,
     aclOpExecutor **executor);
@@ -363,7 +367,7 @@ aclnnStatus aclnnMoeFinalizeRoutingV2GetWorkspaceSize(
     X(aclnnIncreFlashAttentionV4) X(aclnnPromptFlashAttentionV3) X(aclnnSwiGlu) X(aclnnSilu) X(aclnnMul) \
     X(aclnnSigmoid) X(aclnnDequantSwigluQuant) X(aclnnSwiGluQuant) X(aclnnAdd) X(aclnnInplaceAdd) X(aclnnMuls) X(aclnnCast) \
     X(aclnnInplaceCopy) X(aclnnInplaceZero) X(aclnnInplaceFillScalar) X(aclnnArgMax) X(aclnnTopk) X(aclnnSoftmax) \
-    X(aclnnLogSoftmax) X(aclnnApplyTopKTopP) X(aclnnSort) X(aclnnCumsum) X(aclnnMultinomial) \
+    X(aclnnLogSoftmax) X(aclnnLogSumExp) X(aclnnApplyTopKTopP) X(aclnnSort) X(aclnnCumsum) X(aclnnMultinomial) \
     X(aclnnMoeGatingTopKSoftmax) X(aclnnMoeGatingTopK) X(aclnnMoeInitRoutingV2) X(aclnnGroupedMatmulV4) \
     X(aclnnGroupedMatmulV5) X(aclnnGroupedMatmulSwigluQuant) X(aclnnMoeFinalizeRoutingV2)
 

@@ -4,6 +4,8 @@ package enum SampleSource: Sendable {
     case likeliest
     /// The largest ones and their tokens, unless it turns out that they do not suffice.
     case candidates
+    /// The same, and the sums over all.
+    case candidatesAndSums
     /// All.
     case logits
 }
@@ -16,12 +18,16 @@ extension SampleTask {
     ///
     /// - Parameter candidateCount: how many of the largest logits there may be.
     package func source(candidateCount: Int) -> SampleSource {
-        guard parameters.logprobs == nil, expected == nil, !parameters.penaltiesRaise else { return .logits }
-        if parameters.isGreedy { return bannedTokens.isEmpty && !parameters.hasPenalties ? .likeliest : .candidates }
+        guard expected == nil, !parameters.penaltiesRaise else { return .logits }
+        let some = parameters.logprobs == nil ? SampleSource.candidates : .candidatesAndSums
+        if parameters.isGreedy {
+            return parameters.logprobs == nil && bannedTokens.isEmpty && !parameters.hasPenalties ? .likeliest : some
+        }
         // Of a min-p that is lower than one in as many, candidates seldom reach the end.
         let isCut =
             parameters.topK > 0 && parameters.topK < candidateCount
             || parameters.minP * Float(candidateCount) >= 1
-        return isCut ? .candidates : .logits
+        if isCut { return some }
+        return parameters.topP < 1 ? .candidatesAndSums : .logits
     }
 }

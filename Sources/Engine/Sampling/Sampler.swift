@@ -12,14 +12,13 @@ package struct Sampler {
     private var weights: TokenWeights
     private var penalties: Penalties
     private var raw: [Float]
-    private var likeliest: [TokenLogprob] = []
+    private var likeliest = LikeliestTokens()
 
     /// - Parameter vocabularySize: the number of logits of a row; at least 1.
     package init(vocabularySize: Int) {
         weights = TokenWeights(vocabularySize: vocabularySize)
         penalties = Penalties(vocabularySize: vocabularySize)
         raw = [Float](repeating: 0, count: vocabularySize)
-        likeliest.reserveCapacity(SamplingParameters.maximumLogprobs)
     }
 
     /// Chooses one token, if none is expected, and appends it, with its log-probabilities, to `result`.
@@ -46,8 +45,8 @@ package struct Sampler {
             task.expected
             ?? (task.parameters.isGreedy ? firstIndex(of: maximum, in: row) : draw(from: row, maximum: maximum, task))
 
-        guard let count = task.parameters.logprobs else { return result.append(token) }
-        result.tokens.append(token)
+        result.append(token)
+        guard let count = task.parameters.logprobs else { return }
         appendLogprobs(of: token, alternatives: count, maximum: rawMaximum, to: &result)
     }
 
@@ -69,27 +68,17 @@ package struct Sampler {
     private mutating func appendLogprobs(
         of token: Int32, alternatives count: Int, maximum: Float, to result: inout StepResult
     ) {
-        likeliest.removeAll(keepingCapacity: true)
         raw.withUnsafeBufferPointer { raw in
             weights.fill(raw, maximum: maximum, temperature: 1)
-            let logarithmOfSum = weights.logarithmOfSum
-            func logprob(_ logit: Float) -> Float { Float(Double(logit) - Double(maximum) - logarithmOfSum) }
-
-            var floor = -Float.infinity
-            if count > 0 {
-                for (index, logit) in raw.enumerated() where likeliest.count < count || logit > floor {
-                    if likeliest.count == count { likeliest.removeLast() }
-                    let place = likeliest.firstIndex { logit > $0.logprob } ?? likeliest.endIndex
-                    likeliest.insert(TokenLogprob(token: Int32(index), logprob: logit), at: place)
-                    floor = likeliest[likeliest.count - 1].logprob
-                }
-            }
-            result.logprobs.append(TokenLogprob(token: token, logprob: logprob(raw[Int(token)])))
-            for entry in likeliest {
-                result.logprobs.append(TokenLogprob(token: entry.token, logprob: logprob(entry.logprob)))
-            }
+            likeliest.find(count, of: raw.enumerated().lazy.map { (Int32(truncatingIfNeeded: $0), $1) })
         }
-        result.logprobCounts.append(Int32(1 + likeliest.count))
+        let logarithmOfSum = weights.logarithmOfSum
+        func append(_ token: Int32, _ logit: Float) {
+            let logprob = Float(Double(logit) - Double(maximum) - logarithmOfSum)
+            result.append(TokenLogprob(token: token, logprob: logprob))
+        }
+        append(token, raw[Int(token)])
+        for entry in likeliest.entries { append(entry.token, entry.logprob) }
     }
 }
 
@@ -121,9 +110,21 @@ extension SampleTask {
 extension StepResult {
     mutating func appendNonFinite() { append(Self.nonFinite) }
 
-    /// A token without log-probabilities.
+    /// A token, without log-probabilities so far.
     mutating func append(_ token: Int32) {
         tokens.append(token)
         logprobCounts.append(0)
+    }
+
+    /// A token with what was asked for.
+    mutating func append(_ choice: CandidateSampler.Choice) {
+        append(choice.token)
+        for logprob in choice.logprobs { append(logprob) }
+    }
+
+    /// One more log-probability of the last token.
+    fileprivate mutating func append(_ logprob: TokenLogprob) {
+        logprobs.append(logprob)
+        logprobCounts[logprobCounts.count - 1] += 1
     }
 }

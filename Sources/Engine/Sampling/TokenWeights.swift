@@ -55,17 +55,22 @@ package struct TokenWeights {
     }
 
     /// Min-p, top-k and top-p, each relative to what the one before left.
+    package mutating func filter(by parameters: SamplingParameters) {
+        keepHeavy(by: parameters)
+        if parameters.topP < 1 { keep(nucleus: parameters.topP) }
+    }
+
+    /// Min-p and top-k.
     ///
-    /// - Returns: the weight below which min-p and top-k drop a token, or would drop one that is not in the row; 1 where
-    ///   they drop none, for tokens that weigh nothing take no part.
+    /// - Returns: the weight below which they drop a token, or would drop one that is not in the row; 1 where they drop none,
+    ///   for tokens that weigh nothing take no part.
     @discardableResult
-    package mutating func filter(by parameters: SamplingParameters) -> UInt64 {
+    package mutating func keepHeavy(by parameters: SamplingParameters) -> UInt64 {
         var least: UInt64 = 1
         if parameters.minP > 0 { least = max(least, keep(aboveShare: parameters.minP)) }
         if parameters.topK > 0 && parameters.topK < values.count {
             least = max(least, keep(heaviest: parameters.topK))
         }
-        if parameters.topP < 1 { keep(nucleus: parameters.topP) }
         return least
     }
 
@@ -89,10 +94,36 @@ package struct TokenWeights {
     /// Top-p: keeps a token while the tokens before it in descending order (of equal weights the lower id first) make
     /// up less than `share` of the total; the heaviest token is always kept.
     package mutating func keep(nucleus share: Float) {
-        let target = UInt64((Double(share) * Double(total)).rounded(.up))
-        guard let cutoff = cutoffs.cutoff(in: values, reaching: target, measure: { $0 }) else { return }
-        keep { weight, token in weight > cutoff.weight || (weight == cutoff.weight && token <= cutoff.token) }
+        if let last = lastEntry(ofNucleus: share, ofTotal: total) { keep(upTo: last) }
     }
+
+    /// Top-p of a row of which these are the heaviest tokens, if they tell what it keeps.
+    ///
+    /// - Parameters:
+    ///   - totals: what all tokens of the row may weigh together.
+    ///   - others: the most that a token weighs which is not here.
+    /// - Returns: false where it depends on the total, or may depend on other tokens; nothing is dropped then.
+    package mutating func keep(nucleus share: Float, of totals: ClosedRange<UInt64>, above others: UInt64) -> Bool {
+        guard totals.lowerBound > 0,
+            let last = lastEntry(ofNucleus: share, ofTotal: totals.lowerBound), last.weight > others,
+            let other = lastEntry(ofNucleus: share, ofTotal: totals.upperBound), other.token == last.token
+        else { return false }
+        keep(upTo: last)
+        return true
+    }
+
+    /// The last that top-p keeps of a total above 0; nil where all that are here weigh less than that.
+    private mutating func lastEntry(ofNucleus share: Float, ofTotal total: UInt64) -> CutoffSelector.Entry? {
+        let target = UInt64((Double(share) * Double(total)).rounded(.up))
+        return cutoffs.cutoff(in: values, reaching: target, measure: { $0 })
+    }
+
+    private mutating func keep(upTo last: CutoffSelector.Entry) {
+        keep { weight, token in weight > last.weight || (weight == last.weight && token <= last.token) }
+    }
+
+    /// What tokens weigh together of which each weighs more than `weight`.
+    package func total(above weight: UInt64) -> UInt64 { values.reduce(0) { $0 + ($1 > weight ? $1 : 0) } }
 
     /// The token at `random` / 2^64 of the total, tokens laid out in order of id.
     package func draw(_ random: UInt64) -> Int32 {

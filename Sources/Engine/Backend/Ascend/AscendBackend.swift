@@ -75,9 +75,7 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
         chip.note(wantsGraphs: !batches.sizes.isEmpty, notice)
         deviceName = group.deviceName
         (self.checkpoint, self.model, self.group) = (checkpoint, model, group)
-        if !sampling.findsCandidates {
-            notice("the installed CANN lacks aclnnTopk: of rows that sample all logits are copied, which takes longer")
-        }
+        if let text = sampling.notice { notice(text) }
     }
 
     /// Sets the devices up. Where matrices in tiles fail, for whatever reason, or are not what they are documented to be,
@@ -220,9 +218,9 @@ public final class AscendBackend: Backend, @unchecked Sendable {  // after init:
         for index in 0..<plan.hiddenRows.count * model.embeddingLength {
             result.hiddenStates.append(element.load(outputs.hiddenStates, index))
         }
-        let tokens = sampling.known(plan.samples, sources, of: outputs)
-        try fetchLogits(of: tokens.indices.filter { tokens[$0] == nil && sources[$0] == .candidates })
-        sampling.sample(plan.samples, known: tokens, of: outputs, into: &result)
+        let known = sampling.known(plan.samples, sources, of: outputs)
+        try fetchLogits(of: known.indices.filter { known[$0] == nil && sources[$0].isOfCandidates })
+        sampling.sample(plan.samples, known: known, of: outputs, into: &result)
     }
 
     /// Gets the logits of samples whose candidates did not suffice.

@@ -32,6 +32,8 @@ enum AscendCall: Sendable {
     case argMax(x: AscendTensor, y: AscendTensor)
     /// The largest elements of each row, the best first, and where they are.
     case topK(x: AscendTensor, values: AscendTensor, places: AscendTensor)
+    /// The logarithms of the sums of exp over rows.
+    case logSums(AscendLogSums)
     case swiGlu(x: AscendTensor, y: AscendTensor)
     /// y = x as 8-bit integers with a scale for each row.
     case dynamicQuant(x: AscendTensor, y: AscendTensor, scale: AscendTensor)
@@ -63,6 +65,7 @@ enum AscendCall: Sendable {
         case .attention(let attention): attention.latents == nil ? .attention : .latentAttention
         case .argMax: .argMax
         case .topK: .topK
+        case .logSums: .logSumExp
         case .swiGlu: .swiGlu
         case .dynamicQuant: .dynamicQuant
         case .ascendQuant: .ascendQuant
@@ -86,7 +89,7 @@ enum AscendCollective: Sendable {
 /// The operators that calls are made of.
 enum AscendOperator: CaseIterable {
     case indexSelect, rmsNorm, addRmsNorm, addRmsNormDynamicQuant, addRmsNormQuant, matmul, inplaceAdd,
-        inplaceCopy, rotaryPositionEmbedding, storeKeyValue, attention, argMax, topK, swiGlu,
+        inplaceCopy, rotaryPositionEmbedding, storeKeyValue, attention, argMax, topK, logSumExp, swiGlu,
         dynamicQuant, ascendQuant, quantMatmul, batchMatmul, latentAttention,
         cast, moeGatingTopKSoftmax, moeGatingTopK, softmax, moeInitRouting, groupedMatmul, inplaceZero, sigmoid, mul,
         moeFinalizeRouting
@@ -94,12 +97,14 @@ enum AscendOperator: CaseIterable {
     /// What does not work without it, for people; nil if nothing does.
     var consequenceOfAbsence: String? {
         switch self {
-        case .cast, .moeGatingTopKSoftmax, .softmax, .moeInitRouting, .groupedMatmul, .inplaceZero, .sigmoid, .mul,
+        case .cast, .moeGatingTopKSoftmax, .softmax, .moeInitRouting, .groupedMatmul, .inplaceZero, .sigmoid,
             .moeFinalizeRouting:
             "models with experts do not run"
         case .batchMatmul, .latentAttention: "models with attention over latents do not run"
         case .moeGatingTopK: "models whose experts are chosen by groups or sigmoids do not run"
         case .topK: "models with experts do not run, and of rows that sample all logits are copied"
+        case .mul: "models with experts do not run, and of rows with top-p or log-probabilities all logits are copied"
+        case .logSumExp: "of rows with top-p or log-probabilities all logits are copied"
         default: nil
         }
     }
@@ -123,6 +128,7 @@ enum AscendOperator: CaseIterable {
         case .attention: ["FusedInferAttentionScoreV3"]
         case .argMax: ["ArgMax"]
         case .topK: ["Topk"]
+        case .logSumExp: ["LogSumExp"]
         case .swiGlu: ["SwiGlu"]
         case .dynamicQuant: ["DynamicQuant"]
         case .ascendQuant: ["AscendQuant"]
@@ -141,6 +147,19 @@ enum AscendOperator: CaseIterable {
         case .moeFinalizeRouting: ["MoeFinalizeRoutingV2"]
         }
     }
+}
+
+/// Sums over the logits of rows.
+struct AscendLogSums: Sendable {
+    let x: AscendTensor
+    /// One over the temperature of each row, as a column.
+    let factors: AscendTensor
+    /// Where rows are multiplied, so many at a time as it has: in float32, those of a whole step could take gigabytes.
+    let scaled: AscendTensor
+    /// Of x as it is.
+    let plain: AscendTensor
+    /// Of x · factors.
+    let tempered: AscendTensor
 }
 
 /// Attention of all rows of a step over the KV blocks of their sequences.

@@ -159,7 +159,7 @@ extension AscendLauncher {
         }
     }
 
-    private mutating func launchMul(
+    mutating func launchMul(
         _ x: AscendTensor, _ factor: AscendTensor, _ y: AscendTensor
     ) throws(AscendError) {
         let (x, factor, y) = (try make(x), try make(factor), try make(y))

@@ -75,6 +75,7 @@ struct AscendLauncher {
             try AscendAttentionTask(attention, addresses, size).launch(lengths, operators)
         case .argMax(let x, let y): try launchArgMax(x, y)
         case .topK(let x, let values, let places): try launchTopK(x, values, places)
+        case .logSums(let sums): try launch(sums)
         case .swiGlu(let x, let y): try launchSwiGlu(x, y)
         case .dynamicQuant(let x, let y, let scale): try launchDynamicQuant(x, y, scale)
         case .ascendQuant(let x, let factor, let offset, let y): try launchQuant(x, factor, offset, y)

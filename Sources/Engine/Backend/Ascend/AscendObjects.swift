@@ -5,11 +5,13 @@ struct AscendObjects {
     private var tensors: [OpaquePointer] = []
     private var lists: [OpaquePointer] = []
     private var scalars: [OpaquePointer] = []
+    private var integers: [AscendIntegers] = []
 
     mutating func add(tensor: OpaquePointer) { tensors.append(tensor) }
     /// Lists destroy their tensors.
     mutating func add(list: OpaquePointer) { lists.append(list) }
     mutating func add(scalar: OpaquePointer) { scalars.append(scalar) }
+    mutating func add(integers: AscendIntegers) { self.integers.append(integers) }
 
     /// Destroys all of them.
     mutating func destroy() {
@@ -20,5 +22,6 @@ struct AscendObjects {
         tensors.removeAll(keepingCapacity: true)
         lists.removeAll(keepingCapacity: true)
         scalars.removeAll(keepingCapacity: true)
+        integers.removeAll(keepingCapacity: true)
     }
 }

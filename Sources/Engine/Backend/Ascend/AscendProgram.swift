@@ -8,6 +8,8 @@ struct AscendProgram: Sendable {
     private(set) var head: [AscendCall] = []
     /// The largest of these, for steps that sample.
     private(set) var candidates: [AscendCall] = []
+    /// The sums over all of them, for steps that need these.
+    private(set) var sums: [AscendCall] = []
     /// The rows behind the last norm that are wanted as they are.
     private(set) var hidden: [AscendCall] = []
     /// Elements of a row of each activation, by its raw value; 0 for those without use.
@@ -240,8 +242,22 @@ struct AscendProgram: Sendable {
             .topK(
                 x: logits, values: use(.candidateLogits, count, .samples),
                 places: use(.candidateTokens, count, .samples)))
+        addSums()
         _ = use(.wanted, model.embeddingLength, .hiddenRows)
         hidden.append(.indexSelect(source: normed, indices: input(.hiddenRows, .hiddenRows), out: wanted))
+    }
+
+    private mutating func addSums() {
+        reserve(.logSums, 2)
+        let plain = AscendTensor(.activation(.logSums), .float32, [.samples])
+        var tempered = plain
+        tempered.part = 1
+        sums.append(
+            .logSums(
+                AscendLogSums(
+                    x: logits, factors: AscendTensor(.input(.temperatureFactors), .float32, [.samples, 1]),
+                    scaled: use(.scaledLogits, model.vocabularySize, AscendActivation.scaledLogits.rows),
+                    plain: plain, tempered: tempered)))
     }
 
     // MARK: - Products
@@ -383,7 +399,8 @@ extension AscendActivation {
     /// What its rows are counted by.
     var rows: AscendExtent {
         switch self {
-        case .sampled, .logits, .likeliest, .candidateLogits, .candidateTokens: .samples
+        case .sampled, .logits, .likeliest, .candidateLogits, .candidateTokens, .logSums: .samples
+        case .scaledLogits: 32
         case .wanted: .hiddenRows
         default: .rows
         }
@@ -396,7 +413,7 @@ extension AscendActivation {
         case .likeliest, .chosen, .ownChoices, .unusedRows, .expandedPlaces, .expertCounts: .int32
         case .bestPlaces, .groups, .candidateTokens: .int64
         case .quantScales, .ownQuantScales, .inverseDeviation, .ownDeviation, .scores, .bestScores, .expertWeights,
-            .unusedScores:
+            .unusedScores, .scaledLogits, .logSums:
             .float32
         default: element
         }

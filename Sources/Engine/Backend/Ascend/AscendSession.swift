@@ -125,13 +125,13 @@ final class AscendSession: @unchecked Sendable {  // used by one thread at a tim
     /// What captured steps differ in.
     private struct GraphKey: Hashable {
         let batch: Int
-        let withCandidates: Bool
+        let findings: AscendFindings
     }
 
     /// What steps differ in that decode and are not captured; block tables alone may differ besides.
     private struct KeptStepKey: Hashable {
         let rows: Int
-        let withCandidates: Bool
+        let findings: AscendFindings
         /// Whether its memory is that of padded steps.
         let isBatch: Bool
     }
@@ -173,11 +173,11 @@ final class AscendSession: @unchecked Sendable {  // used by one thread at a tim
         if try !arena.reserve(size) { batch == nil ? keptSteps.removeAll() : dropPlans() }
         if batch != nil { size.blockTableStride = arena.layout?.capacity.blockTableStride ?? size.blockTableStride }
         arena.write(plan, size, cache)
-        let key = batch.map { GraphKey(batch: $0, withCandidates: demand.candidates) }
+        let key = batch.map { GraphKey(batch: $0, findings: demand.findings) }
         let graph = key.flatMap { graphs[$0] }
         let repeated =
             (batch == nil || graphsFailed) && size.decodes && !scatters && !device.chip.attendsByRows
-            ? KeptStepKey(rows: size.rows, withCandidates: demand.candidates, isBatch: batch != nil) : nil
+            ? KeptStepKey(rows: size.rows, findings: demand.findings, isBatch: batch != nil) : nil
         let kept = repeated.flatMap { keptSteps.find($0) }
         let lengths = try AscendLengths(
             plan, paddedTo: size.sequences, rowEnds: graph?.rowEnds ?? kept?.rowEnds)
@@ -190,10 +190,10 @@ final class AscendSession: @unchecked Sendable {  // used by one thread at a tim
             if let kept {
                 try launch(kept, launcher)
             } else {
-                let calls = program.calls(size, scatters: scatters, withCandidates: demand.candidates)
+                let calls = program.calls(size, scatters: scatters, demand.findings)
                 try launch(calls, launcher, keptFor: repeated)
             }
-            try arena.downloadResults(size, withCandidates: demand.candidates)
+            try arena.downloadResults(size, demand.findings)
         }
         for rows in demand.logits.ranges { try arena.download(.logits, rows: rows, size) }
         try arena.download(.wanted, rows: 0..<size.hiddenRows, size)
@@ -268,12 +268,10 @@ final class AscendSession: @unchecked Sendable {  // used by one thread at a tim
             guard workspace.isVirtual else { throw .absent("aclrtReserveMemAddress") }
             if updateStream == nil { updateStream = try device.makeStream() }
             graphs[key] = try AscendGraph(
-                program.calls(size, scatters: false, withCandidates: key.withCandidates),
+                program.calls(size, scatters: false, key.findings),
                 launcher(size, batches, lengths, cache), updateStream: updateStream,
                 before: { () throws(AscendError) in try batches.upload(size) },
-                after: { () throws(AscendError) in
-                    try batches.downloadResults(size, withCandidates: key.withCandidates)
-                })
+                after: { () throws(AscendError) in try batches.downloadResults(size, key.findings) })
         } catch {
             guard !error.losesDevice else { throw error }
             graphsFailed = true
@@ -306,8 +304,9 @@ extension AscendStepSize {
 
 extension AscendProgram {
     /// The calls of a step of `size`.
-    fileprivate func calls(_ size: AscendStepSize, scatters: Bool, withCandidates: Bool) -> [AscendCall] {
+    fileprivate func calls(_ size: AscendStepSize, scatters: Bool, _ findings: AscendFindings) -> [AscendCall] {
         (scatters ? scatteredTrunk : trunk) + (size.samples > 0 ? head : [])
-            + (withCandidates ? candidates : []) + (size.hiddenRows > 0 ? hidden : [])
+            + (findings >= .candidates ? candidates : []) + (findings >= .sums ? sums : [])
+            + (size.hiddenRows > 0 ? hidden : [])
     }
 }

@@ -72,12 +72,12 @@ final class AscendStepArena {
         try device.upload(source, to: base, count: layout.usedInputByteCount(size))
     }
 
-    /// Puts the copy of what every step yields on the stream, or every step that samples.
+    /// Puts the copy of what a step yields besides logits and hidden states on the stream.
     ///
     /// - Throws: what the runtime returned.
-    func downloadResults(_ size: AscendStepSize, withCandidates: Bool) throws(AscendError) {
+    func downloadResults(_ size: AscendStepSize, _ findings: AscendFindings) throws(AscendError) {
         guard let layout, let target = hostOutputs?.bytes.baseAddress else { preconditionFailure("room was made") }
-        let bytes = layout.resultBytes(size, withCandidates: withCandidates)
+        let bytes = layout.resultBytes(size, findings)
         try device.download(
             base + layout.inputByteCount + bytes.lowerBound, to: target + bytes.lowerBound, count: bytes.count)
     }
@@ -101,11 +101,13 @@ final class AscendStepArena {
         func place(_ output: AscendActivation) -> UnsafeRawPointer {
             UnsafeRawPointer(target + layout.outputOffset(of: output, size))
         }
+        let logSums = place(.logSums).assumingMemoryBound(to: Float.self)
         return AscendOutputs(
             inverseDeviations: place(.inverseDeviation).assumingMemoryBound(to: Float.self),
             likeliest: place(.likeliest).assumingMemoryBound(to: Int32.self),
             candidateTokens: place(.candidateTokens).assumingMemoryBound(to: Int64.self),
-            candidateLogits: place(.candidateLogits), logits: place(.logits), hiddenStates: place(.wanted))
+            candidateLogits: place(.candidateLogits), logSums: logSums, temperedLogSums: logSums + size.samples,
+            logits: place(.logits), hiddenStates: place(.wanted))
     }
 }
 
@@ -119,6 +121,9 @@ struct AscendOutputs {
     let candidateTokens: UnsafePointer<Int64>
     /// (samples, candidates) these logits in the pass's type
     let candidateLogits: UnsafeRawPointer
+    /// (samples) see `LogSums`, if they were asked for
+    let logSums: UnsafePointer<Float>
+    let temperedLogSums: UnsafePointer<Float>
     /// (samples, vocabulary) in the pass's type; of rows for which they were asked
     let logits: UnsafeRawPointer
     /// (hidden rows, embedding) in the pass's type
@@ -126,11 +131,24 @@ struct AscendOutputs {
 }
 
 extension AscendActivation {
-    /// Those that the host reads after every step, behind those of steps that sample; they lie first, side by side, so that
-    /// one copy brings them. Of the last no more than its first column is copied.
-    static let results: [AscendActivation] = [.candidateTokens, .candidateLogits, .likeliest, .inverseDeviation]
+    /// Those that the host reads after every step, behind those of steps that sample, as `AscendFindings` has them; they lie
+    /// first, side by side, so that one copy brings them. Of the last no more than its first column is copied.
+    static let results: [AscendActivation] = [
+        .logSums, .candidateTokens, .candidateLogits, .likeliest, .inverseDeviation,
+    ]
     /// Those that the host reads.
     static let outputs: [AscendActivation] = results + [.logits, .wanted]
+}
+
+extension AscendFindings {
+    /// The first of the results that are copied.
+    var firstResult: AscendActivation {
+        switch self {
+        case .likeliest: .likeliest
+        case .candidates: .candidateTokens
+        case .sums: .logSums
+        }
+    }
 }
 
 extension AscendStepSize {

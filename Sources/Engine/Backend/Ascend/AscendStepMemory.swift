@@ -66,9 +66,9 @@ struct AscendStepMemory: Sendable {
     }
 
     /// Where the results of a step of `size` lie, on the device as on the host.
-    func resultBytes(_ size: AscendStepSize, withCandidates: Bool) -> Range<Int> {
+    func resultBytes(_ size: AscendStepSize, _ findings: AscendFindings) -> Range<Int> {
         let end = offset(of: .inverseDeviation, size) + size.rows * AscendElement.float32.byteCount
-        return offset(of: withCandidates ? .candidateTokens : .likeliest, size)..<end
+        return offset(of: findings.firstResult, size)..<end
     }
 
     /// Whether a step of `size` fits.
@@ -106,6 +106,10 @@ extension StepPlan {
         }
         let sampled = array(.sampledRows)
         for sample in 0..<size.samples { sampled[sample] = sample < samples.count ? samples[sample].row : 0 }
+        let factors = UnsafeMutableRawPointer(array(.temperatureFactors)).assumingMemoryBound(to: Float.self)
+        for sample in 0..<size.samples {
+            factors[sample] = sample < samples.count ? samples[sample].parameters.temperatureFactor : 1
+        }
         let wanted = array(.hiddenRows)
         for (index, row) in hiddenRows.enumerated() { wanted[index] = row }
         let tables = array(.blockTables)
@@ -121,8 +125,13 @@ extension StepPlan {
     }
 }
 
+extension SamplingParameters {
+    /// What logits are multiplied by; 1 where they are taken as they are.
+    fileprivate var temperatureFactor: Float { isGreedy ? 1 : 1 / temperature }
+}
+
 extension AscendStepSize {
-    /// What an extent counts in a step; nil for those of the model or the KV pool.
+    /// What an extent counts in a step.
     func count(of extent: AscendExtent) -> Int {
         switch extent {
         case .rows: rows
@@ -132,7 +141,8 @@ extension AscendStepSize {
         case .hiddenRows: hiddenRows
         case .sequences: sequences
         case .blockTableStride: blockTableStride
-        case .fixed, .blocks, .blockSize: preconditionFailure("the same in every step")
+        case .fixed(let count): count
+        case .blocks, .blockSize: preconditionFailure("the same in every step")
         }
     }
 
@@ -140,7 +150,7 @@ extension AscendStepSize {
     func count(of input: AscendInput) -> Int {
         switch input {
         case .tokens, .positions, .slots: rows
-        case .sampledRows: samples
+        case .sampledRows, .temperatureFactors: samples
         case .hiddenRows: hiddenRows
         case .blockTables: sequences * blockTableStride
         }

@@ -117,14 +117,20 @@ enum AscendActivation: Int, Sendable, CaseIterable {
     case likeliest
     /// The largest logits of each sampled row, and their tokens.
     case candidateLogits, candidateTokens
+    /// Logits divided by the temperature, of some rows at a time.
+    case scaledLogits
+    /// The logarithms of the sums of exp over sampled rows: of all logits, behind them of all divided by the temperature.
+    case logSums
 }
 
-/// Arrays of integers that the host hands to each step, in the order in which they lie.
+/// Arrays of 32-bit numbers that the host hands to each step, in the order in which they lie.
 enum AscendInput: Int, Sendable, CaseIterable {
     case tokens
     case positions
     case slots
     case sampledRows
+    /// One over the temperature of each sampled row, float32; 1 where there is none.
+    case temperatureFactors
     case hiddenRows
     case blockTables
 }

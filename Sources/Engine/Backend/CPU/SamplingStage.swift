@@ -5,7 +5,7 @@ final class SamplingStage {
         /// One row, which is overwritten.
         case logits(UnsafeMutableBufferPointer<Float>)
         /// Nothing: it is known.
-        case token(Int32)
+        case choice(CandidateSampler.Choice)
     }
 
     private let samplers: SamplerMemory
@@ -53,7 +53,7 @@ private final class SamplingJob: TeamJob, @unchecked Sendable {  // immutable; e
             results[index].pointee.removeAll()
             switch row(index, member.index) {
             case .logits(let row): samplers[member.index].sample(row, tasks[index], into: &results[index].pointee)
-            case .token(let token): results[index].pointee.append(token)
+            case .choice(let choice): results[index].pointee.append(choice)
             }
         }
     }
