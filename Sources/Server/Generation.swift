@@ -141,10 +141,11 @@ extension Generation {
         findRoute()
     }
 
-    /// Lets tokens leave without asking, until something changes here or `grant` has something to say.
+    /// Lets tokens leave without asking, until something changes here or `grant` has something to say: from half a window before
+    /// the end of what the engine was granted, and at that end whatever the window.
     private func findRoute() {
         guard end == nil, let connection else { return }
-        let limit = granted < clientLimit ? granted - min(granted, window / 2) : clientLimit
+        let limit = granted < clientLimit ? granted - min(granted, window / 2 + 1) : clientLimit
         flow.pointee.route = .init(
             connection: .passUnretained(connection), stream: stream, limit: limit, dropsSent: resumption == nil)
     }

@@ -10,7 +10,13 @@ import SimulationKit
 struct Simulate {
     static func main() throws {
         makeHashingRepeatable()
-        let options = try Options(CommandLine.arguments.dropFirst())
+        let options: Options
+        do {
+            options = try Options(CommandLine.arguments.dropFirst())
+        } catch {
+            print("simulate: \(error.text)")
+            exit(2)
+        }
         announceTraps()
         var summary = Summary()
         let start = ContinuousClock.now
@@ -79,7 +85,7 @@ private struct Options {
     var canary: Canary?
     var trace = false
 
-    init(_ arguments: ArraySlice<String>) throws {
+    init(_ arguments: ArraySlice<String>) throws(UsageError) {
         var arguments = arguments
         while let name = arguments.popFirst() {
             guard let value = arguments.popFirst() else { throw UsageError(text: "\(name) needs a value") }
@@ -98,7 +104,7 @@ private struct Options {
         if count == .max >> 1, seconds == nil { count = 1_000 }
     }
 
-    private static func number(_ text: String, _ name: String) throws -> UInt64 {
+    private static func number(_ text: String, _ name: String) throws(UsageError) -> UInt64 {
         guard let number = UInt64(text), number < .max >> 1 else { throw UsageError(text: "\(name) takes a number") }
         return number
     }
